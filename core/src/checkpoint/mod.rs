@@ -1,0 +1,1 @@
+//! Atomic save and load of everything a run needs.

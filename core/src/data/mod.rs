@@ -1,0 +1,1 @@
+//! Prompts from Parquet and JSON lines, seeded order, a cursor that can be saved.

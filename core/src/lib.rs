@@ -1,0 +1,30 @@
+//! moa-core: the host of moa, as a library. The modules stand in the order in which data flows;
+//! a module uses only what stands above it, plus `metrics` and `error`. See core/README.md.
+
+pub mod error;
+
+pub mod config;
+
+pub mod data;
+
+pub mod model;
+
+pub mod rollout;
+
+pub mod plugin;
+
+pub mod reward;
+
+pub mod advantage;
+
+pub mod scalarizer;
+
+pub mod update;
+
+pub mod metrics;
+
+pub mod checkpoint;
+
+pub mod report;
+
+pub mod train;

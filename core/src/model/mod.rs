@@ -1,0 +1,1 @@
+//! Hugging Face and GGUF models: tokenizer, weights, differentiable decoder, KV cache.

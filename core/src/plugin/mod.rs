@@ -1,0 +1,1 @@
+//! Native plugins: found, checked, loaded, driven, recorded.

@@ -1,0 +1,1 @@
+//! Sampling completions; the Policy boundary between the algorithm and the tensors.

@@ -1,0 +1,1 @@
+//! Drives the scalarizer plugin's hooks.
