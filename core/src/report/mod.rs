@@ -1,1 +1,7 @@
-//! Run folders -> tables.
+//! Run folders: where a run's files lie, and the table before and after.
+
+mod folder;
+mod table;
+
+pub use folder::{FolderError, RunFolder};
+pub use table::{ValidationRecord, before_after};

@@ -1,0 +1,84 @@
+//! One line of numbers, and the file it goes to.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
+
+/// Named numbers of one step, in the order in which they were added.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    entries: Vec<(String, f64)>,
+}
+
+impl Record {
+    /// Adds a number. The name must be one of [`super::DEFINITIONS`]; tests run with that checked.
+    pub fn add(&mut self, name: impl Into<String>, value: f64) {
+        let name = name.into();
+        debug_assert!(super::definition(&name).is_some(), "metric {name} has no definition");
+        self.entries.push((name, value));
+    }
+
+    /// Adds one number for each objective under `prefix/<objective>`.
+    pub fn add_each(&mut self, prefix: &str, names: &[String], values: impl IntoIterator<Item = f64>) {
+        for (name, value) in names.iter().zip(values) {
+            self.add(format!("{prefix}/{name}"), value);
+        }
+    }
+
+    /// The number called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.entries.iter().find(|(n, _)| n == name).map(|&(_, v)| v)
+    }
+
+    /// All numbers.
+    #[must_use]
+    pub fn entries(&self) -> &[(String, f64)] {
+        &self.entries
+    }
+
+    /// A JSON object; a number that is not finite becomes null, since JSON has none.
+    #[must_use]
+    pub fn to_json(&self) -> Map<String, Value> {
+        self.entries.iter().map(|(name, value)| (name.clone(), Value::from(*value))).collect()
+    }
+}
+
+/// A file with one JSON object a line, flushed after each, so that a run that is killed has lost nothing.
+#[derive(Debug)]
+pub struct JsonLines {
+    file: File,
+    path: PathBuf,
+}
+
+impl JsonLines {
+    /// Opens `path` for appending, making it if it is not there.
+    ///
+    /// # Errors
+    /// The file cannot be made or written; the path is in the text.
+    pub fn append(path: &Path) -> io::Result<Self> {
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Writes one line and hands it to the system.
+    ///
+    /// # Errors
+    /// The disk is full or the file is gone; the path is in the text.
+    pub fn write(&mut self, line: &impl serde::Serialize) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        // One write per line: a reader that follows the file never sees half of one.
+        self.file
+            .write_all(&text)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))
+    }
+}

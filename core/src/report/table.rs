@@ -1,0 +1,79 @@
+//! The table before and after, from two validations.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+/// One line of validation.jsonl.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValidationRecord {
+    /// Training steps done before it; 0 is the model as it was loaded.
+    pub step: u64,
+    /// Validation prompts.
+    pub prompts: usize,
+    /// Performance per objective in its own unit, in the order of the objectives.
+    pub performance: Map<String, serde_json::Value>,
+    /// Mean score per objective, as the training step sees it.
+    pub scores: Map<String, serde_json::Value>,
+    /// Mean response length in tokens.
+    pub length: f64,
+    /// Share of responses that hit the length cap.
+    pub truncated: f64,
+    /// The scalarizer's weights at this point, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<f32>>,
+}
+
+/// A table with one row an objective: performance before, after, and the change.
+#[must_use]
+pub fn before_after(before: &ValidationRecord, after: &ValidationRecord) -> String {
+    let number = |record: &ValidationRecord, name: &str| record.performance.get(name).and_then(serde_json::Value::as_f64);
+    let mut rows: Vec<(String, f64, f64)> = Vec::new();
+    for name in before.performance.keys() {
+        if let (Some(b), Some(a)) = (number(before, name), number(after, name)) {
+            rows.push((name.clone(), b, a));
+        }
+    }
+    rows.push(("response length (tokens)".into(), before.length, after.length));
+    rows.push(("truncated".into(), before.truncated, after.truncated));
+    let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let mut table = format!(
+        "{:width$} {:>9} {:>9} {:>9}\n",
+        format!("validation ({} prompts)", before.prompts).chars().take(width).collect::<String>(),
+        "before",
+        "after",
+        "change"
+    );
+    for (name, b, a) in rows {
+        // Shares get three decimals, lengths one.
+        let digits = if b.abs().max(a.abs()) > 2.0 { 1 } else { 3 };
+        let _ = writeln!(table, "{name:width$} {b:>9.digits$} {a:>9.digits$} {:>+9.digits$}", a - b);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shows_each_objective_in_its_unit() {
+        let record = |step, accuracy: f64, tokens: f64| ValidationRecord {
+            step,
+            prompts: 200,
+            performance: [("accuracy".into(), accuracy.into()), ("conciseness (tokens)".into(), tokens.into())]
+                .into_iter()
+                .collect(),
+            scores: Map::new(),
+            length: tokens,
+            truncated: 0.0,
+            weights: None,
+        };
+        let table = before_after(&record(0, 0.5, 52.1), &record(60, 0.985, 35.0));
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[1], "accuracy                     0.500     0.985    +0.485");
+        assert_eq!(lines[2], "conciseness (tokens)          52.1      35.0     -17.1");
+        assert_eq!(lines.len(), 5);
+    }
+}

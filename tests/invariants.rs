@@ -1,0 +1,190 @@
+//! The invariants of the repository, read off its files: who depends on whom, where `unsafe` may stand, what core may
+//! not know. Each check says what it found and where.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// All files under `folder` with the given ending, build output left out.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if name != "target" && name != "runs" && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if name.ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The names in the dependency tables of a Cargo.toml (normal, build and dev).
+fn dependencies(manifest: &Path) -> Vec<String> {
+    let table: toml::Table = toml::from_str(&read(manifest)).unwrap();
+    ["dependencies", "build-dependencies", "dev-dependencies"]
+        .iter()
+        .filter_map(|kind| table.get(*kind)?.as_table())
+        .flat_map(|t| t.keys().cloned())
+        .collect()
+}
+
+fn plugins() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(root().join("plugins")).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    folders.sort();
+    assert!(folders.len() >= 5, "expected the first-party plugins under plugins/, found {folders:?}");
+    folders
+}
+
+#[test]
+fn core_names_no_plugin() {
+    // Names that are also words of the field (a linear schedule, a gradient) cannot be searched for as bare words;
+    // the check for those is that no string literal of core is one.
+    for plugin in plugins() {
+        let name = plugin.file_name().unwrap().to_string_lossy().into_owned();
+        for file in files(&root().join("core/src"), ".rs") {
+            let text = read(&file);
+            let library = format!("lib{name}.so");
+            assert!(!text.contains(&library), "{} names {library}", file.display());
+            if name == "linear" || name == "gradient" || name == "dynamic" {
+                continue;
+            }
+            for (number, line) in text.lines().enumerate() {
+                // Tests at the end of a file may use any name for an objective.
+                if line.contains("#[cfg(test)]") {
+                    break;
+                }
+                let word = line
+                    .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .any(|word| word.eq_ignore_ascii_case(&name));
+                assert!(!word, "{}:{}: core names the plugin {name}: {line}", file.display(), number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plugin_depends_on_the_sdk_only_and_is_two_files() {
+    for plugin in plugins() {
+        let found = dependencies(&plugin.join("Cargo.toml"));
+        assert_eq!(found, ["moa-sdk"], "{}", plugin.display());
+        let names: Vec<String> = files(&plugin, "")
+            .iter()
+            .map(|f| f.strip_prefix(&plugin).unwrap().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(names, ["Cargo.toml", "src/lib.rs"], "{}", plugin.display());
+        let manifest: toml::Table = toml::from_str(&read(&plugin.join("Cargo.toml"))).unwrap();
+        let folder = plugin.file_name().unwrap().to_string_lossy().into_owned();
+        assert_eq!(manifest["package"]["name"].as_str(), Some(format!("moa-plugin-{folder}").as_str()));
+        assert_eq!(manifest["lib"]["name"].as_str(), Some(folder.as_str()));
+    }
+}
+
+#[test]
+fn the_sdk_depends_on_neither_candle_nor_core() {
+    for manifest in ["sdk/Cargo.toml", "sdk/derive/Cargo.toml"] {
+        for name in dependencies(&root().join(manifest)) {
+            assert!(!name.starts_with("candle") && name != "moa-core", "{manifest} depends on {name}");
+        }
+    }
+}
+
+#[test]
+fn every_scalarizer_names_its_paper() {
+    for plugin in plugins() {
+        let text = read(&plugin.join("src/lib.rs"));
+        if text.contains("impl Scalarizer for") {
+            let named = text.split("const PAPER: &'static str").nth(1).or_else(|| text.split("const PAPER: &str").nth(1));
+            let paper = named.and_then(|rest| rest.split('"').nth(1)).unwrap_or("");
+            assert!(paper.len() > 10, "{}: PAPER is {paper:?}", plugin.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_only_where_it_may() {
+    let allowed = ["core/src/plugin/", "core/src/model/ops/", "sdk/src/abi/", "sdk/src/export.rs", "tests/fixtures/"];
+    let word = ["un", "safe"].concat(); // so that this file does not find itself
+    for file in files(&root(), ".rs") {
+        let name = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        if allowed.iter().any(|folder| name.starts_with(folder)) {
+            continue;
+        }
+        for (number, line) in read(&file).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or("");
+            let found = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == word);
+            assert!(!found, "{name}:{}: {line}", number + 1);
+        }
+    }
+}
+
+#[test]
+fn release_keeps_unwinding() {
+    let manifest: toml::Table = toml::from_str(&read(&root().join("Cargo.toml"))).unwrap();
+    assert_eq!(manifest["profile"]["release"]["panic"].as_str(), Some("unwind"), "a plugin's panic must be caught");
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for file in files(&root(), ".rs") {
+        let text = read(&file);
+        assert!(text.starts_with("//!"), "{} has no //! header", file.display());
+    }
+    for file in files(&root().join("configs"), ".toml") {
+        assert!(read(&file).starts_with("# "), "{}: the first line must say what it is", file.display());
+    }
+}
+
+#[test]
+fn the_top_level_is_the_closed_list() {
+    let allowed = [
+        "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "configs", "core", "data", "examples",
+        "plugins", "sdk", "tests",
+    ];
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let output = name == "target" || name == "runs";
+        assert!(name.starts_with('.') || output || allowed.contains(&name.as_str()), "top level: {name}");
+    }
+}
+
+#[test]
+fn modules_use_only_what_stands_above_them() {
+    let lib = read(&root().join("core/src/lib.rs"));
+    let order: Vec<&str> =
+        lib.lines().filter_map(|l| l.strip_prefix("pub mod ")).map(|l| l.trim_end_matches(';')).collect();
+    assert!(order.len() >= 14, "modules of core: {order:?}");
+    for (position, module) in order.iter().enumerate() {
+        for file in files(&root().join("core/src").join(module), ".rs") {
+            for (number, line) in read(&file).lines().enumerate() {
+                for later in &order[position + 1..] {
+                    let used = line.contains(&format!("crate::{later}::"))
+                        || line.trim_start().starts_with(&format!("{later}::")) && line.trim_end().ends_with([',', '{']);
+                    assert!(
+                        !used || *later == "metrics",
+                        "{}:{}: {module} uses {later}, which stands below it: {line}",
+                        file.display(),
+                        number + 1
+                    );
+                }
+            }
+        }
+    }
+}
