@@ -1,1 +1,203 @@
-//! Advantage estimators.
+//! Advantage estimators: rewards `[B]` in, advantages `[B]` out.
+//!
+//! Every estimator here puts a completion's reward on its last token and uses no discount, so the
+//! advantage is the same for each token of a response and one number per completion is all there is
+//! to return. Completions of one prompt share a number in `groups`; groups may be interleaved and of
+//! different sizes. Sums are formed in f64. The numbers agree with the estimators of verl
+//! (`core_algos.py`) and, for GDPO, of TRL; `tests/golden/advantages.json` and `gdpo.json` hold both.
+
+mod gdpo;
+pub mod groups;
+mod outcome;
+
+use serde::{Deserialize, Serialize};
+
+pub use gdpo::estimate_gdpo;
+
+use crate::error::Hint;
+
+/// How rewards become advantages. The names in a config are the kebab-case ones of
+/// [`Estimator::name`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Estimator {
+    /// `(r − mean) / (std + 1e-6)` within the group, sample standard deviation; a group of one keeps
+    /// its reward. DeepSeekMath (arXiv 2402.03300), equation 3 with §4.1.2.
+    #[serde(rename = "grpo")]
+    Grpo,
+    /// `r − mean` within the group. Dr. GRPO (arXiv 2503.20783).
+    #[serde(rename = "dr-grpo")]
+    DrGrpo,
+    /// `r` less the mean of the *other* completions of the group. RLOO (arXiv 2402.14740).
+    #[serde(rename = "rloo")]
+    Rloo,
+    /// `r`, z-scored over all response tokens of the batch. REINFORCE++ (arXiv 2501.03262).
+    #[serde(rename = "reinforce++")]
+    ReinforcePlusPlus,
+    /// `r − group mean`, z-scored over all response tokens of the batch (arXiv 2501.03262).
+    #[serde(rename = "reinforce++-baseline")]
+    ReinforcePlusPlusBaseline,
+    /// `r` less the length-weighted mean of the group. OPO (arXiv 2505.23585).
+    #[serde(rename = "opo")]
+    Opo,
+    /// The best completion of a group gets `(best − second best) / (std + 1e-6)`, the others 0
+    /// (arXiv 2503.19595, the pass@k estimator).
+    #[serde(rename = "grpo-passk")]
+    GrpoPassk,
+    /// Each objective z-scored within its group, weighted sum, z-score over the batch. GDPO
+    /// (arXiv 2601.05242). With more than one objective call [`estimate_gdpo`] with the scores.
+    #[serde(rename = "gdpo")]
+    Gdpo,
+}
+
+impl Estimator {
+    /// All estimators, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::Grpo,
+        Self::DrGrpo,
+        Self::Rloo,
+        Self::ReinforcePlusPlus,
+        Self::ReinforcePlusPlusBaseline,
+        Self::Opo,
+        Self::GrpoPassk,
+        Self::Gdpo,
+    ];
+
+    /// The name in a config file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpo => "grpo",
+            Self::DrGrpo => "dr-grpo",
+            Self::Rloo => "rloo",
+            Self::ReinforcePlusPlus => "reinforce++",
+            Self::ReinforcePlusPlusBaseline => "reinforce++-baseline",
+            Self::Opo => "opo",
+            Self::GrpoPassk => "grpo-passk",
+            Self::Gdpo => "gdpo",
+        }
+    }
+
+    /// Whether the estimator wants the scores `[B, M]` and weights `[M]` themselves
+    /// ([`estimate_gdpo`]) instead of their mix.
+    #[must_use]
+    pub fn mixes_objectives(self) -> bool {
+        self == Self::Gdpo
+    }
+}
+
+/// Why advantages could not be estimated.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AdvantageError {
+    /// Two arrays that describe the same completions differ in length.
+    #[error("advantages: {what} has {found} entries, expected {expected}")]
+    Length {
+        /// Which array.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length it should have.
+        expected: usize,
+    },
+    /// A reward, score or weight is NaN or infinite.
+    #[error("advantages: {what} at index {index} is {value}, expected a finite number")]
+    NotFinite {
+        /// Which array.
+        what: &'static str,
+        /// Flat index into it.
+        index: usize,
+        /// What was there.
+        value: f32,
+    },
+    /// The estimator compares the completions of a prompt and there is one only.
+    #[error(
+        "advantages: estimator {estimator} needs at least 2 completions per prompt, group {group} has 1"
+    )]
+    GroupOfOne {
+        /// Name of the estimator.
+        estimator: &'static str,
+        /// The group's number.
+        group: u32,
+    },
+}
+
+impl Hint for AdvantageError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Length { .. } => None,
+            Self::NotFinite { .. } => Some(
+                "look at the reward functions and the scalarizer: one of them gave this number"
+                    .into(),
+            ),
+            Self::GroupOfOne { .. } => Some(
+                "set rollout.group_size to 2 or more, or choose another algorithm.estimator".into(),
+            ),
+        }
+    }
+}
+
+/// Advantage of each completion `[B]` from its reward `[B]`, group number `[B]` and response length
+/// in tokens `[B]`.
+///
+/// # Errors
+/// [`AdvantageError`] if the arrays differ in length, a reward is not finite, or `grpo-passk` meets a
+/// group of one.
+pub fn estimate(
+    estimator: Estimator,
+    rewards: &[f32],
+    groups: &[u32],
+    lengths: &[u32],
+) -> Result<Vec<f32>, AdvantageError> {
+    same_length("groups", groups.len(), rewards.len())?;
+    same_length("lengths", lengths.len(), rewards.len())?;
+    finite("rewards", rewards)?;
+    if estimator == Estimator::Gdpo {
+        return estimate_gdpo(rewards, &[1.0], groups);
+    }
+    let rewards: Vec<f64> = rewards.iter().map(|&r| f64::from(r)).collect();
+    let by_group = groups::rows_by_group(groups);
+    let advantages = match estimator {
+        Estimator::Grpo => outcome::grpo(&rewards, &by_group),
+        Estimator::DrGrpo => outcome::centred(&rewards, &by_group),
+        Estimator::Rloo => outcome::rloo(&rewards, &by_group),
+        Estimator::ReinforcePlusPlus => outcome::whiten_over_tokens(rewards, lengths),
+        Estimator::ReinforcePlusPlusBaseline => {
+            outcome::whiten_over_tokens(outcome::minus_group_mean(&rewards, &by_group), lengths)
+        }
+        Estimator::Opo => outcome::opo(&rewards, &by_group, lengths),
+        Estimator::GrpoPassk => outcome::grpo_passk(&rewards, &by_group)?,
+        Estimator::Gdpo => Vec::new(), // returned above
+    };
+    Ok(advantages.into_iter().map(to_f32).collect())
+}
+
+/// The nearest f32: results leave the f64 sums as the f32 that per-completion arrays hold.
+#[allow(clippy::cast_possible_truncation)] // rounding to f32 is the purpose
+pub(crate) fn to_f32(x: f64) -> f32 {
+    x as f32
+}
+
+fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), AdvantageError> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(AdvantageError::Length {
+            what,
+            found,
+            expected,
+        })
+    }
+}
+
+fn finite(what: &'static str, values: &[f32]) -> Result<(), AdvantageError> {
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(index) => Err(AdvantageError::NotFinite {
+            what,
+            index,
+            value: values[index],
+        }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
