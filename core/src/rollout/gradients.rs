@@ -28,6 +28,12 @@ impl GradientSet {
         &self.tensors
     }
 
+    /// The tensors as the optimizer takes them.
+    #[must_use]
+    pub fn into_optional(self) -> Vec<Option<Tensor>> {
+        self.tensors.into_iter().map(Some).collect()
+    }
+
     /// Adds another set to this one.
     ///
     /// # Errors

@@ -1,1 +1,200 @@
-//! The training loop.
+//! The training loop: one function, straight down, a step in data-flow order.
+
+mod session;
+mod summary;
+mod validate;
+
+use std::{path::PathBuf, time::Instant};
+
+use moa_sdk::prelude::{Needs, UpdateInput};
+use serde_json::{Value, json};
+
+pub use session::{Session, SessionError};
+
+use crate::{
+    metrics::Progress,
+    report::{RunFolder, ValidationRecord},
+    reward::Scores,
+    rollout::{Rollouts, Stream},
+    scalarizer::Logprobs,
+    update::{UpdateBatch, objective_gramian, update_policy},
+};
+
+/// What a finished run has to show.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Validation before the first step.
+    pub before: ValidationRecord,
+    /// Validation after the last.
+    pub after: ValidationRecord,
+    /// Seconds from the first validation to the saved model.
+    pub seconds: f64,
+    /// The trained model, in the Hugging Face layout.
+    pub model: PathBuf,
+}
+
+/// Trains to the end: validates, takes the configured number of steps, saves the model.
+///
+/// # Errors
+/// Whatever fails stops the run with the step in the text; the lines written so far stay.
+pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress) -> Result<Outcome, SessionError> {
+    let start = Instant::now();
+    let config = session.config.clone();
+    let (seed, steps) = (config.train.seed, config.train.steps);
+    let needs = session.scalarizer.needs();
+    let several = session.update.several_steps(config.rollout.prompts);
+    let wants_reference = session.update.loss.kl.is_some() || needs.has(Needs::REF_LOGPROBS);
+    let wants_old = several || needs.has(Needs::OLD_LOGPROBS) || needs.has(Needs::AFTER_UPDATE);
+
+    progress.phase("validate");
+    let before = session.validate(0, folder)?;
+    let mut after = before.clone();
+    for step in 1..=steps {
+        let mut clock = Clock::start();
+        let lr = session.learning_rate();
+
+        progress.phase("rollout");
+        let prompts = session.next_prompts();
+        let rollouts =
+            session.policy.sample(prompts, config.rollout.group_size, &session.sampling, Stream::training(seed, step))?;
+        session.baseline.add(&rollouts);
+        clock.lap("rollout");
+
+        progress.phase("score");
+        let scores = session.objectives.score(&rollouts, &session.baseline)?;
+        let (rollouts, scores) = without_skipped(rollouts, scores);
+        clock.lap("score");
+
+        progress.phase("update");
+        let old = if wants_old { Some(session.policy.logprobs(&rollouts)?) } else { None };
+        let reference = if wants_reference { Some(session.reference.logprobs(&rollouts)?) } else { None };
+        if needs.has(Needs::GRADIENTS_PER_BATCH) {
+            let advantages = session.scalarizer.objective_advantages(&rollouts, &scores)?;
+            let layers = session.scalarizer.gradient_layers()?;
+            let (gram, losses) = objective_gramian(&session.policy, &rollouts, &advantages, &layers, &session.update)?;
+            session.scalarizer.weigh_gradients(step, None, lr, &gram, &losses)?;
+        }
+        let logprobs = Logprobs { old: old.as_deref(), reference: reference.as_deref() };
+        let signal = session.scalarizer.scalarize(step, &rollouts, &scores, logprobs)?;
+        let batch = UpdateBatch {
+            rollouts: &rollouts,
+            signal: &signal,
+            old: old.as_deref().filter(|_| several),
+            reference: reference.as_deref(),
+        };
+        let scalarizer = &mut session.scalarizer;
+        let report = update_policy(
+            &session.policy,
+            &mut session.optimizer,
+            batch,
+            &session.update,
+            lr,
+            &mut |minibatch, gram, losses| scalarizer.weigh_gradients(step, Some(minibatch), lr, gram, losses),
+        )?;
+        if let (true, Some(old)) = (needs.has(Needs::AFTER_UPDATE), &old) {
+            let new = session.policy.logprobs(&rollouts)?;
+            session.scalarizer.after_update(&UpdateInput {
+                step,
+                m: scores.m,
+                groups: &rollouts.groups,
+                scores: &scores.values,
+                advantages: &signal.completion_advantages(&rollouts.offsets),
+                old_logprobs: old,
+                new_logprobs: &new,
+                offsets: &rollouts.offsets,
+                clip_low: config.algorithm.clip_low,
+                clip_high: config.algorithm.clip_high,
+            })?;
+        }
+        clock.lap("update");
+
+        let record = session.record(&rollouts, &scores, &signal, &report, lr)?;
+        progress.step(summary::message(&record, &session.objectives.names(), &clock, rollouts.tokens.len()));
+        let mut line = record.to_json();
+        line.insert("time".into(), clock.to_json(rollouts.tokens.len()));
+        let mut whole = serde_json::Map::from_iter([("step".to_owned(), Value::from(step))]);
+        whole.append(&mut line);
+        folder.metrics.write(&whole)?;
+        write_samples(folder, step, &rollouts, &scores, &signal.rewards, config.logging.samples)?;
+
+        let every = config.validation.every;
+        if step == steps || (every > 0 && step % every == 0) || needs.has(Needs::VALIDATION_EACH_STEP) {
+            progress.phase("validate");
+            after = session.validate(step, folder)?;
+        }
+    }
+    let model = folder.model();
+    session.policy.save(&model)?;
+    Ok(Outcome { before, after, seconds: start.elapsed().as_secs_f64(), model })
+}
+
+/// Takes the completions out of the step that a reward could not score, where the config says "skip".
+fn without_skipped(rollouts: Rollouts, scores: Scores) -> (Rollouts, Scores) {
+    if scores.skipped.is_empty() {
+        return (rollouts, scores);
+    }
+    let keep: Vec<usize> = (0..rollouts.len()).filter(|b| scores.skipped.binary_search(b).is_err()).collect();
+    let kept = scores.select(&keep);
+    (rollouts.select(&keep), kept)
+}
+
+/// The first completions of a step, with what they were worth.
+fn write_samples(
+    folder: &mut RunFolder,
+    step: u64,
+    rollouts: &Rollouts,
+    scores: &Scores,
+    rewards: &[f32],
+    count: usize,
+) -> std::io::Result<()> {
+    for b in 0..count.min(rollouts.len()) {
+        let prompt = rollouts.prompt(b);
+        folder.samples.write(&json!({
+            "step": step,
+            "row": prompt.row,
+            "prompt": prompt.text,
+            "response": rollouts.texts[b],
+            "ground_truth": prompt.ground_truth,
+            "tokens": rollouts.response(b).len(),
+            "truncated": rollouts.truncated[b],
+            "scores": scores.values[b * scores.m..(b + 1) * scores.m],
+            "reward": rewards[b],
+        }))?;
+    }
+    Ok(())
+}
+
+/// Seconds of the phases of a step.
+pub(crate) struct Clock {
+    start: Instant,
+    last: Instant,
+    laps: Vec<(&'static str, f64)>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let now = Instant::now();
+        Self { start: now, last: now, laps: Vec::new() }
+    }
+
+    /// Ends a phase.
+    fn lap(&mut self, name: &'static str) {
+        let now = Instant::now();
+        self.laps.push((name, (now - self.last).as_secs_f64()));
+        self.last = now;
+    }
+
+    /// Seconds since the step began, up to the last lap.
+    fn total(&self) -> f64 {
+        (self.last - self.start).as_secs_f64()
+    }
+
+    /// The phases in seconds, their sum, and response tokens per second.
+    fn to_json(&self, tokens: usize) -> Value {
+        let mut laps: serde_json::Map<String, Value> =
+            self.laps.iter().map(|&(name, seconds)| (name.to_owned(), Value::from(seconds))).collect();
+        laps.insert("step".into(), self.total().into());
+        laps.insert("tokens_per_second".into(), (tokens as f64 / self.total().max(1e-9)).into());
+        Value::Object(laps)
+    }
+}

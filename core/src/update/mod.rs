@@ -9,6 +9,7 @@ pub mod kl;
 pub mod loss;
 pub mod optimizer;
 pub mod schedule;
+mod step;
 
 pub use aggregation::{Aggregation, Denominators};
 pub use kl::{KlEstimator, KlPenalty};
@@ -18,3 +19,4 @@ pub use loss::{
 };
 pub use optimizer::{AdamW, AdamWSettings, OptimizerError, OptimizerState, StepReport};
 pub use schedule::{Schedule, ScheduleError, ScheduleKind};
+pub use step::{UpdateBatch, UpdateError, UpdateReport, UpdateSettings, objective_gramian, update_policy};

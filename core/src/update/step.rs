@@ -119,7 +119,7 @@ struct Columns {
 /// # Errors
 /// A pass fails, a number is not finite, the scalarizer fails to weigh.
 pub fn update_policy(
-    policy: &mut Policy,
+    policy: &Policy,
     optimizer: &mut AdamW,
     batch: UpdateBatch<'_>,
     settings: &UpdateSettings,
@@ -150,7 +150,7 @@ pub fn update_policy(
             report.kl += columns.losses.iter().map(|l| l.kl).sum::<f64>();
             report.clip_fraction += columns.losses[0].clip_fraction;
             report.entropy += columns.entropy;
-            report.grad_norm += optimizer.step(policy.parameters(), gradient.tensors(), lr)?;
+            report.grad_norm += optimizer.step(&gradient.into_optional(), lr)?.gradient_norm;
             report.minibatches += 1;
         }
     }
