@@ -258,25 +258,18 @@ impl Objectives {
         Ok(scores)
     }
 
-    /// Performance `[M]` of a batch: the mean raw score of each objective (completions it failed on are left out),
-    /// or the mean response length in tokens for rewards that say so.
-    ///
-    /// # Errors
-    /// As [`Objectives::score`], but a completion that fails never stops a validation.
-    pub fn performance(&self, rollouts: &Rollouts, baseline: &LengthBaseline) -> Result<Vec<f64>, RewardError> {
-        let scores = self.score(rollouts, baseline)?;
-        Ok(self
-            .list
-            .iter()
-            .enumerate()
-            .map(|(m, objective)| match objective.reward.performance() {
-                Performance::ResponseTokens => rollouts.mean_length(),
-                Performance::Score => {
-                    let sign = if objective.direction == Direction::Minimize { -1.0 } else { 1.0 };
-                    let total: f64 = scores.column(m).iter().map(|&s| f64::from(s)).sum();
-                    sign * total / rollouts.len().max(1) as f64
-                }
-            })
-            .collect())
+    /// Performance `[M]` of a batch that was scored: the mean raw score of each objective, or the mean response length
+    /// in tokens for rewards that say so.
+    #[must_use]
+    pub fn performance(&self, rollouts: &Rollouts, scores: &Scores) -> Vec<f64> {
+        let mean = |(m, objective): (usize, &ScoredObjective)| match objective.reward.performance() {
+            Performance::ResponseTokens => rollouts.mean_length(),
+            Performance::Score => {
+                let sign = if objective.direction == Direction::Minimize { -1.0 } else { 1.0 };
+                let total: f64 = scores.column(m).iter().map(|&s| f64::from(s)).sum();
+                sign * total / rollouts.len().max(1) as f64
+            }
+        };
+        self.list.iter().enumerate().map(mean).collect()
     }
 }

@@ -125,8 +125,8 @@ pub struct Scalarizer {
 impl Scalarizer {
     /// Drives `plugin`; rewards become advantages through `estimator`; all events go to `recorder` if there is one.
     #[must_use]
-    pub fn new(plugin: ScalarizerPlugin, estimator: Estimator, recorder: Option<Recorder>) -> Self {
-        Self { plugin, estimator, recorder }
+    pub fn new(plugin: ScalarizerPlugin, estimator: Estimator) -> Self {
+        Self { plugin, estimator, recorder: None }
     }
 
     /// Name of the plugin.
@@ -147,6 +147,19 @@ impl Scalarizer {
     /// The plugin fails.
     pub fn weights(&self) -> Result<Option<Vec<f32>>, ScalarizerError> {
         Ok(self.plugin.weights()?)
+    }
+
+    /// Writes every event to `recorder` from now on.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Parts of the names of parameters that make the Gramian; empty: all.
+    ///
+    /// # Errors
+    /// The plugin fails.
+    pub fn gradient_layers(&self) -> Result<Vec<String>, ScalarizerError> {
+        Ok(self.plugin.gradient_layers()?)
     }
 
     /// Numbers that the plugin reports about itself.

@@ -43,8 +43,7 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
     let (seed, steps) = (config.train.seed, config.train.steps);
     let needs = session.scalarizer.needs();
     let several = session.update.several_steps(config.rollout.prompts);
-    let wants_reference = session.update.loss.kl.is_some() || needs.has(Needs::REF_LOGPROBS);
-    let wants_old = several || needs.has(Needs::OLD_LOGPROBS) || needs.has(Needs::AFTER_UPDATE);
+        let wants_old = several || needs.has(Needs::OLD_LOGPROBS) || needs.has(Needs::AFTER_UPDATE);
 
     progress.phase("validate");
     let before = session.validate(0, folder)?;
@@ -67,12 +66,14 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
 
         progress.phase("update");
         let old = if wants_old { Some(session.policy.logprobs(&rollouts)?) } else { None };
-        let reference = if wants_reference { Some(session.reference.logprobs(&rollouts)?) } else { None };
+        let reference = session.reference.as_ref().map(|policy| policy.logprobs(&rollouts)).transpose()?;
+        let mut batch_gram = None;
         if needs.has(Needs::GRADIENTS_PER_BATCH) {
             let advantages = session.scalarizer.objective_advantages(&rollouts, &scores)?;
             let layers = session.scalarizer.gradient_layers()?;
             let (gram, losses) = objective_gramian(&session.policy, &rollouts, &advantages, &layers, &session.update)?;
             session.scalarizer.weigh_gradients(step, None, lr, &gram, &losses)?;
+            batch_gram = Some(gram);
         }
         let logprobs = Logprobs { old: old.as_deref(), reference: reference.as_deref() };
         let signal = session.scalarizer.scalarize(step, &rollouts, &scores, logprobs)?;
@@ -83,7 +84,7 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
             reference: reference.as_deref(),
         };
         let scalarizer = &mut session.scalarizer;
-        let report = update_policy(
+        let mut report = update_policy(
             &session.policy,
             &mut session.optimizer,
             batch,
@@ -91,6 +92,7 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
             lr,
             &mut |minibatch, gram, losses| scalarizer.weigh_gradients(step, Some(minibatch), lr, gram, losses),
         )?;
+        report.gram = report.gram.or(batch_gram);
         if let (true, Some(old)) = (needs.has(Needs::AFTER_UPDATE), &old) {
             let new = session.policy.logprobs(&rollouts)?;
             session.scalarizer.after_update(&UpdateInput {
