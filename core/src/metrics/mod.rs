@@ -1,1 +1,3 @@
 //! Metric definitions and sinks.
+
+pub mod interference;
