@@ -443,11 +443,12 @@ impl Slot {
     fn sum_of_squares(&self, gradient: &Tensor) -> Result<f64, OptimizerError> {
         let (storage, layout) = gradient.storage_and_layout();
         let values = cpu_slice(&storage, layout).map_err(self.tensor_error())?;
-        let sums: Vec<f64> = values
-            .par_chunks(CHUNK)
-            .map(|chunk| chunk.iter().map(|&g| f64::from(g) * f64::from(g)).sum())
-            .collect();
-        let sum: f64 = sums.iter().sum();
+        let sum: f64 = if values.len() <= CHUNK {
+            sum_of_squares(values) // waking the pool would cost more than the sum
+        } else {
+            let sums: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares).collect();
+            sums.iter().sum()
+        };
         // The square of the largest f32 is far from the largest f64: only NaN and infinities get here.
         if sum.is_finite() {
             return Ok(sum);
@@ -508,6 +509,9 @@ struct Update {
 
 impl Update {
     fn run(&self, params: &mut [f32], gradient: &[f32], moment1: &mut [f32], moment2: &mut [f32]) {
+        if params.len() <= CHUNK {
+            return self.run_chunk(params, gradient, moment1, moment2);
+        }
         params
             .par_chunks_mut(CHUNK)
             .zip(gradient.par_chunks(CHUNK))
@@ -571,6 +575,17 @@ impl InplaceOp2 for InPlace<'_> {
             .run(&mut params[start..end], gradient, moment1, moment2);
         Ok(())
     }
+}
+
+/// Σ g² in f64; eight sums side by side, so that additions need not wait for each other.
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let mut lanes = [0.0; 8];
+    for block in values.chunks(lanes.len()) {
+        for (lane, &g) in lanes.iter_mut().zip(block) {
+            *lane += f64::from(g) * f64::from(g);
+        }
+    }
+    lanes.iter().sum()
 }
 
 fn on_cpu(tensor: &Tensor) -> candle_core::Result<Tensor> {
