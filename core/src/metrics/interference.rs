@@ -119,11 +119,11 @@ impl Interference {
         let mut metrics = Vec::new();
         for (name, objective) in names.iter().zip(&self.objectives) {
             for (what, value) in [
-                ("score_mean", Some(objective.mean)),
+                ("score", Some(objective.mean)),
                 ("score_std", Some(objective.std)),
-                ("reward_covariance", Some(objective.covariance)),
-                ("reward_pearson", objective.pearson),
-                ("reward_spearman", objective.spearman),
+                ("covariance", Some(objective.covariance)),
+                ("pearson", objective.pearson),
+                ("spearman", objective.spearman),
                 ("interference", Some(objective.negative_share)),
                 ("top_quarter_lift", Some(objective.top_quarter_lift)),
             ] {
@@ -131,7 +131,7 @@ impl Interference {
             }
         }
         metrics.push(("reward_hacking".into(), self.dominated_share));
-        metrics.push(("equal_rewards".into(), self.equal_reward_share));
+        metrics.push(("groups/equal_reward".into(), self.equal_reward_share));
         metrics
     }
 }

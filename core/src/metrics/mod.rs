@@ -41,7 +41,7 @@ pub const DEFINITIONS: &[Definition] = &[
     define("reward/mean", "reward", Better::High, "mean over B of the scalar that the scalarizer makes of the scores"),
     define("reward/std", "reward", Better::Neither, "standard deviation of the reward over B (divided by B)"),
     define("score/{}", "score", Better::High, "mean over B of the objective's score"),
-    define("score_std/{}", "score", Better::Neither, "standard deviation of the objective's score over B (divided by B)"),
+    define("score_std/{}", "score", Better::Neither, "sample standard deviation of the objective's score over B"),
     define("weight/{}", "1", Better::Neither, "the scalarizer's current weight of the objective"),
     define("advantage_scale", "1", Better::Neither, "factor on all advantages that the scalarizer asked for"),
     define("scalarizer/{}", "plugin's own", Better::Neither, "a number that the scalarizer reports about itself"),

@@ -1,1 +1,11 @@
-//! Sampling completions; the Policy boundary between the algorithm and the tensors.
+//! Sampling completions, and `Policy`, the one boundary between the algorithm and the tensors.
+
+mod gradients;
+mod policy;
+mod rollouts;
+mod sampler;
+
+pub use gradients::{GradientSet, gramian};
+pub use policy::{Forward, Policy, PolicyError};
+pub use rollouts::Rollouts;
+pub use sampler::{Sampling, Stream, draw};

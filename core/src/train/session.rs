@@ -9,6 +9,7 @@ use crate::{
     config::{self, Config, ConfigError, KlPlacement, Source},
     data::{self, Cursor, DataError, Dataset, Encoded, Keys, Prompt},
     error::Hint,
+    metrics::interference::InterferenceError,
     model::{Model, ModelError},
     plugin::{PluginError, Plugins, Recorder},
     report::FolderError,
@@ -48,6 +49,8 @@ pub enum SessionError {
     #[error(transparent)]
     Update(#[from] UpdateError),
     #[error(transparent)]
+    Interference(#[from] InterferenceError),
+    #[error(transparent)]
     Folder(#[from] FolderError),
     #[error("{0}")]
     Write(#[from] std::io::Error),
@@ -67,6 +70,7 @@ impl Hint for SessionError {
             Self::Schedule(e) => e.hint(),
             Self::Optimizer(e) => e.hint(),
             Self::Update(e) => e.hint(),
+            Self::Interference(e) => e.hint(),
             Self::Folder(e) => e.hint(),
             Self::Write(_) => Some("the disk may be full, or the run folder was removed".into()),
         }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Clock, Session, SessionError};
 use crate::{
-    metrics::{Record, interference},
+    metrics::{Record, interference::interference},
     reward::Scores,
     rollout::Rollouts,
     scalarizer::Signal,
@@ -49,9 +49,6 @@ impl Session {
         let (mean, std) = moments(&signal.rewards);
         record.add("reward/mean", mean);
         record.add("reward/std", std);
-        let columns: Vec<(f64, f64)> = (0..scores.m).map(|m| moments(&scores.column(m))).collect();
-        record.add_each("score", &names, columns.iter().map(|c| c.0));
-        record.add_each("score_std", &names, columns.iter().map(|c| c.1));
         if let Some(weights) = self.scalarizer.weights()? {
             record.add_each("weight", &names, weights.iter().map(|&w| f64::from(w)));
         }
@@ -74,7 +71,10 @@ impl Session {
         if let Some(gram) = &report.gram {
             add_gramian(&mut record, &names, gram);
         }
-        interference::add(&mut record, &names, scores, &signal.rewards, &rollouts.groups);
+        let interference = interference(&scores.values, scores.m, &signal.rewards, &rollouts.groups)?;
+        for (name, value) in interference.metrics(&names) {
+            record.add(name, value);
+        }
         record.add_each("reward_failures", &names, scores.failures.iter().map(|&f| f as f64));
         record.add("skipped", scores.skipped.len() as f64);
         Ok(record)
