@@ -1,1 +1,31 @@
 //! Configuration: what the user typed (raw) -> what runs (resolved).
+//!
+//! Layers, each above the one before it: the defaults (`configs/tiny/default.toml`, compiled in), the `--config`
+//! file with what it includes, `MOA_…` environment variables, `--set` and dedicated options. Tables merge key by
+//! key; a list, `[[objective]]` and `plugins` among them, is replaced as a whole.
+//!
+//! [`Config`] is the resolved form: every key has its value, so a run folder's `config.toml` says all of it.
+//! [`resolve`] gives a [`Resolved`], which also knows where each value came from.
+
+mod check;
+mod choices;
+mod error;
+mod explain;
+mod keys;
+mod layers;
+mod read;
+mod settings;
+mod validate;
+
+pub use choices::{
+    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, LossKind,
+    OnError, Overlong, Schedule, SftStart,
+};
+pub use error::ConfigError;
+pub use explain::{Explanation, schema};
+pub use keys::{Key, Kind, all_keys};
+pub use layers::{Origin, Override, Purpose, Request, Resolved, resolve};
+pub use settings::{
+    Algorithm, Checkpoint, Config, Data, FreshModel, Kl, Logging, Model, Objective, Optimizer,
+    Params, Rollout, Scalarizer, Sft, Source, Train, Validation,
+};

@@ -1,0 +1,170 @@
+//! The words that a config file may use where only certain words make sense, as enums.
+//! The spelling in a file, in messages and in the schema comes from one place, the string beside each variant.
+
+use serde::{Deserialize, Serialize};
+
+/// Defines enums whose variants are written in config files as the given strings.
+macro_rules! choices {
+    ($(
+        $(#[doc = $about:literal])*
+        pub enum $name:ident { $( $(#[doc = $doc:literal])* $variant:ident = $text:literal, )+ }
+    )+) => {$(
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name { $( $(#[doc = $doc])* #[serde(rename = $text)] $variant, )+ }
+
+        impl $name {
+            /// Every variant, in the order of the documentation.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+            /// How the variants are written in a config file, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($text),+];
+
+            /// How this variant is written in a config file.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl super::keys::Setting for $name {
+            fn describe(key: String, doc: &str, keys: &mut Vec<super::keys::Key>) {
+                keys.push(super::keys::Key::new(key, super::keys::Kind::Choice($name::NAMES), doc));
+            }
+        }
+    )+};
+}
+
+choices! {
+    /// Number type of the model's parameters.
+    pub enum Dtype {
+        /// 32-bit floats.
+        F32 = "f32",
+        /// bfloat16.
+        Bf16 = "bf16",
+    }
+
+    /// Where tensors live.
+    pub enum Device {
+        /// The processor.
+        Cpu = "cpu",
+    }
+
+    /// What happens to a prompt with more than `data.max_prompt_tokens` tokens.
+    pub enum Overlong {
+        /// The row is left out and counted.
+        Drop = "drop",
+        /// The first tokens are cut off, so that the end (the question, the assistant's turn) stays.
+        Truncate = "truncate",
+        /// The run stops before it starts.
+        Error = "error",
+    }
+
+    /// Whether more of an objective is better.
+    pub enum Direction {
+        /// More is better.
+        Maximize = "maximize",
+        /// Less is better.
+        Minimize = "minimize",
+    }
+
+    /// What happens to a completion whose reward fails.
+    pub enum OnError {
+        /// The run stops with the reward's message.
+        Stop = "stop",
+        /// The completion gets score 0 and is counted.
+        Zero = "zero",
+        /// The completion is left out of the update and counted.
+        Skip = "skip",
+    }
+
+    /// How rewards `[B]` become advantages. Exact formulas and sources: the `advantage` module.
+    pub enum Estimator {
+        /// z-score of a completion's reward within its group.
+        Grpo = "grpo",
+        /// Reward less the group's mean, without division by the standard deviation.
+        DrGrpo = "dr-grpo",
+        /// Reward less the mean of the other completions of its group.
+        Rloo = "rloo",
+        /// Reward whitened over the batch.
+        ReinforcePlusPlus = "reinforce++",
+        /// Reward less the group's mean, then whitened over the batch.
+        ReinforcePlusPlusBaseline = "reinforce++-baseline",
+        /// Reward less the length-weighted mean of its group.
+        Opo = "opo",
+        /// Only the best completion of a group gets an advantage: best less second best.
+        GrpoPassK = "grpo-passk",
+        /// z-scores per objective and group, weighted sum, z-score over the batch.
+        Gdpo = "gdpo",
+    }
+
+    /// The policy loss.
+    pub enum LossKind {
+        /// Clipped importance ratio, with a separate low and high range and dual clip.
+        Ppo = "ppo",
+    }
+
+    /// How the loss of tokens `[N]` becomes one number.
+    pub enum Aggregation {
+        /// Mean over all response tokens of the mini-batch.
+        TokenMean = "token-mean",
+        /// Sum over a response's tokens, mean over responses.
+        SeqMeanTokenSum = "seq-mean-token-sum",
+        /// Mean over a response's tokens, mean over responses.
+        SeqMeanTokenMean = "seq-mean-token-mean",
+        /// Sum over all tokens divided by the longest length allowed, `rollout.max_new_tokens`.
+        SeqMeanTokenSumNorm = "seq-mean-token-sum-norm",
+    }
+
+    /// Estimator of the KL divergence to the reference model, from the log-probabilities of sampled tokens.
+    pub enum KlEstimator {
+        /// new − ref.
+        K1 = "k1",
+        /// |new − ref|.
+        Abs = "abs",
+        /// (new − ref)² / 2.
+        K2 = "k2",
+        /// exp(ref − new) − (ref − new) − 1.
+        K3 = "k3",
+    }
+
+    /// Where the KL term goes.
+    pub enum KlPlacement {
+        /// It is added to the loss.
+        Loss = "loss",
+    }
+
+    /// How the learning rate changes after the warm-up.
+    pub enum Schedule {
+        /// It stays.
+        Constant = "constant",
+        /// Straight down to `min_lr_ratio`.
+        Linear = "linear",
+        /// Half a cosine down to `min_lr_ratio`.
+        Cosine = "cosine",
+        /// (1 − progress)^`power` down to `min_lr_ratio`.
+        Polynomial = "polynomial",
+    }
+
+    /// What supervised fine-tuning starts from.
+    pub enum SftStart {
+        /// A new model of the sizes in `[sft.fresh]` with random weights.
+        Fresh = "fresh",
+        /// The model that `model.path` names.
+        Model = "model",
+    }
+
+    /// Architecture of a new model.
+    pub enum Family {
+        /// Llama.
+        Llama = "llama",
+        /// Qwen2: Llama with biases on query, key and value.
+        Qwen2 = "qwen2",
+        /// Qwen3: Llama with RMS norms on query and key.
+        Qwen3 = "qwen3",
+    }
+}

@@ -1,0 +1,136 @@
+//! What can be wrong with a configuration. Each message names the key and where it was written.
+
+use std::path::PathBuf;
+
+use super::layers::Origin;
+use crate::error::Hint;
+
+/// Why a configuration was refused. Nothing has been written or started when one of these comes up.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the fields are what the messages show")]
+pub enum ConfigError {
+    /// A config file that cannot be opened, the one of `--config` or an included one.
+    #[error("cannot read config file {}{}: {source}", path.display(), included(from))]
+    Read {
+        path: PathBuf,
+        from: Option<PathBuf>,
+        source: std::io::Error,
+    },
+
+    /// A file that holds other bytes than UTF-8 text.
+    #[error("config file {}: found a byte that is not UTF-8 at {byte}, expected text", path.display())]
+    NotText { path: PathBuf, byte: usize },
+
+    /// Text that is not TOML. `report` has line, column and a caret.
+    #[error("{place}: {report}")]
+    Syntax { place: String, report: String },
+
+    /// A file that includes itself, directly or through others.
+    #[error("config file {} includes itself: {}", path.display(), chain(files))]
+    IncludeCycle { path: PathBuf, files: Vec<PathBuf> },
+
+    /// More included files than anyone means to have.
+    #[error("config file {} leads to more than {limit} included files", path.display())]
+    TooManyFiles { path: PathBuf, limit: usize },
+
+    /// `include` outside a file.
+    #[error("`include` in {origin}: it works in a config file only")]
+    IncludeOutsideFile { origin: Origin },
+
+    /// `--set` without a key or a value.
+    #[error("--set {text}: expected KEY=VALUE")]
+    BadSet { text: String },
+
+    /// A key that does not exist.
+    #[error("unknown key `{key}` in {origin}")]
+    UnknownKey {
+        key: String,
+        origin: Origin,
+        nearest: Option<String>,
+    },
+
+    /// A name given to `config explain` that is no key.
+    #[error("unknown key `{key}`")]
+    NoSuchKey {
+        key: String,
+        nearest: Option<String>,
+    },
+
+    /// A value of another type than the key has.
+    #[error("`{key}` in {origin}: found {found}, expected {expected}")]
+    WrongType {
+        key: String,
+        origin: Origin,
+        found: String,
+        expected: String,
+    },
+
+    /// A table without a key that it must have.
+    #[error("`{key}` is missing in {origin}: expected {expected}")]
+    Missing {
+        key: String,
+        origin: Origin,
+        expected: String,
+    },
+
+    /// A value of the right type that makes no sense.
+    #[error("`{key}` in {origin}: found {value}, expected {expected}")]
+    OutOfRange {
+        key: String,
+        origin: Origin,
+        value: String,
+        expected: String,
+    },
+
+    /// The layers together do not make a config; a file that should be complete is not.
+    #[error("{place}: {problem}")]
+    Incomplete { place: String, problem: String },
+
+    /// The resolved config cannot be written as TOML.
+    #[error("cannot write the config as TOML: {problem}")]
+    Write { problem: String },
+}
+
+fn included(from: &Option<PathBuf>) -> String {
+    from.as_ref()
+        .map(|from| format!(" (included by {})", from.display()))
+        .unwrap_or_default()
+}
+
+fn chain(files: &[PathBuf]) -> String {
+    files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect::<Vec<_>>()
+        .join(" -> ")
+}
+
+impl Hint for ConfigError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ConfigError::Read { from: Some(_), .. } => "an included path is relative to the file that includes it".into(),
+            ConfigError::Read { .. } => "check the path given to --config; it is relative to the working directory".into(),
+            ConfigError::NotText { .. } => "save the file as UTF-8; --config takes a TOML file".into(),
+            ConfigError::Syntax { .. } => "strings need quotes in TOML, and a table starts with a line like [rollout]".into(),
+            ConfigError::IncludeCycle { .. } => "take one of these files out of the other's include list".into(),
+            ConfigError::TooManyFiles { .. } => "put the shared keys into one file and include that".into(),
+            ConfigError::IncludeOutsideFile { .. } => "name the file with --config".into(),
+            ConfigError::BadSet { .. } => "for example --set train.steps=50".into(),
+            ConfigError::UnknownKey { key, .. } | ConfigError::NoSuchKey { key, .. } if key.starts_with("objective.") => {
+                "[[objective]] is a list that is given as a whole: objective = [{ name = \"…\", reward = \"…\" }, …]".into()
+            }
+            ConfigError::UnknownKey { nearest: Some(nearest), .. } | ConfigError::NoSuchKey { nearest: Some(nearest), .. } => {
+                format!("did you mean `{nearest}`?")
+            }
+            ConfigError::UnknownKey { .. } | ConfigError::NoSuchKey { .. } => {
+                "`moa-host config schema` lists every key".into()
+            }
+            ConfigError::WrongType { key, .. } | ConfigError::Missing { key, .. } | ConfigError::OutOfRange { key, .. } => {
+                format!("`moa-host config explain {}` says what it means", super::keys::general(key))
+            }
+            ConfigError::Incomplete { .. } => "a run folder's config.toml is complete; use --config for one that is not".into(),
+            ConfigError::Write { .. } => return None,
+        };
+        Some(hint)
+    }
+}

@@ -1,0 +1,156 @@
+//! What a key means, what it is and where that came from: `config explain`, `config check`, `config schema`.
+
+use std::fmt;
+
+use serde_json::json;
+use toml::{Table, Value};
+
+use super::error::ConfigError;
+use super::keys::{Key, Kind, Place, all_keys, find, general, nearest};
+use super::layers::{Origin, Resolved, default_values};
+
+/// All that is known about a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The key.
+    pub key: String,
+    /// Its value in TOML's spelling; none if it is not set.
+    pub value: Option<String>,
+    /// Where the value came from.
+    pub origin: Origin,
+    /// The type in words.
+    pub expected: String,
+    /// What it is unless someone says otherwise, in TOML's spelling.
+    pub default: Option<String>,
+    /// What it means.
+    pub doc: String,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let none = || "not set".to_owned();
+        writeln!(
+            f,
+            "{} = {}",
+            self.key,
+            self.value.clone().unwrap_or_else(none)
+        )?;
+        if self.value.is_some() {
+            writeln!(f, "  from     {}", self.origin)?;
+        }
+        writeln!(
+            f,
+            "  default  {}",
+            self.default.clone().unwrap_or_else(none)
+        )?;
+        writeln!(f, "  expects  {}", self.expected)?;
+        write!(f, "  {}", self.doc)
+    }
+}
+
+impl Resolved {
+    /// Explains a key, or every key of a table (`rollout`), in the order of the documentation.
+    pub fn explain(&self, key: &str) -> Result<Vec<Explanation>, ConfigError> {
+        let values = self.values()?;
+        let defaults = default_values()?;
+        let explain = |name: &str, key: &Key| Explanation {
+            key: name.to_owned(),
+            value: lookup(&values, name).map(|value| value.to_string()),
+            origin: self.origin(name),
+            expected: key.kind.expected(),
+            default: lookup(&defaults, name).map(|value| value.to_string()),
+            doc: key.doc.clone(),
+        };
+        match find(&general(key)) {
+            Place::Leaf(found) => Ok(vec![explain(key, found)]),
+            Place::Table => {
+                let prefix = format!("{}.", general(key));
+                Ok(all_keys()
+                    .iter()
+                    .filter(|k| k.name.starts_with(&prefix))
+                    .map(|k| explain(&k.name, k))
+                    .collect())
+            }
+            Place::Unknown => Err(ConfigError::NoSuchKey {
+                key: key.to_owned(),
+                nearest: nearest(&general(key)),
+            }),
+        }
+    }
+
+    /// Every value with where it came from, a line each: what `config check` prints.
+    pub fn report(&self) -> Result<String, ConfigError> {
+        let values = self.values()?;
+        let mut lines: Vec<(String, Origin)> = Vec::new();
+        for key in all_keys().iter().filter(|key| !key.name.contains("[]")) {
+            if let Some(table) = key.name.strip_suffix(".*") {
+                let params = lookup(&values, table)
+                    .and_then(|value| value.as_table().cloned())
+                    .unwrap_or_default();
+                for (name, value) in params.iter().filter(|(name, _)| *name != "name") {
+                    let path = format!("{table}.{name}");
+                    lines.push((format!("{path} = {value}"), self.origin(&path)));
+                }
+                continue;
+            }
+            match lookup(&values, &key.name) {
+                Some(Value::Array(list)) if key.kind == Kind::Tables => {
+                    for (index, entry) in list.iter().enumerate() {
+                        let path = format!("{}[{index}]", key.name);
+                        lines.push((format!("{path} = {entry}"), self.origin(&path)));
+                    }
+                }
+                Some(value) => {
+                    lines.push((format!("{} = {value}", key.name), self.origin(&key.name)))
+                }
+                None => {}
+            }
+        }
+        const WIDEST: usize = 48; // longer values push their own comment only
+        let width = lines
+            .iter()
+            .map(|(text, _)| text.chars().count())
+            .filter(|n| *n <= WIDEST)
+            .max()
+            .unwrap_or(0);
+        let line = |(text, origin): &(String, Origin)| format!("{text:width$}  # {origin}\n");
+        Ok(lines.iter().map(line).collect())
+    }
+
+    fn values(&self) -> Result<Table, ConfigError> {
+        Table::try_from(&self.config).map_err(|error| ConfigError::Write {
+            problem: error.to_string(),
+        })
+    }
+}
+
+/// Type, default and documentation of every key, for editors and scripts: `config schema`.
+pub fn schema() -> Result<serde_json::Value, ConfigError> {
+    let defaults = default_values()?;
+    let entry = |key: &Key| {
+        let mut entry = json!({ "key": key.name, "type": key.kind.name(), "doc": key.doc });
+        if let Kind::Choice(names) = key.kind {
+            entry["choices"] = json!(names);
+        }
+        entry["default"] = json!(lookup(&defaults, &key.name));
+        entry["optional"] = json!(key.optional);
+        entry
+    };
+    Ok(json!({ "keys": all_keys().iter().map(entry).collect::<Vec<_>>() }))
+}
+
+/// The value at a dotted path, `objective[0].name` in lists.
+fn lookup(table: &Table, path: &str) -> Option<Value> {
+    let mut value = Value::Table(table.clone());
+    for part in path.split('.') {
+        let (name, index) = match part.split_once('[') {
+            Some((name, rest)) => (name, Some(rest.strip_suffix(']')?.parse::<usize>().ok()?)),
+            None => (part, None),
+        };
+        value = value.get(name)?.clone();
+        if let Some(index) = index {
+            value = value.get(index)?.clone();
+        }
+    }
+    Some(value)
+}
