@@ -1,6 +1,7 @@
 //! The training loop: one function, straight down, a step in data-flow order.
 
 mod session;
+pub mod sft;
 mod summary;
 mod validate;
 

@@ -1,0 +1,152 @@
+//! Supervised fine-tuning: prompts with a response each, the loss is minus the log-probability of the response's
+//! tokens. It makes the embedded model.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{SessionError, session};
+use crate::{
+    config::{Config, Sft, SftStart, Source},
+    data::{self, Cursor, Keys, Prompt, Row},
+    metrics::{JsonLines, Progress},
+    model::{Model, Spec, Tokenizer},
+    rollout::{GradientSet, Policy, Rollouts},
+    update::{AdamW, Schedule},
+};
+
+/// What a finished fine-tuning has to show.
+#[derive(Clone, Copy, Debug)]
+pub struct SftOutcome {
+    /// Loss of the last steps in nats a token, mean over the last tenth of the run.
+    pub loss: f64,
+    /// Rows seen.
+    pub rows: u64,
+    /// Response tokens seen.
+    pub tokens: u64,
+}
+
+/// Trains on rows with responses as `[sft]` says and writes the model and its metrics.jsonl to `out`.
+///
+/// # Errors
+/// Rows or model cannot be read, a gradient is not finite, `out` cannot be written.
+pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) -> Result<SftOutcome, SessionError> {
+    let model = match sft.start {
+        SftStart::Model => session::load_model(config)?,
+        SftStart::Fresh => fresh(sft, config.train.seed)?,
+    };
+    let examples = examples(&rows(sft, config)?, &model)?;
+    let mut optimizer = AdamW::new(session::adamw_settings(config), model.parameters())?;
+    let schedule = Schedule {
+        kind: config.optimizer.schedule,
+        warmup: config.optimizer.warmup,
+        total: sft.steps,
+        floor: config.optimizer.min_lr_ratio,
+        power: config.optimizer.power,
+    };
+    schedule.check()?;
+    let policy = Policy::new(model, 1.0);
+    let mut cursor = Cursor::new(config.train.seed);
+    std::fs::create_dir_all(out)?;
+    let mut metrics = JsonLines::append(&out.join("metrics.jsonl"))?;
+    let (mut tokens, mut tail) = (0, Vec::new());
+
+    progress.phase("sft");
+    for step in 1..=sft.steps {
+        let batch = batch(&examples, &cursor.next(examples.len(), sft.batch));
+        // A constant divisor gives every token of the run the same weight, whatever the length of its batch.
+        let weight = 1.0 / (sft.batch as f64 * sft.tokens_per_row);
+        let mut total: Option<GradientSet> = None;
+        let mut sum = 0.0;
+        for chunk in batch.chunks(config.algorithm.micro_batch_tokens) {
+            let part = batch.select(&chunk.collect::<Vec<_>>());
+            let forward = policy.forward(&part)?;
+            sum -= forward.logprobs().iter().map(|&l| f64::from(l)).sum::<f64>();
+            #[allow(clippy::cast_possible_truncation, reason = "cotangents are f32")]
+            let cotangent = vec![-weight as f32; part.tokens.len()];
+            let mut sets = forward.gradients(&[&cotangent])?;
+            match (&mut total, sets.pop()) {
+                (Some(total), Some(set)) => total.add(&set).map_err(crate::model::ModelError::from)?,
+                (None, set) => total = set,
+                (Some(_), None) => {}
+            }
+        }
+        let lr = config.optimizer.lr * schedule.factor(step - 1);
+        let Some(gradient) = total else { continue };
+        let report = optimizer.step(&gradient.into_optional(), lr)?;
+        tokens += batch.tokens.len() as u64;
+        let loss = sum / batch.tokens.len().max(1) as f64;
+        if step * 10 > sft.steps * 9 {
+            tail.push(loss);
+        }
+        let (norm, count) = (report.gradient_norm, batch.tokens.len());
+        metrics.write(&json!({"step": step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": count}))?;
+        progress.step(format!("loss {loss:.4} nat/token  lr {lr:.1e}"));
+    }
+    policy.save(out)?;
+    let loss = tail.iter().sum::<f64>() / tail.len().max(1) as f64;
+    Ok(SftOutcome { loss, rows: sft.steps * sft.batch as u64, tokens })
+}
+
+/// A new model with random weights.
+fn fresh(sft: &Sft, seed: u64) -> Result<Model, SessionError> {
+    let fresh = &sft.fresh;
+    let tokenizer = match &fresh.tokenizer {
+        Source::Embedded => Tokenizer::embedded()?,
+        Source::Path(path) => Tokenizer::load(Path::new(path))?,
+    };
+    Ok(Model::init(Spec::fresh(fresh), tokenizer, seed)?)
+}
+
+fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, SessionError> {
+    if sft.train == "tiny-math" {
+        let whole = usize::try_from(sft.steps).unwrap_or(usize::MAX).saturating_mul(sft.batch);
+        let count = if sft.rows == 0 { whole } else { sft.rows };
+        return Ok(data::tiny_math::supervised(config.train.seed, count));
+    }
+    let keys =
+        Keys { prompt_key: config.data.prompt_key.clone(), require_ground_truth: false, require_response: true };
+    Ok(data::read_rows(Path::new(&sft.train), &keys)?)
+}
+
+/// A prompt and the response to learn, the end token included.
+struct Example {
+    prompt: Prompt,
+    response: Vec<u32>,
+}
+
+fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, SessionError> {
+    let tokenizer = model.tokenizer();
+    rows.iter()
+        .map(|row| {
+            let text = tokenizer.render(&row.prompt)?;
+            let mut response = tokenizer.encode(row.response.as_deref().unwrap_or_default(), false)?;
+            response.extend(tokenizer.eos_ids().first());
+            let prompt = Prompt {
+                row: row.index,
+                tokens: tokenizer.encode(&text, false)?,
+                text,
+                ground_truth: row.ground_truth.clone(),
+                data_source: row.data_source.clone(),
+                extra: String::new(),
+            };
+            Ok(Example { prompt, response })
+        })
+        .collect()
+}
+
+/// The examples `indices` as one batch, each a group of its own.
+fn batch(examples: &[Example], indices: &[usize]) -> Rollouts {
+    let mut batch = Rollouts { offsets: vec![0], ..Rollouts::default() };
+    for &index in indices {
+        let Example { prompt, response } = &examples[index];
+        batch.groups.extend(u32::try_from(batch.prompts.len()));
+        batch.prompts.push(prompt.clone());
+        batch.tokens.extend_from_slice(response);
+        batch.logprobs.resize(batch.tokens.len(), 0.0);
+        batch.offsets.push(batch.tokens.len());
+        batch.truncated.push(false);
+        batch.texts.push(String::new());
+    }
+    batch
+}
