@@ -1,1 +1,180 @@
-fn main() {}
+//! moa-host: parse, resolve, run. The only place that prints or exits.
+
+mod cli;
+
+use std::{
+    io::{self, Read, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use cli::{Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, PluginCommand, SftArgs, TrainArgs};
+use moa_core::{
+    config,
+    data::{self, Encoded, Keys, tiny_math},
+    error::Hint,
+    metrics::Progress,
+    model::Model,
+    plugin::{self, Plugins},
+    report::{RunFolder, before_after},
+    train::{self, Session, SessionError, logprobs, sft},
+};
+
+fn main() -> ExitCode {
+    let command = Cli::parse().into_command();
+    match run(command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<u8, SessionError> {
+    match command {
+        Command::Train(arguments) => train_command(&arguments)?,
+        Command::Sft(arguments) => sft_command(&arguments)?,
+        Command::Logprobs(arguments) => logprobs_command(&arguments)?,
+        Command::Plugin(command) => return plugin_command(command),
+        Command::Data(command) => data_command(command)?,
+        Command::Config(command) => config_command(command)?,
+    }
+    Ok(0)
+}
+
+fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
+    let resolved = config::resolve(&arguments.request())?;
+    let say = |text: &str| {
+        if !arguments.quiet {
+            eprintln!("{text}");
+        }
+    };
+    use_threads(resolved.config.train.threads);
+    let mut session = Session::open(resolved.config.clone(), resolved.is_default("scalarizer.name"))?;
+    say(&session.describe());
+    let config = session.config.clone();
+    let mut folder =
+        RunFolder::create(config.train.run_dir.as_deref(), session.scalarizer.name(), &config.to_toml()?)?;
+    say(&format!("run folder {}", folder.path().display()));
+    if config.logging.trace {
+        session.record_trace(&folder.trace())?;
+    }
+    let progress = Progress::new(config.train.steps, !config.logging.progress);
+    let outcome = train::train(&mut session, &mut folder, &progress);
+    progress.finish();
+    let outcome = outcome?;
+    print!("{}", before_after(&outcome.before, &outcome.after));
+    say(&format!("{} steps in {:.1} s; model in {}", config.train.steps, outcome.seconds, outcome.model.display()));
+    Ok(())
+}
+
+fn sft_command(arguments: &SftArgs) -> Result<(), SessionError> {
+    let config = config::resolve(&arguments.request())?.config;
+    use_threads(config.train.threads);
+    let Some(settings) = &config.sft else { return Ok(()) }; // resolving for sft always gives the table
+    let progress = Progress::new(settings.steps, !config.logging.progress);
+    let outcome = sft::fine_tune(&config, settings, &arguments.out, &progress);
+    progress.finish();
+    let outcome = outcome?;
+    eprintln!(
+        "{} rows, {} response tokens, loss {:.4} nat/token over the last tenth; model in {}",
+        outcome.rows,
+        outcome.tokens,
+        outcome.loss,
+        arguments.out.display()
+    );
+    Ok(())
+}
+
+fn logprobs_command(arguments: &LogprobsArgs) -> Result<(), SessionError> {
+    let keys = Keys { prompt_key: "prompt".into(), require_ground_truth: false, require_response: true };
+    let rows = if arguments.input == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes)?;
+        data::read_jsonl_bytes(Path::new("stdin"), &bytes, &keys)?
+    } else {
+        data::read_rows(&arguments.input, &keys)?
+    };
+    let model = open_model(&arguments.model)?;
+    logprobs::logprobs(model, &rows, &mut io::stdout().lock())
+}
+
+fn plugin_command(command: PluginCommand) -> Result<u8, SessionError> {
+    let mut out = io::stdout().lock();
+    match command {
+        PluginCommand::List => write!(out, "{}", plugin::list())?,
+        PluginCommand::Inspect { lib } => {
+            let mut plugins = Plugins::new();
+            write!(out, "{}", plugins.load(&lib)?)?;
+        }
+        PluginCommand::Replay { lib, trace, check } => {
+            let mut plugins = Plugins::new();
+            plugins.load(&lib)?;
+            plugin::replay(&mut plugins, &trace, check, &mut out)?;
+        }
+    }
+    Ok(0)
+}
+
+fn data_command(command: DataCommand) -> Result<(), SessionError> {
+    match command {
+        DataCommand::Inspect { file, model, prompt_key } => {
+            let mut keys = Keys::default();
+            keys.prompt_key = prompt_key.unwrap_or(keys.prompt_key);
+            let model = model.map(|model| open_model(&model)).transpose()?;
+            let inspection = match &model {
+                None => data::inspect(Path::new(&file), &keys, None)?,
+                Some(model) => data::inspect(
+                    Path::new(&file),
+                    &keys,
+                    Some(&mut |prompt| {
+                        let text = model.tokenizer().render(prompt)?;
+                        let tokens = model.tokenizer().encode(&text, false)?;
+                        Ok(Encoded { text, tokens })
+                    }),
+                )?,
+            };
+            write!(io::stdout().lock(), "{inspection}")?;
+        }
+        DataCommand::Generate { out, seed, sft, .. } => {
+            let options =
+                tiny_math::Options { seed: seed.unwrap_or(tiny_math::SEED), supervised: sft, tokenizer: true };
+            for path in tiny_math::generate(&out, options)? {
+                eprintln!("wrote {}", path.display());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn config_command(command: ConfigCommand) -> Result<(), SessionError> {
+    let mut out = io::stdout().lock();
+    match command {
+        ConfigCommand::Check(arguments) => write!(out, "{}", config::resolve(&arguments.train_request())?.report()?)?,
+        ConfigCommand::Explain { key, config } => {
+            for explanation in config::resolve(&config.train_request())?.explain(&key)? {
+                writeln!(out, "{explanation}")?;
+            }
+        }
+        ConfigCommand::Schema => writeln!(out, "{:#}", config::schema()?)?,
+    }
+    Ok(())
+}
+
+/// A model by what the user typed: "embedded", a folder, a .gguf file, a hub id.
+fn open_model(name: &str) -> Result<Model, SessionError> {
+    Ok(if name == "embedded" { Model::embedded()? } else { Model::load(name)? })
+}
+
+/// Sets the size of the thread pool that every tensor operation shares; all cores unless the config says a number.
+fn use_threads(threads: Option<usize>) {
+    if let Some(threads) = threads {
+        // Fails only if the pool is in use already, which it is not at this point.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+}

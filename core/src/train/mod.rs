@@ -1,5 +1,6 @@
 //! The training loop: one function, straight down, a step in data-flow order.
 
+pub mod logprobs;
 mod session;
 pub mod sft;
 mod summary;

@@ -117,11 +117,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Loads everything that `config` names. Nothing is written.
+    /// Loads everything that `config` names. Nothing is written. With `choose_scalarizer` nobody named a scalarizer: the
+    /// only one of the loaded libraries is taken, and the one that the config names by default if they have none.
     ///
     /// # Errors
     /// Whatever cannot be found, read or used, in the order: plugins and their params, settings, model, data.
-    pub fn open(config: Config) -> Result<Self, SessionError> {
+    pub fn open(mut config: Config, choose_scalarizer: bool) -> Result<Self, SessionError> {
         let mut plugins = Plugins::new();
         for library in &config.plugins {
             plugins.load(library)?;
@@ -129,8 +130,10 @@ impl Session {
         let objectives = objectives(&mut plugins, &config)?;
         let setup = Setup { objectives: objectives.for_scalarizer(), seed: config.train.seed };
         let params = serde_json::Value::Object(config.scalarizer.params.clone());
-        let name = Some(config.scalarizer.name.as_str()).filter(|name| !name.is_empty());
+        let choose = choose_scalarizer && plugins.has_scalarizers();
+        let name = if choose { None } else { Some(config.scalarizer.name.as_str()) };
         let plugin = plugins.scalarizer(name, &setup, &params)?;
+        config.scalarizer.name = plugin.name().to_owned();
         let update = update_settings(&config);
         update.loss.check()?;
         let schedule = schedule(&config);
