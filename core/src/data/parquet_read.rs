@@ -80,7 +80,7 @@ fn read<R: ChunkReader + 'static>(path: &Path, source: R) -> Result<Table, DataE
     let damaged = |message: String| DataError::Damaged {
         path: path.to_owned(),
         row,
-        message: message.lines().next().unwrap_or_default().to_owned(),
+        message: short(&message),
     };
     let rows = match outcome {
         Ok(Ok(rows)) => rows,
@@ -102,6 +102,18 @@ fn read<R: ChunkReader + 'static>(path: &Path, source: R) -> Result<Table, DataE
         format: "Parquet",
         rows,
     })
+}
+
+/// The decoder's message without the dump of bytes that may follow.
+fn short(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let line = line
+        .strip_prefix("External: ")
+        .or_else(|| line.strip_prefix("Parquet error: "))
+        .unwrap_or(line);
+    let line = line.split(". Bytes: [").next().unwrap_or_default();
+    let line = line.split(", value ").next().unwrap_or_default();
+    line.chars().take(200).collect()
 }
 
 /// Why decoding stopped.
@@ -140,6 +152,7 @@ fn decode<R: ChunkReader + 'static>(
             }));
         }
     }
+    let expected = reader.metadata().file_metadata().num_rows();
     let mut rows = Vec::new();
     *row = Some(0);
     for record in reader.get_row_iter(None)? {
@@ -154,6 +167,10 @@ fn decode<R: ChunkReader + 'static>(
         })?;
         rows.push((Place::Row(rows.len()), columns));
         *row = Some(rows.len());
+    }
+    if i64::try_from(rows.len()) != Ok(expected) {
+        let message = format!("the footer promises {expected} rows");
+        return Err(Failure::Parquet(ParquetError::General(message)));
     }
     Ok(rows)
 }

@@ -53,10 +53,11 @@ pub struct Splits {
 
 /// The three splits of a seed.
 pub fn splits(seed: u64) -> Splits {
-    let mut draw = Draw::new(seed, PROBLEMS);
+    let mut problems = problems(seed);
     let mut seen = BTreeSet::new();
     let mut split = |name: &str, rows: usize| -> Vec<Row> {
-        let fresh = std::iter::repeat_with(|| Problem::draw(&mut draw))
+        let fresh = problems
+            .by_ref()
             .filter(|problem| seen.insert(problem.prompt.clone()));
         fresh
             .take(rows)
@@ -73,6 +74,12 @@ pub fn splits(seed: u64) -> Splits {
         validation,
         test,
     }
+}
+
+/// The problems of a seed one after the other, as [`splits`] draws them, repeated ones included; endless.
+pub fn problems(seed: u64) -> impl Iterator<Item = Problem> {
+    let mut draw = Draw::new(seed, PROBLEMS);
+    std::iter::repeat_with(move || Problem::draw(&mut draw))
 }
 
 /// `n` rows with a response for supervised training, none with a prompt of the seed's validation or test split.

@@ -58,7 +58,7 @@ const MIXTURE_OF_ITEM: [usize; 12] = [0, 1, 2, 3, 0, 1, 2, 3, 1, 1, 2, 3];
 const WRONG_EQUATION: u32 = 6;
 /// How often of 100 an answer without equations is wrong.
 const WRONG_BARE_ANSWER: u32 = 25;
-/// What a wrong number is off by; 10 twice as rare would be hard to learn from.
+/// What a wrong number is off by.
 const ERRORS: [i32; 5] = [-1, 1, -2, 2, 10];
 
 const OPENING: &str = "Let me read the problem with care.";
