@@ -118,7 +118,7 @@ fn close(a: f64, b: f64) -> bool {
 
 #[test]
 fn golden_policy_losses() {
-    let text = include_str!("../../../tests/golden/policy_loss.json");
+    let text = include_str!("../../../../tests/golden/policy_loss.json");
     let table: Table = serde_json::from_str(text).expect("golden file parses");
     assert_eq!(table.cases.len(), 8);
     let mut bounded = (0, 0);
