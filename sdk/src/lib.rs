@@ -1,1 +1,52 @@
-//! moa-sdk
+//! moa-sdk: everything that a plugin of moa is written against. Letters in shapes: B completions of a step,
+//! M objectives, N response tokens of the batch.
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+// The derive macros name the crate; inside it (its own tests and docs) the name must resolve as well.
+extern crate self as moa_sdk;
+
+mod description;
+mod error;
+mod metrics;
+mod params;
+mod reward;
+mod rng;
+mod scalarizer;
+
+pub mod abi;
+pub mod math;
+pub mod testing;
+pub mod trace;
+pub mod views;
+
+pub use description::{Description, RewardDescription, ScalarizerDescription};
+pub use error::{Error, Result};
+pub use metrics::Metrics;
+pub use moa_sdk_derive::{Choice, Params};
+pub use params::{Choice, ParamFields, ParamSpec, ParamValue, Params, choice_kind, nearest};
+pub use reward::{Completion, Performance, Reward};
+pub use rng::Rng;
+pub use scalarizer::{Direction, Needs, Objective, Scalarized, Scalarizer, Setup, Signal};
+
+// For the code that the derive macros write.
+pub use serde;
+pub use serde_json;
+
+/// The version of this SDK, as the handshake gives it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything that a plugin names: `use moa_sdk::prelude::*;`
+pub mod prelude {
+    pub use crate::math;
+    pub use crate::trace::{Event, Example, Expect};
+    pub use crate::views::{Batch, Gradients, Matrix, Matrix64, Ragged, Update, Validation};
+    pub use crate::{
+        Choice, Completion, Direction, Error, Metrics, Needs, Objective, ParamValue as _, Params,
+        Performance, Result, Reward, Rng, Scalarized, Scalarizer, Setup,
+    };
+    // The derive macros of the SDK with the traits of serde: a plugin depends on moa-sdk only.
+    pub use moa_sdk_derive::{Deserialize, Serialize};
+    pub use serde::de::Deserialize;
+    pub use serde::ser::Serialize;
+}

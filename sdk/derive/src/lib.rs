@@ -1,1 +1,47 @@
+//! The derive macros of moa-sdk: `Params` and `Choice` for what a plugin is configured with, `Serialize` and
+//! `Deserialize` for its state. The last two are serde's own, pointed at moa-sdk's copy of serde, so that a
+//! plugin needs no dependency but moa-sdk.
 
+use proc_macro::TokenStream;
+
+mod choice;
+mod params;
+mod state;
+
+/// Implements `moa_sdk::Params` for a struct with named fields. Doc comments become the documentation of the
+/// params, `#[param(default = …)]` their defaults; without it a param's default is `Default::default()`.
+#[proc_macro_derive(Params, attributes(param))]
+pub fn derive_params(input: TokenStream) -> TokenStream {
+    let input = syn::parse_macro_input!(input as syn::DeriveInput);
+    params::expand(&input)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// Implements `moa_sdk::ParamValue` and `moa_sdk::Choice` for an enum of unit variants; each variant is
+/// written in kebab-case (`RunningMax` is `"running-max"`).
+#[proc_macro_derive(Choice)]
+pub fn derive_choice(input: TokenStream) -> TokenStream {
+    let input = syn::parse_macro_input!(input as syn::DeriveInput);
+    choice::expand(&input)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// serde's `Serialize`, through moa-sdk's copy of serde. Attributes `#[serde(…)]` work as usual.
+#[proc_macro_derive(Serialize, attributes(serde))]
+pub fn derive_serialize(input: TokenStream) -> TokenStream {
+    let input = syn::parse_macro_input!(input as syn::DeriveInput);
+    state::expand(&input, state::Direction::Serialize)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// serde's `Deserialize`, through moa-sdk's copy of serde. Attributes `#[serde(…)]` work as usual.
+#[proc_macro_derive(Deserialize, attributes(serde))]
+pub fn derive_deserialize(input: TokenStream) -> TokenStream {
+    let input = syn::parse_macro_input!(input as syn::DeriveInput);
+    state::expand(&input, state::Direction::Deserialize)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}

@@ -1,0 +1,345 @@
+//! The types that cross the boundary, in abi_stable's terms. Plain data; the traits have one implementation for
+//! all plugins, in [`super::native`].
+// The attribute `sabi_trait` writes impls inside function bodies.
+#![allow(non_local_definitions, reason = "code of #[sabi_trait]")]
+#![allow(missing_docs, reason = "derives write items without docs")]
+#![allow(non_camel_case_types, reason = "abi_stable names its reference types so")]
+
+use abi_stable::StableAbi;
+use abi_stable::library::RootModule;
+use abi_stable::sabi_trait;
+use abi_stable::sabi_types::VersionStrings;
+use abi_stable::std_types::{RBox, ROk, ROption, RResult, RSlice, RStr, RString, RVec, Tuple2};
+
+use crate::views::{BatchInput, GradientsInput, UpdateInput};
+use crate::{Completion, Error, Scalarized, Signal};
+
+/// What a library exports. Its fields may grow at the end, each with a default.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = PluginRoot_Ref)))]
+pub struct PluginRoot {
+    /// [`crate::Description`] as JSON.
+    pub describe: extern "C" fn() -> RResult<RString, RawError>,
+    /// (name, [`crate::Setup`] as JSON, params as JSON) to a scalarizer.
+    pub new_scalarizer:
+        extern "C" fn(RStr<'_>, RStr<'_>, RStr<'_>) -> RResult<RawScalarizerBox, RawError>,
+    /// (name, params as JSON) to a reward.
+    #[sabi(last_prefix_field)]
+    pub new_reward: extern "C" fn(RStr<'_>, RStr<'_>) -> RResult<RawRewardBox, RawError>,
+}
+
+impl RootModule for PluginRoot_Ref {
+    abi_stable::declare_root_module_statics! {PluginRoot_Ref}
+    const BASE_NAME: &'static str = "moa_plugin";
+    const NAME: &'static str = "moa plugin";
+    // Not the SDK's version: the handshake's ABI number says what goes together.
+    const VERSION_STRINGS: VersionStrings = VersionStrings::new("1.0.0");
+}
+
+/// A scalarizer behind the boundary.
+pub type RawScalarizerBox = RawScalarizer_TO<'static, RBox<()>>;
+/// A reward behind the boundary.
+pub type RawRewardBox = RawReward_TO<'static, RBox<()>>;
+/// What every call gives.
+pub type RawResult<T> = RResult<T, RawError>;
+
+// The trait stands in a macro so that a build can leave its newest method out; see Cargo.toml.
+macro_rules! raw_scalarizer {
+    ($($newest:tt)*) => {
+        /// The hooks of a scalarizer. Called from one thread at a time; after a panic every call is an error.
+        #[sabi_trait]
+        pub trait RawScalarizer: Send {
+            fn on_validation(&mut self, step: u64, values: RSlice<'_, f64>) -> RawResult<()>;
+            fn weigh_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<RVec<f32>>;
+            fn scalarize(&mut self, batch: RawBatch<'_>) -> RawResult<RawScalarized>;
+            fn after_update(&mut self, update: RawUpdate<'_>) -> RawResult<()>;
+            fn weights(&self) -> RawResult<ROption<RVec<f32>>>;
+            fn metrics(&self) -> RawResult<RVec<Tuple2<RString, f64>>>;
+            /// The state as JSON.
+            fn save(&self) -> RawResult<RString>;
+            /// The state of `save`, in place of the current one.
+            #[sabi(last_prefix_field)]
+            fn load(&mut self, state: RStr<'_>) -> RawResult<()>;
+            $($newest)*
+        }
+    };
+}
+
+#[cfg(not(feature = "__without-newest-method"))]
+raw_scalarizer! {
+    /// Since the first release that had gradients by layer; older plugins: all layers.
+    fn gradient_layers(&self) -> RawResult<RVec<RString>> {
+        ROk(RVec::new())
+    }
+}
+#[cfg(feature = "__without-newest-method")]
+raw_scalarizer! {}
+
+/// A reward. Called from any number of threads; after a panic every call is an error.
+#[sabi_trait]
+pub trait RawReward: Send + Sync {
+    /// One result for each completion, in order.
+    #[sabi(last_prefix_field)]
+    fn score_all(
+        &self,
+        completions: RSlice<'_, RawCompletion<'_>>,
+    ) -> RawResult<RVec<RResult<f32, RString>>>;
+}
+
+/// [`crate::Error`].
+#[repr(C)]
+#[derive(Debug, Clone, StableAbi)]
+pub struct RawError {
+    pub message: RString,
+    pub hint: ROption<RString>,
+}
+
+impl From<Error> for RawError {
+    fn from(error: Error) -> Self {
+        Self {
+            message: error.message.into(),
+            hint: error.hint.map(RString::from).into(),
+        }
+    }
+}
+
+impl From<RawError> for Error {
+    fn from(error: RawError) -> Self {
+        Self {
+            message: error.message.into_string(),
+            hint: error.hint.into_option().map(RString::into_string),
+        }
+    }
+}
+
+/// [`BatchInput`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, StableAbi)]
+pub struct RawBatch<'a> {
+    pub step: u64,
+    pub m: usize,
+    pub scores: RSlice<'a, f32>,
+    pub groups: RSlice<'a, u32>,
+    pub lengths: RSlice<'a, u32>,
+    pub objective_advantages: ROption<RSlice<'a, f32>>,
+    pub old_logprobs: ROption<RSlice<'a, f32>>,
+    pub ref_logprobs: ROption<RSlice<'a, f32>>,
+    pub offsets: RSlice<'a, usize>,
+}
+
+fn raw_option<'a>(values: Option<&'a [f32]>) -> ROption<RSlice<'a, f32>> {
+    values.map(RSlice::from_slice).into()
+}
+
+impl<'a> From<BatchInput<'a>> for RawBatch<'a> {
+    fn from(input: BatchInput<'a>) -> Self {
+        Self {
+            step: input.step,
+            m: input.m,
+            scores: input.scores.into(),
+            groups: input.groups.into(),
+            lengths: input.lengths.into(),
+            objective_advantages: raw_option(input.objective_advantages),
+            old_logprobs: raw_option(input.old_logprobs),
+            ref_logprobs: raw_option(input.ref_logprobs),
+            offsets: input.offsets.into(),
+        }
+    }
+}
+
+impl<'a> From<RawBatch<'a>> for BatchInput<'a> {
+    fn from(raw: RawBatch<'a>) -> Self {
+        let option = |values: ROption<RSlice<'a, f32>>| values.into_option().map(|s| s.as_slice());
+        Self {
+            step: raw.step,
+            m: raw.m,
+            scores: raw.scores.as_slice(),
+            groups: raw.groups.as_slice(),
+            lengths: raw.lengths.as_slice(),
+            objective_advantages: option(raw.objective_advantages),
+            old_logprobs: option(raw.old_logprobs),
+            ref_logprobs: option(raw.ref_logprobs),
+            offsets: raw.offsets.as_slice(),
+        }
+    }
+}
+
+/// [`GradientsInput`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, StableAbi)]
+pub struct RawGradients<'a> {
+    pub step: u64,
+    pub minibatch: ROption<u32>,
+    pub lr: f64,
+    pub gram: RSlice<'a, f64>,
+    pub losses: RSlice<'a, f64>,
+}
+
+impl<'a> From<GradientsInput<'a>> for RawGradients<'a> {
+    fn from(input: GradientsInput<'a>) -> Self {
+        Self {
+            step: input.step,
+            minibatch: input.minibatch.into(),
+            lr: input.lr,
+            gram: input.gram.into(),
+            losses: input.losses.into(),
+        }
+    }
+}
+
+impl<'a> From<RawGradients<'a>> for GradientsInput<'a> {
+    fn from(raw: RawGradients<'a>) -> Self {
+        Self {
+            step: raw.step,
+            minibatch: raw.minibatch.into_option(),
+            lr: raw.lr,
+            gram: raw.gram.as_slice(),
+            losses: raw.losses.as_slice(),
+        }
+    }
+}
+
+/// [`UpdateInput`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, StableAbi)]
+pub struct RawUpdate<'a> {
+    pub step: u64,
+    pub m: usize,
+    pub groups: RSlice<'a, u32>,
+    pub scores: RSlice<'a, f32>,
+    pub advantages: RSlice<'a, f32>,
+    pub old_logprobs: RSlice<'a, f32>,
+    pub new_logprobs: RSlice<'a, f32>,
+    pub offsets: RSlice<'a, usize>,
+    pub clip_low: f64,
+    pub clip_high: f64,
+}
+
+impl<'a> From<UpdateInput<'a>> for RawUpdate<'a> {
+    fn from(input: UpdateInput<'a>) -> Self {
+        Self {
+            step: input.step,
+            m: input.m,
+            groups: input.groups.into(),
+            scores: input.scores.into(),
+            advantages: input.advantages.into(),
+            old_logprobs: input.old_logprobs.into(),
+            new_logprobs: input.new_logprobs.into(),
+            offsets: input.offsets.into(),
+            clip_low: input.clip_low,
+            clip_high: input.clip_high,
+        }
+    }
+}
+
+impl<'a> From<RawUpdate<'a>> for UpdateInput<'a> {
+    fn from(raw: RawUpdate<'a>) -> Self {
+        Self {
+            step: raw.step,
+            m: raw.m,
+            groups: raw.groups.as_slice(),
+            scores: raw.scores.as_slice(),
+            advantages: raw.advantages.as_slice(),
+            old_logprobs: raw.old_logprobs.as_slice(),
+            new_logprobs: raw.new_logprobs.as_slice(),
+            offsets: raw.offsets.as_slice(),
+            clip_low: raw.clip_low,
+            clip_high: raw.clip_high,
+        }
+    }
+}
+
+/// [`Scalarized`]: `kind` is the place of the form in [`Signal`], counted from 0.
+#[repr(C)]
+#[derive(Debug, Clone, StableAbi)]
+pub struct RawScalarized {
+    pub kind: u32,
+    pub values: RVec<f32>,
+    pub advantage_scale: f32,
+}
+
+impl From<Scalarized> for RawScalarized {
+    fn from(scalarized: Scalarized) -> Self {
+        let advantage_scale = scalarized.advantage_scale();
+        let (kind, values) = match scalarized.signal().clone() {
+            Signal::Weights(values) => (0, values),
+            Signal::Rewards(values) => (1, values),
+            Signal::AdvantageWeights(values) => (2, values),
+            Signal::GradientWeights => (3, Vec::new()),
+            Signal::Advantages(values) => (4, values),
+            Signal::TokenAdvantages(values) => (5, values),
+        };
+        Self {
+            kind,
+            values: values.into(),
+            advantage_scale,
+        }
+    }
+}
+
+impl TryFrom<RawScalarized> for Scalarized {
+    type Error = Error;
+
+    fn try_from(raw: RawScalarized) -> Result<Self, Error> {
+        let values = raw.values.into_vec();
+        let signal = match raw.kind {
+            0 => Signal::Weights(values),
+            1 => Signal::Rewards(values),
+            2 => Signal::AdvantageWeights(values),
+            3 => Signal::GradientWeights,
+            4 => Signal::Advantages(values),
+            5 => Signal::TokenAdvantages(values),
+            kind => {
+                return Err(Error::new(format!(
+                    "the training signal is of kind {kind}, expected 0 to 5"
+                )));
+            }
+        };
+        Ok(Self::new(signal).with_advantage_scale(raw.advantage_scale))
+    }
+}
+
+/// [`Completion`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, StableAbi)]
+pub struct RawCompletion<'a> {
+    pub prompt: RStr<'a>,
+    pub response: RStr<'a>,
+    pub ground_truth: RStr<'a>,
+    pub data_source: RStr<'a>,
+    pub response_tokens: u32,
+    pub mean_response_tokens: f32,
+    pub truncated: bool,
+    pub extra: RStr<'a>,
+}
+
+impl<'a> From<Completion<'a>> for RawCompletion<'a> {
+    fn from(completion: Completion<'a>) -> Self {
+        Self {
+            prompt: completion.prompt.into(),
+            response: completion.response.into(),
+            ground_truth: completion.ground_truth.into(),
+            data_source: completion.data_source.into(),
+            response_tokens: completion.response_tokens,
+            mean_response_tokens: completion.mean_response_tokens,
+            truncated: completion.truncated,
+            extra: completion.extra.into(),
+        }
+    }
+}
+
+impl<'a> From<RawCompletion<'a>> for Completion<'a> {
+    fn from(raw: RawCompletion<'a>) -> Self {
+        Self {
+            prompt: raw.prompt.as_str(),
+            response: raw.response.as_str(),
+            ground_truth: raw.ground_truth.as_str(),
+            data_source: raw.data_source.as_str(),
+            response_tokens: raw.response_tokens,
+            mean_response_tokens: raw.mean_response_tokens,
+            truncated: raw.truncated,
+            extra: raw.extra.as_str(),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a library says about itself: data for `plugin inspect`, for checks before a run, and for docs. It
+//! crosses the boundary as JSON; keys that a version does not know are passed over.
+
+use serde::{Deserialize, Serialize};
+
+use crate::params::{ParamSpec, Params};
+use crate::trace::Example;
+use crate::{Performance, Reward, Scalarizer};
+
+/// All scalarizers and rewards of a library.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Description {
+    /// In the order in which the library exports them.
+    pub scalarizers: Vec<ScalarizerDescription>,
+    /// In the order in which the library exports them.
+    pub rewards: Vec<RewardDescription>,
+}
+
+/// One scalarizer of a library.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScalarizerDescription {
+    /// Its name in configs.
+    pub name: String,
+    /// The paper that it implements.
+    pub paper: String,
+    /// Names of what it needs, see [`crate::Needs::names`].
+    pub needs: Vec<String>,
+    /// Its params.
+    pub params: Vec<ParamSpec>,
+    /// Its examples, executed by `plugin check`.
+    pub examples: Vec<Example>,
+}
+
+/// One reward of a library.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RewardDescription {
+    /// Its name in configs.
+    pub name: String,
+    /// What it measures.
+    pub about: String,
+    /// What a validation reports for it.
+    pub validation: Performance,
+    /// Its params.
+    pub params: Vec<ParamSpec>,
+}
+
+impl ScalarizerDescription {
+    /// The description of a type.
+    pub fn of<S: Scalarizer>() -> Self {
+        Self {
+            name: S::NAME.to_owned(),
+            paper: S::PAPER.to_owned(),
+            needs: S::NEEDS.names(),
+            params: S::Params::schema(),
+            examples: S::examples(),
+        }
+    }
+}
+
+impl RewardDescription {
+    /// The description of a type.
+    pub fn of<R: Reward>() -> Self {
+        Self {
+            name: R::NAME.to_owned(),
+            about: R::ABOUT.to_owned(),
+            validation: R::VALIDATION,
+            params: R::Params::schema(),
+        }
+    }
+}

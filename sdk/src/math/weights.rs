@@ -1,0 +1,120 @@
+//! Weights of objectives: the check of what a user gives, and maps onto the simplex {w >= 0, Σ w = 1}.
+
+use crate::{Error, Result};
+
+/// How far from 1 the sum of given weights may be: room for decimals such as 0.333 + 0.333 + 0.334 in f32.
+const SUM_TOLERANCE: f64 = 1e-6;
+
+/// The weights `[M]`, or equal ones where none are given. Error: not M of them, not finite, below 0, or a sum
+/// that is not 1 ± 1e-6; the sum stands in the text.
+pub fn weights_or_equal(weights: &[f32], m: usize) -> Result<Vec<f32>> {
+    if m == 0 {
+        return Err(Error::new("there are no objectives, expected at least one"));
+    }
+    if weights.is_empty() {
+        #[allow(clippy::cast_precision_loss, reason = "M is small")]
+        return Ok(vec![1.0 / m as f32; m]);
+    }
+    if weights.len() != m {
+        return Err(Error::new(format!(
+            "weights has {} values, expected {m}, one for each objective",
+            weights.len()
+        )));
+    }
+    if let Some(bad) = weights.iter().find(|w| !w.is_finite() || **w < 0.0) {
+        return Err(Error::new(format!(
+            "weights {weights:?} contain {bad}, expected finite numbers >= 0"
+        )));
+    }
+    // Each f32 is read as the decimal that the user typed, so that only the sum's own error counts.
+    let sum: f64 = weights
+        .iter()
+        .map(|w| w.to_string().parse::<f64>().unwrap_or(f64::from(*w)))
+        .sum();
+    if (sum - 1.0).abs() > SUM_TOLERANCE {
+        return Err(Error::new(format!(
+            "weights {weights:?} sum to {sum}, expected 1 ± 1e-6"
+        ))
+        .hint("divide each weight by the sum"));
+    }
+    Ok(weights.to_vec())
+}
+
+/// exp(x) / Σ exp(x), shifted by the maximum so that no exponential overflows.
+pub fn softmax(x: &[f64]) -> Vec<f64> {
+    let maximum = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exp: Vec<f64> = x.iter().map(|x| (x - maximum).exp()).collect();
+    let sum: f64 = exp.iter().sum();
+    exp.iter().map(|e| e / sum).collect()
+}
+
+/// The point of the simplex that is nearest to `x` in the Euclidean norm, by sorting: Duchi, Shalev-Shwartz,
+/// Singer, Chandra, "Efficient projections onto the l1-ball", ICML 2008, figure 1. `x` is finite.
+pub fn project_to_simplex(x: &[f64]) -> Vec<f64> {
+    let mut sorted = x.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let (mut sum, mut count, mut shift) = (0.0, 0.0, 0.0);
+    for value in sorted {
+        sum += value;
+        count += 1.0;
+        // The entries that stay positive are the first ones for which this holds.
+        let candidate = (sum - 1.0) / count;
+        if value > candidate {
+            shift = candidate;
+        }
+    }
+    x.iter().map(|value| (value - shift).max(0.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{project_to_simplex, softmax, weights_or_equal};
+    use crate::Rng;
+
+    #[test]
+    fn weights_are_checked() -> crate::Result<()> {
+        assert_eq!(weights_or_equal(&[], 4)?, [0.25; 4]);
+        weights_or_equal(&[0.333, 0.333, 0.334], 3)?;
+        weights_or_equal(&[0.5, 0.500_000_9], 2)?;
+        let refused = |w: &[f32], m| weights_or_equal(w, m).expect_err("refused").message;
+        assert!(refused(&[0.5, 0.500_002], 2).contains("1.000002"));
+        assert!(refused(&[0.5, 0.4], 2).contains("sum to 0.9,"));
+        assert!(refused(&[1.0], 2).contains("has 1 values, expected 2"));
+        assert!(refused(&[1.5, -0.5], 2).contains("-0.5"));
+        assert!(refused(&[f32::NAN, 1.0], 2).contains("NaN"));
+        assert!(weights_or_equal(&[], 0).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn softmax_does_not_overflow() {
+        assert_eq!(softmax(&[1000.0, 1000.0]), [0.5, 0.5]);
+        assert_eq!(softmax(&[-1e6, 0.0]), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn projection_meets_the_optimality_conditions() {
+        assert_eq!(project_to_simplex(&[0.2, 0.3, 0.5]), [0.2, 0.3, 0.5]);
+        assert_eq!(project_to_simplex(&[2.0, 0.0]), [1.0, 0.0]);
+        let mut rng = Rng::new(3);
+        for _ in 0..200 {
+            let x: Vec<f64> = (0..5).map(|_| 2.0 * rng.normal()).collect();
+            let w = project_to_simplex(&x);
+            assert!((w.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            // Every positive entry was shifted by the same amount, every zero one by no more than that.
+            let shift = x
+                .iter()
+                .zip(&w)
+                .filter(|(_, w)| **w > 0.0)
+                .map(|(x, w)| x - w)
+                .fold(f64::NEG_INFINITY, f64::max);
+            for (x, w) in x.iter().zip(&w) {
+                assert!(if *w > 0.0 {
+                    (x - w - shift).abs() < 1e-12
+                } else {
+                    *x <= shift + 1e-12
+                });
+            }
+        }
+    }
+}

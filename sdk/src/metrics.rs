@@ -1,0 +1,93 @@
+//! Named numbers that a scalarizer reports each step, in the order in which it names them.
+
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Ordered (name, value) pairs. A part of a name that differs by objective stands behind a slash:
+/// `covariance/accuracy`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Metrics {
+    entries: Vec<(String, f64)>,
+}
+
+impl Metrics {
+    /// No metrics.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same metrics and one more.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<f64>) -> Self {
+        self.push(name, value);
+        self
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, name: impl Into<String>, value: impl Into<f64>) {
+        self.entries.push((name.into(), value.into()));
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.iter()
+            .find(|(entry, _)| *entry == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All pairs in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.entries
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The pairs themselves.
+    pub fn into_vec(self) -> Vec<(String, f64)> {
+        self.entries
+    }
+}
+
+impl From<Vec<(String, f64)>> for Metrics {
+    fn from(entries: Vec<(String, f64)>) -> Self {
+        Self { entries }
+    }
+}
+
+impl Serialize for Metrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.entries.len()))?;
+        for (name, value) in self.iter() {
+            map.serialize_entry(name, &value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Metrics {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Metrics;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of names and numbers")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metrics, A::Error> {
+                let mut metrics = Metrics::new();
+                while let Some((name, value)) = map.next_entry::<String, f64>()? {
+                    metrics.push(name, value);
+                }
+                Ok(metrics)
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}

@@ -1,0 +1,419 @@
+//! Params: what a plugin is configured with. `#[derive(Params)]` writes the schema (for `plugin inspect`) and a
+//! strict parser: an unknown key and a wrong type are errors that name the key, what was found and what was
+//! expected.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Error, Result};
+
+/// The params of a plugin, read from the JSON object that stands in the config. Derive it.
+pub trait Params: Sized {
+    /// One entry for each param, in the order of the fields.
+    fn schema() -> Vec<ParamSpec>;
+
+    /// Reads a JSON object; `null` is the empty object. Errors: not an object, unknown key, wrong type.
+    fn from_json(value: &Value) -> Result<Self>;
+}
+
+/// For plugins without params: `type Params = ();`
+impl Params for () {
+    fn schema() -> Vec<ParamSpec> {
+        Vec::new()
+    }
+
+    fn from_json(value: &Value) -> Result<Self> {
+        ParamFields::new(value, &[]).map(|_| ())
+    }
+}
+
+/// One param, as `plugin inspect` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParamSpec {
+    /// Key in the config.
+    pub name: String,
+    /// Type in words: "number", "list of numbers", "one of \"a\", \"b\"", …
+    pub kind: String,
+    /// The words that are accepted, for a choice; empty for everything else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    /// Default as JSON; `null` is "none".
+    pub default: Value,
+    /// The doc comment.
+    pub doc: String,
+}
+
+impl ParamSpec {
+    /// The entry of a param of type `T`.
+    pub fn of<T: ParamValue>(name: &str, default: &T, doc: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: T::kind(),
+            choices: T::choices(),
+            default: default.to_value(),
+            doc: doc.to_owned(),
+        }
+    }
+}
+
+/// A type that a param may have: numbers, bool, text, lists, options, and enums with `#[derive(Choice)]`.
+pub trait ParamValue: Sized {
+    /// The type in words, for errors and `plugin inspect`.
+    fn kind() -> String;
+    /// The words of a choice.
+    fn choices() -> Vec<String> {
+        Vec::new()
+    }
+    /// The value, or `None` where `value` is of another type or out of range.
+    fn from_value(value: &Value) -> Option<Self>;
+    /// The value as JSON, for defaults.
+    fn to_value(&self) -> Value;
+}
+
+/// An enum whose variants are words. Derive it.
+pub trait Choice: Sized {
+    /// All words, in the order of the variants.
+    const WORDS: &'static [&'static str];
+    /// The word of this variant.
+    fn word(&self) -> &'static str;
+    /// The variant of a word.
+    fn from_word(word: &str) -> Option<Self>;
+}
+
+/// `one of "a", "b"`: the kind of a choice.
+pub fn choice_kind<C: Choice>() -> String {
+    let words: Vec<String> = C::WORDS.iter().map(|word| format!("{word:?}")).collect();
+    format!("one of {}", words.join(", "))
+}
+
+impl ParamValue for f64 {
+    fn kind() -> String {
+        "number".to_owned()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_f64()
+    }
+    fn to_value(&self) -> Value {
+        Value::from(*self)
+    }
+}
+
+impl ParamValue for f32 {
+    fn kind() -> String {
+        f64::kind()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        // The nearest f32 is wanted; what is too large for one is refused.
+        #[allow(clippy::cast_possible_truncation, reason = "rounding to f32 is meant")]
+        let number = value.as_f64()? as f32;
+        number.is_finite().then_some(number)
+    }
+    fn to_value(&self) -> Value {
+        // Through the shortest text, so that a default of 0.1 reads 0.1 and not 0.10000000149011612.
+        self.to_string()
+            .parse::<f64>()
+            .map_or(Value::Null, Value::from)
+    }
+}
+
+macro_rules! whole_number {
+    ($($type:ty),*) => {$(
+        impl ParamValue for $type {
+            fn kind() -> String {
+                "whole number >= 0".to_owned()
+            }
+            fn from_value(value: &Value) -> Option<Self> {
+                <$type>::try_from(value.as_u64()?).ok()
+            }
+            fn to_value(&self) -> Value {
+                Value::from(*self)
+            }
+        }
+    )*};
+}
+whole_number!(u32, u64, usize);
+
+impl ParamValue for bool {
+    fn kind() -> String {
+        "true or false".to_owned()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_bool()
+    }
+    fn to_value(&self) -> Value {
+        Value::from(*self)
+    }
+}
+
+impl ParamValue for String {
+    fn kind() -> String {
+        "text".to_owned()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().map(str::to_owned)
+    }
+    fn to_value(&self) -> Value {
+        Value::from(self.as_str())
+    }
+}
+
+impl<T: ParamValue> ParamValue for Vec<T> {
+    fn kind() -> String {
+        match T::kind().as_str() {
+            "number" => "list of numbers".to_owned(),
+            "whole number >= 0" => "list of whole numbers >= 0".to_owned(),
+            other => format!("list of {other}"),
+        }
+    }
+    fn choices() -> Vec<String> {
+        T::choices()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_array()?.iter().map(T::from_value).collect()
+    }
+    fn to_value(&self) -> Value {
+        Value::Array(self.iter().map(T::to_value).collect())
+    }
+}
+
+impl<T: ParamValue> ParamValue for Option<T> {
+    fn kind() -> String {
+        format!("{}, or none", T::kind())
+    }
+    fn choices() -> Vec<String> {
+        T::choices()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        if value.is_null() {
+            Some(None)
+        } else {
+            T::from_value(value).map(Some)
+        }
+    }
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, T::to_value)
+    }
+}
+
+/// The keys of a params object; what `#[derive(Params)]` reads from.
+pub struct ParamFields<'a> {
+    object: Option<&'a Map<String, Value>>,
+}
+
+impl<'a> ParamFields<'a> {
+    /// Checks that `value` is an object (or `null`) and that `schema` knows all its keys.
+    pub fn new(value: &'a Value, schema: &[ParamSpec]) -> Result<Self> {
+        let object = match value {
+            Value::Null => return Ok(Self { object: None }),
+            Value::Object(object) => object,
+            other => {
+                return Err(Error::new(format!(
+                    "params are {}, expected a table of keys and values",
+                    found(other)
+                )));
+            }
+        };
+        let names: Vec<&str> = schema.iter().map(|spec| spec.name.as_str()).collect();
+        for key in object.keys() {
+            if !names.contains(&key.as_str()) {
+                let expected = if names.is_empty() {
+                    "it takes no params".to_owned()
+                } else {
+                    format!("expected one of {}", names.join(", "))
+                };
+                let error = Error::new(format!("unknown param `{key}`: {expected}"));
+                return Err(match nearest(key, &names) {
+                    Some(name) => error.hint(format!("did you mean `{name}`?")),
+                    None => error,
+                });
+            }
+        }
+        Ok(Self {
+            object: Some(object),
+        })
+    }
+
+    /// The value of `key`, or its default where the key is not there.
+    pub fn take<T: ParamValue>(&mut self, key: &str, default: impl FnOnce() -> T) -> Result<T> {
+        let Some(value) = self.object.and_then(|object| object.get(key)) else {
+            return Ok(default());
+        };
+        if let Some(value) = T::from_value(value) {
+            return Ok(value);
+        }
+        let error = Error::new(format!(
+            "param `{key}` is {}, expected {}",
+            found(value),
+            T::kind()
+        ));
+        let choices = T::choices();
+        let words: Vec<&str> = choices.iter().map(String::as_str).collect();
+        Err(
+            match value.as_str().and_then(|word| nearest(word, &words)) {
+                Some(word) => error.hint(format!("did you mean {word:?}?")),
+                None => error,
+            },
+        )
+    }
+}
+
+/// A JSON value in words, cut where it is long: `the text "abc"`, `the number 3`.
+fn found(value: &Value) -> String {
+    let mut text = value.to_string();
+    if text.chars().count() > 60 {
+        text = text.chars().take(57).collect::<String>() + "...";
+    }
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => text,
+        Value::Number(_) => format!("the number {text}"),
+        Value::String(_) => format!("the text {text}"),
+        Value::Array(_) => format!("the list {text}"),
+        Value::Object(_) => format!("the table {text}"),
+    }
+}
+
+/// The candidate nearest to `word` by edit distance, if it is near enough to be meant: at most a third of
+/// the letters differ (and at least one may).
+pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    candidates
+        .iter()
+        .map(|candidate| (edit_distance(word, candidate), *candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= (word.len().max(candidate.len()) / 3).max(1))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance over characters, one row at a time.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{ParamSpec, Params as _, edit_distance};
+    use crate::prelude::*;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Default, Choice)]
+    enum Reference {
+        #[default]
+        RunningMax,
+        BatchMax,
+    }
+
+    #[derive(Debug, PartialEq, Params)]
+    struct All {
+        /// weight of each objective,
+        /// in order
+        weights: Vec<f32>,
+        #[param(default = 0.1)]
+        tau: f32,
+        #[param(default = [0.1, 0.05])]
+        targets: Vec<f32>,
+        #[param(default = Reference::BatchMax)]
+        reference: Reference,
+        fallback: Reference,
+        #[param(default = 1)]
+        every: u32,
+        #[param(default = true)]
+        normalize: bool,
+        #[param(default = "none")]
+        label: String,
+        limit: Option<f64>,
+    }
+
+    #[test]
+    fn defaults_docs_and_kinds_come_from_the_fields() -> Result<()> {
+        let all = All::from_json(&json!({}))?;
+        assert_eq!(all, All::from_json(&serde_json::Value::Null)?);
+        assert_eq!(
+            all,
+            All {
+                weights: vec![],
+                tau: 0.1,
+                targets: vec![0.1, 0.05],
+                reference: Reference::BatchMax,
+                fallback: Reference::RunningMax,
+                every: 1,
+                normalize: true,
+                label: "none".to_owned(),
+                limit: None,
+            }
+        );
+        let schema = All::schema();
+        assert_eq!(
+            schema[0],
+            ParamSpec {
+                name: "weights".to_owned(),
+                kind: "list of numbers".to_owned(),
+                choices: vec![],
+                default: json!([]),
+                doc: "weight of each objective, in order".to_owned(),
+            }
+        );
+        assert_eq!(schema[1].default, json!(0.1));
+        assert_eq!(schema[3].choices, ["running-max", "batch-max"]);
+        assert_eq!(schema[8].kind, "number, or none");
+        Ok(())
+    }
+
+    #[test]
+    fn values_are_read() -> Result<()> {
+        let all = All::from_json(&json!({
+            "weights": [1, 0.5], "reference": "running-max", "every": 7, "limit": 2, "label": "x", "normalize": false
+        }))?;
+        assert_eq!(all.weights, [1.0, 0.5]);
+        assert_eq!(all.reference, Reference::RunningMax);
+        assert_eq!((all.every, all.limit), (7, Some(2.0)));
+        assert_eq!((all.label.as_str(), all.normalize), ("x", false));
+        Ok(())
+    }
+
+    #[test]
+    fn errors_name_key_found_expected_and_the_nearest_key() {
+        let error = |value| All::from_json(&value).expect_err("must be refused");
+        let unknown = error(json!({"weight": [1]}));
+        assert!(
+            unknown.message.contains("unknown param `weight`"),
+            "{unknown}"
+        );
+        assert_eq!(unknown.hint.as_deref(), Some("did you mean `weights`?"));
+        assert_eq!(error(json!({"zzzzzzzz": 1})).hint, None);
+        assert_eq!(
+            error(json!({"weights": "half"})).message,
+            "param `weights` is the text \"half\", expected list of numbers"
+        );
+        assert_eq!(
+            error(json!({"every": -1})).message,
+            "param `every` is the number -1, expected whole number >= 0"
+        );
+        let word = error(json!({"reference": "batch_max"}));
+        assert_eq!(
+            word.message,
+            "param `reference` is the text \"batch_max\", expected one of \"running-max\", \"batch-max\""
+        );
+        assert_eq!(word.hint.as_deref(), Some("did you mean \"batch-max\"?"));
+        assert!(error(json!({"tau": 1e300})).message.contains("`tau`"));
+        assert!(error(json!([1])).message.contains("expected a table"));
+        assert!(<()>::from_json(&json!({"a": 1})).is_err());
+    }
+
+    #[test]
+    fn edit_distance_counts_edits() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "abc"), 3);
+    }
+}

@@ -1,0 +1,610 @@
+//! Traces: what a run told its scalarizer and what came back, one JSON object a line. The first line is a
+//! [`Header`], every other an [`Event`], which may carry what is expected once its hook has returned.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::scalarizer::{Objective, Setup};
+use crate::views::{BatchInput, GradientsInput, UpdateInput};
+use crate::{Error, Metrics, Result};
+
+/// `"format"` of every header.
+pub const FORMAT: &str = "moa-trace";
+/// `"version"` of every header that this SDK writes and reads.
+pub const VERSION: u32 = 1;
+
+/// The first line of a trace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Always [`FORMAT`].
+    pub format: String,
+    /// Always [`VERSION`].
+    pub version: u32,
+    /// Name of the scalarizer.
+    pub scalarizer: String,
+    /// The M objectives.
+    pub objectives: Vec<Objective>,
+    /// Params as in the config.
+    #[serde(default)]
+    pub params: Value,
+    /// Seed of the run.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+impl Header {
+    /// The header of a run.
+    pub fn new(scalarizer: impl Into<String>, setup: &Setup, params: Value) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            scalarizer: scalarizer.into(),
+            objectives: setup.objectives.clone(),
+            params,
+            seed: setup.seed,
+        }
+    }
+
+    /// Reads the first line. Error: not a header, or of another format or version.
+    pub fn parse(line: &str) -> Result<Self> {
+        let header: Self = serde_json::from_str(line)
+            .map_err(|e| Error::new(format!("line 1 is not the header of a trace: {e}")))?;
+        if header.format != FORMAT || header.version != VERSION {
+            return Err(Error::new(format!(
+                "the trace has format {:?} version {}, expected {FORMAT:?} version {VERSION}",
+                header.format, header.version
+            )));
+        }
+        Ok(header)
+    }
+
+    /// What `new` is told.
+    pub fn setup(&self) -> Setup {
+        Setup {
+            objectives: self.objectives.clone(),
+            seed: self.seed,
+        }
+    }
+}
+
+/// One hook call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "hook", rename_all = "snake_case")]
+pub enum Event {
+    /// `on_validation`
+    OnValidation(ValidationEvent),
+    /// `weigh_gradients`
+    WeighGradients(GradientsEvent),
+    /// `scalarize`
+    Scalarize(BatchEvent),
+    /// `after_update`
+    AfterUpdate(UpdateEvent),
+}
+
+/// Inputs of `on_validation`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationEvent {
+    /// Steps trained so far.
+    pub step: u64,
+    /// `[M]`.
+    pub values: Vec<f64>,
+    /// What is expected, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+}
+
+/// Inputs of `weigh_gradients`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GradientsEvent {
+    /// Training step.
+    pub step: u64,
+    /// Mini-batch of the step; none: once per batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minibatch: Option<u32>,
+    /// Learning rate.
+    pub lr: f64,
+    /// `[M, M]`.
+    pub gram: Vec<Vec<f64>>,
+    /// `[M]`.
+    pub losses: Vec<f64>,
+    /// What is expected, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+}
+
+/// Inputs of `scalarize`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchEvent {
+    /// Training step.
+    pub step: u64,
+    /// `[B]`.
+    pub groups: Vec<u32>,
+    /// `[B]`.
+    pub lengths: Vec<u32>,
+    /// `[B, M]`.
+    pub scores: Vec<Vec<f32>>,
+    /// `[B, M]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective_advantages: Option<Vec<Vec<f32>>>,
+    /// `[N]` as B rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_logprobs: Option<Vec<Vec<f32>>>,
+    /// `[N]` as B rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ref_logprobs: Option<Vec<Vec<f32>>>,
+    /// What is expected, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+}
+
+/// Inputs of `after_update`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateEvent {
+    /// Training step.
+    pub step: u64,
+    /// `[B]`.
+    pub groups: Vec<u32>,
+    /// `[B, M]`.
+    pub scores: Vec<Vec<f32>>,
+    /// `[B]`.
+    pub advantages: Vec<f32>,
+    /// `[N]` as B rows.
+    pub old_logprobs: Vec<Vec<f32>>,
+    /// `[N]` as B rows.
+    pub new_logprobs: Vec<Vec<f32>>,
+    /// ε below 1.
+    pub clip_low: f64,
+    /// ε above 1.
+    pub clip_high: f64,
+    /// What is expected, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+}
+
+/// What is expected, or was found, once a hook has returned. What is not named is not compared.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// `[M]`: the scalarizer's current weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<f32>>,
+    /// `[B]`: the rewards that the scalarizer makes of the scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewards: Option<Vec<f32>>,
+    /// `[B]` or `[N]`: the advantages, where the scalarizer gives them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advantages: Option<Vec<f32>>,
+    /// What the step's advantages are multiplied by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advantage_scale: Option<f32>,
+    /// The scalarizer's metrics, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+}
+
+/// Events with their expected outcomes, from one fresh scalarizer: a test that a plugin carries with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// What it shows, one sentence.
+    pub about: String,
+    /// The M objectives.
+    pub objectives: Vec<Objective>,
+    /// Params as in the config.
+    #[serde(default)]
+    pub params: Value,
+    /// Seed of the run.
+    #[serde(default)]
+    pub seed: u64,
+    /// Hook calls in order.
+    pub events: Vec<Event>,
+}
+
+/// A whole trace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// The first line.
+    pub header: Header,
+    /// All other lines.
+    pub events: Vec<Event>,
+}
+
+impl Trace {
+    /// Reads a trace; empty lines are passed over. Errors name the line.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
+        let Some((_, first)) = lines.next() else {
+            return Err(Error::new("the trace is empty, expected a header line"));
+        };
+        let header = Header::parse(first)?;
+        let events = lines
+            .map(|(index, line)| {
+                Event::parse(line)
+                    .map_err(|error| Error::new(format!("line {}: {error}", index + 1)))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { header, events })
+    }
+}
+
+impl Event {
+    /// Reads one line.
+    pub fn parse(line: &str) -> Result<Self> {
+        serde_json::from_str(line).map_err(|e| Error::new(format!("not an event of a trace: {e}")))
+    }
+
+    /// The event as one line, without its end.
+    pub fn to_line(&self) -> Result<String> {
+        serde_json::to_string(self)
+            .map_err(|e| Error::new(format!("the event cannot be written: {e}")))
+    }
+
+    /// Name of the hook.
+    pub fn hook(&self) -> &'static str {
+        match self {
+            Self::OnValidation(_) => "on_validation",
+            Self::WeighGradients(_) => "weigh_gradients",
+            Self::Scalarize(_) => "scalarize",
+            Self::AfterUpdate(_) => "after_update",
+        }
+    }
+
+    /// Training step.
+    pub fn step(&self) -> u64 {
+        match self {
+            Self::OnValidation(event) => event.step,
+            Self::WeighGradients(event) => event.step,
+            Self::Scalarize(event) => event.step,
+            Self::AfterUpdate(event) => event.step,
+        }
+    }
+
+    /// What is expected.
+    pub fn expect(&self) -> Option<&Expect> {
+        match self {
+            Self::OnValidation(event) => event.expect.as_ref(),
+            Self::WeighGradients(event) => event.expect.as_ref(),
+            Self::Scalarize(event) => event.expect.as_ref(),
+            Self::AfterUpdate(event) => event.expect.as_ref(),
+        }
+    }
+
+    /// The same event with another expectation.
+    #[must_use]
+    pub fn with_expect(mut self, expect: Expect) -> Self {
+        let place = match &mut self {
+            Self::OnValidation(event) => &mut event.expect,
+            Self::WeighGradients(event) => &mut event.expect,
+            Self::Scalarize(event) => &mut event.expect,
+            Self::AfterUpdate(event) => &mut event.expect,
+        };
+        *place = Some(expect);
+        self
+    }
+}
+
+/// Flat copies of the rows of an event, from which the hooks' inputs borrow.
+#[derive(Debug, Clone, Default)]
+pub struct Flat {
+    scores: Vec<f32>,
+    objective_advantages: Option<Vec<f32>>,
+    old_logprobs: Option<Vec<f32>>,
+    other_logprobs: Option<Vec<f32>>,
+    offsets: Vec<usize>,
+    gram: Vec<f64>,
+}
+
+impl Flat {
+    /// Of `scalarize`. Error: rows of different lengths.
+    pub fn batch(event: &BatchEvent) -> Result<Self> {
+        let matrix = |what: &str, rows: &[Vec<f32>]| flat_matrix(what, rows);
+        let mut flat = Self {
+            scores: matrix("scores", &event.scores)?,
+            objective_advantages: event
+                .objective_advantages
+                .as_ref()
+                .map(|rows| matrix("objective_advantages", rows))
+                .transpose()?,
+            ..Self::default()
+        };
+        for (what, rows, place) in [
+            ("old_logprobs", &event.old_logprobs, &mut flat.old_logprobs),
+            (
+                "ref_logprobs",
+                &event.ref_logprobs,
+                &mut flat.other_logprobs,
+            ),
+        ] {
+            if let Some(rows) = rows {
+                *place = Some(flat_ragged(what, rows, &mut flat.offsets)?);
+            }
+        }
+        Ok(flat)
+    }
+
+    /// Of `after_update`. Error: rows of different lengths.
+    pub fn update(event: &UpdateEvent) -> Result<Self> {
+        let mut flat = Self {
+            scores: flat_matrix("scores", &event.scores)?,
+            ..Self::default()
+        };
+        flat.old_logprobs = Some(flat_ragged(
+            "old_logprobs",
+            &event.old_logprobs,
+            &mut flat.offsets,
+        )?);
+        flat.other_logprobs = Some(flat_ragged(
+            "new_logprobs",
+            &event.new_logprobs,
+            &mut flat.offsets,
+        )?);
+        Ok(flat)
+    }
+
+    /// Of `weigh_gradients`. Error: rows of different lengths.
+    pub fn gradients(event: &GradientsEvent) -> Result<Self> {
+        Ok(Self {
+            gram: flat_matrix("gram", &event.gram)?,
+            ..Self::default()
+        })
+    }
+
+    /// The input of `scalarize`.
+    pub fn batch_input<'a>(&'a self, event: &'a BatchEvent, m: usize) -> BatchInput<'a> {
+        BatchInput {
+            step: event.step,
+            m,
+            scores: &self.scores,
+            groups: &event.groups,
+            lengths: &event.lengths,
+            objective_advantages: self.objective_advantages.as_deref(),
+            old_logprobs: self.old_logprobs.as_deref(),
+            ref_logprobs: self.other_logprobs.as_deref(),
+            offsets: &self.offsets,
+        }
+    }
+
+    /// The input of `after_update`.
+    pub fn update_input<'a>(&'a self, event: &'a UpdateEvent, m: usize) -> UpdateInput<'a> {
+        UpdateInput {
+            step: event.step,
+            m,
+            groups: &event.groups,
+            scores: &self.scores,
+            advantages: &event.advantages,
+            old_logprobs: self.old_logprobs.as_deref().unwrap_or_default(),
+            new_logprobs: self.other_logprobs.as_deref().unwrap_or_default(),
+            offsets: &self.offsets,
+            clip_low: event.clip_low,
+            clip_high: event.clip_high,
+        }
+    }
+
+    /// The input of `weigh_gradients`.
+    pub fn gradients_input<'a>(&'a self, event: &'a GradientsEvent) -> GradientsInput<'a> {
+        GradientsInput {
+            step: event.step,
+            minibatch: event.minibatch,
+            lr: event.lr,
+            gram: &self.gram,
+            losses: &event.losses,
+        }
+    }
+}
+
+/// Rows of equal length one after the other.
+fn flat_matrix<T: Copy>(what: &str, rows: &[Vec<T>]) -> Result<Vec<T>> {
+    if let Some(first) = rows.first() {
+        for (index, row) in rows.iter().enumerate() {
+            if row.len() != first.len() {
+                return Err(Error::new(format!(
+                    "row {index} of {what} has {} values, expected {}",
+                    row.len(),
+                    first.len()
+                )));
+            }
+        }
+    }
+    Ok(rows.concat())
+}
+
+/// Rows of any length one after the other; sets `offsets`, or checks that they are the same.
+fn flat_ragged(what: &str, rows: &[Vec<f32>], offsets: &mut Vec<usize>) -> Result<Vec<f32>> {
+    let mut own = vec![0];
+    let mut end = 0;
+    for row in rows {
+        end += row.len();
+        own.push(end);
+    }
+    if offsets.is_empty() {
+        *offsets = own;
+    } else if *offsets != own {
+        return Err(Error::new(format!(
+            "{what} has rows of other lengths than old_logprobs"
+        )));
+    }
+    Ok(rows.concat())
+}
+
+/// B rows of a flat `[B, M]`, for writing.
+pub fn rows_of<T: Copy>(flat: &[T], columns: usize) -> Vec<Vec<T>> {
+    flat.chunks(columns.max(1)).map(<[T]>::to_vec).collect()
+}
+
+/// B rows of a packed `[N]`, for writing.
+pub fn ragged_rows_of(values: &[f32], offsets: &[usize]) -> Vec<Vec<f32>> {
+    offsets
+        .windows(2)
+        .map(|pair| values.get(pair[0]..pair[1]).unwrap_or_default().to_vec())
+        .collect()
+}
+
+/// A difference between what was expected and what was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Which field: `weights[1]`, `metrics.contribution`.
+    pub field: String,
+    /// What was expected.
+    pub expected: String,
+    /// What was found.
+    pub found: String,
+}
+
+impl Expect {
+    /// The first field of `self` that `found` does not have within the tolerance, if any. What `self` does not
+    /// name is not compared.
+    pub fn first_difference(&self, found: &Expect) -> Option<Difference> {
+        let lists = [
+            ("weights", &self.weights, &found.weights),
+            ("rewards", &self.rewards, &found.rewards),
+            ("advantages", &self.advantages, &found.advantages),
+        ];
+        for (field, expected, found) in lists {
+            if let Some(expected) = expected
+                && let Some(difference) = list_difference(field, expected, found.as_deref())
+            {
+                return Some(difference);
+            }
+        }
+        if let Some(expected) = self.advantage_scale {
+            let found = found.advantage_scale.map(f64::from);
+            let difference = number_difference("advantage_scale", f64::from(expected), found);
+            if difference.is_some() {
+                return difference;
+            }
+        }
+        self.metrics
+            .iter()
+            .flat_map(Metrics::iter)
+            .find_map(|(name, expected)| {
+                let value = found.metrics.as_ref().and_then(|metrics| metrics.get(name));
+                number_difference(&format!("metrics.{name}"), expected, value)
+            })
+    }
+}
+
+/// Whether two numbers are the same for a trace: |found − expected| <= 1e-5 + 1e-4·|expected|. NaN is not.
+pub fn close(found: f64, expected: f64) -> bool {
+    found == expected || (found - expected).abs() <= 1e-5 + 1e-4 * expected.abs()
+}
+
+fn number_difference(field: &str, expected: f64, found: Option<f64>) -> Option<Difference> {
+    if found.is_some_and(|found| close(found, expected)) {
+        return None;
+    }
+    Some(Difference {
+        field: field.to_owned(),
+        expected: expected.to_string(),
+        found: found.map_or_else(|| "nothing".to_owned(), |found| found.to_string()),
+    })
+}
+
+fn list_difference(field: &str, expected: &[f32], found: Option<&[f32]>) -> Option<Difference> {
+    let Some(found) = found else {
+        return Some(Difference {
+            field: field.to_owned(),
+            expected: format!("{} values", expected.len()),
+            found: "nothing".to_owned(),
+        });
+    };
+    if found.len() != expected.len() {
+        return Some(Difference {
+            field: field.to_owned(),
+            expected: format!("{} values", expected.len()),
+            found: format!("{} values", found.len()),
+        });
+    }
+    expected
+        .iter()
+        .zip(found)
+        .enumerate()
+        .find(|(_, (expected, found))| !close(f64::from(**found), f64::from(**expected)))
+        .map(|(index, (expected, found))| Difference {
+            field: format!("{field}[{index}]"),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, Expect, Flat, Trace, close};
+    use crate::{Metrics, Result};
+
+    const TEXT: &str = r#"{"format":"moa-trace","version":1,"scalarizer":"x","objectives":[{"name":"a","direction":"maximize"},{"name":"b","direction":"minimize"}],"params":{"k":1},"seed":3}
+{"hook":"on_validation","step":0,"values":[0.5,12.0]}
+{"hook":"weigh_gradients","step":1,"minibatch":0,"lr":1e-6,"gram":[[1.0,0.5],[0.5,2.0]],"losses":[0.1,-0.2],"expect":{"weights":[0.6,0.4]}}
+{"hook":"scalarize","step":1,"groups":[0],"lengths":[2],"scores":[[0.1,0.2]],"old_logprobs":[[-0.5,-1.5]]}
+{"hook":"after_update","step":1,"groups":[0],"scores":[[0.1,0.2]],"advantages":[0.3],"old_logprobs":[[-0.5,-1.5]],"new_logprobs":[[-0.4,-1.25]],"clip_low":0.2,"clip_high":0.28,"expect":{"metrics":{"z":1.0,"a":2.0}}}"#;
+
+    #[test]
+    fn a_trace_survives_reading_and_writing() -> Result<()> {
+        let trace = Trace::parse(TEXT)?;
+        assert_eq!(trace.header.setup().m(), 2);
+        let written: Vec<String> = trace
+            .events
+            .iter()
+            .map(Event::to_line)
+            .collect::<Result<_>>()?;
+        for (written, read) in written.iter().zip(TEXT.lines().skip(1)) {
+            assert_eq!(*written, read);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        let message = |text: &str| Trace::parse(text).expect_err("must be refused").message;
+        assert!(message("").contains("empty"));
+        assert!(message("{}").contains("line 1"));
+        assert!(message(&TEXT.replacen("\"version\":1", "\"version\":2", 1)).contains("version 2"));
+        assert!(message(&TEXT.replace("after_update", "later")).starts_with("line 5"));
+        assert!(message(&TEXT.replace("\"losses\"", "\"loss\"")).starts_with("line 3"));
+    }
+
+    #[test]
+    fn ragged_rows_must_agree() -> Result<()> {
+        let Event::AfterUpdate(mut event) = Trace::parse(TEXT)?.events.remove(3) else {
+            panic!("the fourth event is after_update");
+        };
+        assert_eq!(Flat::update(&event)?.offsets, [0, 2]);
+        event.new_logprobs = vec![vec![-0.4]];
+        assert!(Flat::update(&event).is_err());
+        event.scores.push(vec![]);
+        assert!(Flat::update(&event).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let expect = Expect {
+            weights: Some(vec![0.5, 0.5]),
+            metrics: Some(Metrics::new().with("gap", 1.0)),
+            ..Expect::default()
+        };
+        let mut found = expect.clone();
+        found.rewards = Some(vec![1.0]);
+        assert_eq!(expect.first_difference(&found), None);
+        found.metrics = Some(Metrics::new().with("gap", 1.1));
+        let field = |found: &Expect| expect.first_difference(found).map(|d| d.field);
+        assert_eq!(field(&found).as_deref(), Some("metrics.gap"));
+        found.weights = Some(vec![0.5, 0.5002]);
+        assert_eq!(field(&found).as_deref(), Some("weights[1]"));
+        found.weights = None;
+        assert_eq!(field(&found).as_deref(), Some("weights"));
+    }
+
+    #[test]
+    fn the_tolerance_is_absolute_and_relative() {
+        assert!(close(1e-5, 0.0) && !close(1.1e-5, 0.0));
+        assert!(close(100.009, 100.0) && !close(100.02, 100.0));
+        assert!(!close(f64::NAN, 0.0));
+    }
+}
