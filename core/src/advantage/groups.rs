@@ -1,4 +1,7 @@
 //! Rows by group, and the statistics over some rows that estimators and metrics share.
+//!
+//! Values come from f32 arrays and are summed in f64: n copies of one f32 sum and divide without
+//! rounding, so equal rewards centre to exactly 0 and no signal is made out of none.
 
 use std::collections::BTreeMap;
 
@@ -32,25 +35,16 @@ pub fn mean(values: &[f64], rows: &[usize]) -> f64 {
     rows.iter().map(|&row| values[row]).sum::<f64>() / rows.len() as f64
 }
 
-/// Sample standard deviation (n − 1) of `values` over `rows`; 0 for fewer than two rows, and exactly
-/// 0 if all values are the same.
+/// Sample standard deviation (n − 1) of `values` over `rows`; 0 for fewer than two rows.
 #[must_use]
 pub fn sample_std(values: &[f64], rows: &[usize]) -> f64 {
-    if rows.len() < 2 || rows.iter().all(|&row| values[row] == values[rows[0]]) {
-        return 0.0;
-    }
-    let mean = mean(values, rows);
-    let squares: f64 = rows.iter().map(|&row| (values[row] - mean).powi(2)).sum();
-    (squares / (rows.len() - 1) as f64).sqrt()
+    let squares: f64 = centred(values, rows).iter().map(|v| v * v).sum();
+    (squares / rows.len().saturating_sub(1).max(1) as f64).sqrt()
 }
 
-/// `values` less their mean, over `rows`, in the order of `rows`; exactly 0 if all are the same, so
-/// that rounding in the mean never makes a signal out of none.
+/// `values` less their mean, over `rows`, in the order of `rows`.
 #[must_use]
 pub fn centred(values: &[f64], rows: &[usize]) -> Vec<f64> {
-    if rows.iter().all(|&row| values[row] == values[rows[0]]) {
-        return vec![0.0; rows.len()];
-    }
     let mean = mean(values, rows);
     rows.iter().map(|&row| values[row] - mean).collect()
 }

@@ -61,7 +61,7 @@ pub(super) fn minus_group_mean(rewards: &[f64], groups: &[Group]) -> Vec<f64> {
 /// z-score over all tokens: a completion counts as often as it has tokens; variance over n − 1.
 pub(super) fn whiten_over_tokens(values: Vec<f64>, lengths: &[u32]) -> Vec<f64> {
     let tokens: f64 = lengths.iter().map(|&n| f64::from(n)).sum();
-    if tokens == 0.0 || values.iter().all(|&v| v == values[0]) {
+    if tokens == 0.0 {
         return vec![0.0; values.len()];
     }
     let weighted = || values.iter().zip(lengths).map(|(&v, &n)| (v, f64::from(n)));
@@ -78,10 +78,7 @@ pub(super) fn opo(rewards: &[f64], groups: &[Group], lengths: &[u32]) -> Vec<f64
     for group in groups.iter().filter(|group| group.rows.len() > 1) {
         let rows = &group.rows;
         let tokens: f64 = rows.iter().map(|&row| f64::from(lengths[row])).sum();
-        let equal = rows.iter().all(|&row| rewards[row] == rewards[rows[0]]);
-        let baseline = if equal {
-            rewards[rows[0]] // exact, where the weighted mean would round
-        } else if tokens == 0.0 {
+        let baseline = if tokens == 0.0 {
             mean(rewards, rows)
         } else {
             rows.iter()

@@ -471,5 +471,4 @@ fn all_finite(what: &'static str, values: &[f32], offsets: &[usize]) -> Result<(
 }
 
 #[cfg(test)]
-#[path = "loss_tests.rs"]
 mod tests;

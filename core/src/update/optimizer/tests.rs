@@ -1,5 +1,6 @@
 //! AdamW against an f64 evaluation of the textbook formula, and what it refuses.
 
+use super::arithmetic::CHUNK;
 use super::*;
 
 const LR: f64 = 0.01;

@@ -10,17 +10,18 @@
 //! chunks of fixed size: the result does not depend on the number of threads. Parameters of any other
 //! type or device keep an f32 master copy here, are updated there and copied back.
 
+mod arithmetic;
+mod error;
+
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Storage, Tensor, Var};
-use rayon::prelude::*;
+use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::advantage::to_f32;
-use crate::error::Hint;
+use arithmetic::{InPlace, Update, cpu_slice, on_cpu, sum_of_squares, to_f32_vec};
+pub use error::OptimizerError;
 
-/// Elements that one task updates or sums. Fixed, so that sums have the same order everywhere.
-const CHUNK: usize = 1 << 15;
 /// Added to the norm in the clip factor, as PyTorch's `clip_grad_norm_` does.
 const CLIP_EPSILON: f64 = 1e-6;
 
@@ -67,96 +68,6 @@ pub struct OptimizerState {
     pub step: u64,
     /// Named tensors, in the order of the parameters.
     pub tensors: Vec<(String, Tensor)>,
-}
-
-/// Why an update was not made. No parameter has changed if a step fails with anything but `Tensor`.
-#[derive(Debug, thiserror::Error)]
-pub enum OptimizerError {
-    /// A setting is out of its range.
-    #[error("optimizer: {key} is {found}, expected {expected}")]
-    Setting {
-        /// Key in the config's `[optimizer]`.
-        key: &'static str,
-        /// What it is.
-        found: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
-    /// Not one gradient for each parameter.
-    #[error("optimizer: {found} gradients for {expected} parameters")]
-    Count {
-        /// Gradients given.
-        found: usize,
-        /// Parameters held.
-        expected: usize,
-    },
-    /// A trainable parameter got no gradient.
-    #[error("optimizer: parameter {name} has no gradient")]
-    MissingGradient {
-        /// The parameter.
-        name: String,
-    },
-    /// A gradient holds NaN or an infinity.
-    #[error(
-        "optimizer: the gradient of {name} is {value} at element {element}, expected a finite number"
-    )]
-    NotFinite {
-        /// The parameter.
-        name: String,
-        /// Flat index of the first such element.
-        element: usize,
-        /// What it is.
-        value: f32,
-    },
-    /// A gradient or saved tensor does not have its parameter's shape.
-    #[error("optimizer: {what} of {name} has shape {found:?}, expected {expected:?}")]
-    Shape {
-        /// "the gradient" or the kind of saved tensor.
-        what: &'static str,
-        /// The parameter.
-        name: String,
-        /// Its shape.
-        found: Vec<usize>,
-        /// The parameter's shape.
-        expected: Vec<usize>,
-    },
-    /// Saved state lacks a tensor or has one too many.
-    #[error("optimizer: saved state {problem} {name}")]
-    State {
-        /// "lacks" or "has an unknown tensor".
-        problem: &'static str,
-        /// The tensor.
-        name: String,
-    },
-    /// A tensor operation failed.
-    #[error("optimizer: {name}: {source}")]
-    Tensor {
-        /// The parameter.
-        name: String,
-        /// candle's error.
-        source: candle_core::Error,
-    },
-}
-
-impl Hint for OptimizerError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Setting { key, expected, .. } => {
-                Some(format!("set optimizer.{key} to {expected}"))
-            }
-            Self::NotFinite { .. } => Some(
-                "a smaller optimizer.lr or optimizer.clip_norm, or model.dtype = \"f32\"".into(),
-            ),
-            Self::State { .. } => Some(
-                "the checkpoint belongs to another model or another set of trained parameters"
-                    .into(),
-            ),
-            Self::Count { .. }
-            | Self::MissingGradient { .. }
-            | Self::Shape { .. }
-            | Self::Tensor { .. } => None,
-        }
-    }
 }
 
 /// One parameter with its moments.
@@ -443,12 +354,7 @@ impl Slot {
     fn sum_of_squares(&self, gradient: &Tensor) -> Result<f64, OptimizerError> {
         let (storage, layout) = gradient.storage_and_layout();
         let values = cpu_slice(&storage, layout).map_err(self.tensor_error())?;
-        let sum: f64 = if values.len() <= CHUNK {
-            sum_of_squares(values) // waking the pool would cost more than the sum
-        } else {
-            let sums: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares).collect();
-            sums.iter().sum()
-        };
+        let sum = sum_of_squares(values);
         // The square of the largest f32 is far from the largest f64: only NaN and infinities get here.
         if sum.is_finite() {
             return Ok(sum);
@@ -494,119 +400,5 @@ impl Slot {
     }
 }
 
-/// The numbers of one update, in the arithmetic's type.
-#[derive(Clone, Copy)]
-struct Update {
-    scale: f32,
-    decay: f32,
-    one_minus_beta1: f32,
-    beta2: f32,
-    one_minus_beta2: f32,
-    step_size: f32,
-    root_correction2: f32,
-    epsilon: f32,
-}
-
-impl Update {
-    fn run(&self, params: &mut [f32], gradient: &[f32], moment1: &mut [f32], moment2: &mut [f32]) {
-        if params.len() <= CHUNK {
-            return self.run_chunk(params, gradient, moment1, moment2);
-        }
-        params
-            .par_chunks_mut(CHUNK)
-            .zip(gradient.par_chunks(CHUNK))
-            .zip(
-                moment1
-                    .par_chunks_mut(CHUNK)
-                    .zip(moment2.par_chunks_mut(CHUNK)),
-            )
-            .for_each(|((p, g), (m, v))| self.run_chunk(p, g, m, v));
-    }
-
-    fn run_chunk(
-        &self,
-        params: &mut [f32],
-        gradient: &[f32],
-        moment1: &mut [f32],
-        moment2: &mut [f32],
-    ) {
-        for (((p, &g), m), v) in params.iter_mut().zip(gradient).zip(moment1).zip(moment2) {
-            let g = g * self.scale;
-            *m += self.one_minus_beta1 * (g - *m);
-            *v = self.beta2 * *v + self.one_minus_beta2 * g * g;
-            let denominator = v.sqrt() / self.root_correction2 + self.epsilon;
-            *p = *p * self.decay - self.step_size * (*m / denominator);
-        }
-    }
-}
-
-/// Moments first and second, lent to one in-place update.
-type Moments<'a> = (&'a mut [f32], &'a mut [f32]);
-
-/// An [`Update`] of a candle tensor where it lies.
-struct InPlace<'a> {
-    update: Update,
-    moments: RefCell<Moments<'a>>,
-}
-
-impl InplaceOp2 for InPlace<'_> {
-    fn name(&self) -> &'static str {
-        "adamw"
-    }
-
-    fn cpu_fwd(
-        &self,
-        params: &mut CpuStorage,
-        params_layout: &Layout,
-        gradient: &CpuStorage,
-        gradient_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let (Some((start, end)), CpuStorage::F32(params)) =
-            (params_layout.contiguous_offsets(), params)
-        else {
-            candle_core::bail!("the parameter is no longer a contiguous f32 tensor");
-        };
-        let Some((gradient_start, gradient_end)) = gradient_layout.contiguous_offsets() else {
-            candle_core::bail!("the gradient is not contiguous");
-        };
-        let gradient = &gradient.as_slice::<f32>()?[gradient_start..gradient_end];
-        let (moment1, moment2) = &mut *self.moments.borrow_mut();
-        self.update
-            .run(&mut params[start..end], gradient, moment1, moment2);
-        Ok(())
-    }
-}
-
-/// Σ g² in f64; eight sums side by side, so that additions need not wait for each other.
-fn sum_of_squares(values: &[f32]) -> f64 {
-    let mut lanes = [0.0; 8];
-    for block in values.chunks(lanes.len()) {
-        for (lane, &g) in lanes.iter_mut().zip(block) {
-            *lane += f64::from(g) * f64::from(g);
-        }
-    }
-    lanes.iter().sum()
-}
-
-fn on_cpu(tensor: &Tensor) -> candle_core::Result<Tensor> {
-    tensor
-        .to_device(&Device::Cpu)?
-        .to_dtype(DType::F32)?
-        .contiguous()
-}
-
-fn to_f32_vec(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
-    on_cpu(tensor)?.flatten_all()?.to_vec1()
-}
-
-/// The elements of a contiguous f32 tensor on the CPU.
-fn cpu_slice<'a>(storage: &'a Storage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(storage), Some((start, end))) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        _ => candle_core::bail!("expected a contiguous tensor on the CPU"),
-    }
-}
-
 #[cfg(test)]
-#[path = "optimizer_tests.rs"]
 mod tests;
