@@ -10,6 +10,7 @@ mod columns;
 mod cursor;
 mod dataset;
 mod draw;
+pub mod embedded;
 mod error;
 mod inspect;
 mod jsonl;
@@ -114,6 +115,14 @@ pub fn read_rows(path: &Path, keys: &Keys) -> Result<Vec<Row>, DataError> {
 }
 
 /// The columns of every row of a file, as JSON: what [`read_rows`] and [`inspect()`] start from.
+/// Reads JSON lines that are in memory, such as standard input; `name` stands for the path in errors.
+///
+/// # Errors
+/// As [`read_rows`].
+pub fn read_jsonl_bytes(name: &Path, bytes: &[u8], keys: &Keys) -> Result<Vec<Row>, DataError> {
+    jsonl::read_lines(name, bytes)?.rows(keys)
+}
+
 fn read_table(path: &Path) -> Result<columns::Table, DataError> {
     let unreadable = |source| DataError::Unreadable {
         path: path.to_owned(),

@@ -247,7 +247,7 @@ fn dataset(source: &Source, embedded: &[u8], config: &Config, model: &Model) -> 
     let keys =
         Keys { prompt_key: config.data.prompt_key.clone(), require_ground_truth: true, require_response: false };
     let rows = match source {
-        Source::Embedded => data::read_parquet_bytes("embedded", embedded, &keys)?,
+        Source::Embedded => data::read_parquet_bytes(Path::new("embedded"), embedded, &keys)?,
         Source::Path(path) => data::read_rows(Path::new(path), &keys)?,
     };
     let tokenizer = model.tokenizer();
