@@ -108,29 +108,58 @@ fn chain(files: &[PathBuf]) -> String {
 impl Hint for ConfigError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            ConfigError::Read { from: Some(_), .. } => "an included path is relative to the file that includes it".into(),
-            ConfigError::Read { .. } => "check the path given to --config; it is relative to the working directory".into(),
-            ConfigError::NotText { .. } => "save the file as UTF-8; --config takes a TOML file".into(),
-            ConfigError::Syntax { .. } => "strings need quotes in TOML, and a table starts with a line like [rollout]".into(),
-            ConfigError::IncludeCycle { .. } => "take one of these files out of the other's include list".into(),
-            ConfigError::TooManyFiles { .. } => "put the shared keys into one file and include that".into(),
+            ConfigError::Read { from: Some(_), .. } => {
+                "an included path is relative to the file that includes it".into()
+            }
+            ConfigError::Read { .. } => {
+                "check the path given to --config; it is relative to the working directory".into()
+            }
+            ConfigError::NotText { .. } => {
+                "save the file as UTF-8; --config takes a TOML file".into()
+            }
+            ConfigError::Syntax { .. } => {
+                "strings need quotes in TOML, and a table starts with a line like [rollout]".into()
+            }
+            ConfigError::IncludeCycle { .. } => {
+                "take one of these files out of the other's include list".into()
+            }
+            ConfigError::TooManyFiles { .. } => {
+                "put the shared keys into one file and include that".into()
+            }
             ConfigError::IncludeOutsideFile { .. } => "name the file with --config".into(),
             ConfigError::BadSet { .. } => "for example --set train.steps=50".into(),
-            ConfigError::UnknownKey { key, .. } | ConfigError::NoSuchKey { key, .. } if key.starts_with("objective.") => {
-                "[[objective]] is a list that is given as a whole: objective = [{ name = \"…\", reward = \"…\" }, …]".into()
+            ConfigError::UnknownKey { key, nearest, .. }
+            | ConfigError::NoSuchKey { key, nearest } => unknown_hint(key, nearest.as_deref()),
+            ConfigError::WrongType { key, .. } if key == "objective" => LIST_HINT.into(),
+            ConfigError::WrongType { key, .. }
+            | ConfigError::Missing { key, .. }
+            | ConfigError::OutOfRange { key, .. } => {
+                format!(
+                    "`moa-host config explain {}` says what it means",
+                    without_brackets(key)
+                )
             }
-            ConfigError::UnknownKey { nearest: Some(nearest), .. } | ConfigError::NoSuchKey { nearest: Some(nearest), .. } => {
-                format!("did you mean `{nearest}`?")
+            ConfigError::Incomplete { .. } => {
+                "a run folder's config.toml is complete; use --config for one that is not".into()
             }
-            ConfigError::UnknownKey { .. } | ConfigError::NoSuchKey { .. } => {
-                "`moa-host config schema` lists every key".into()
-            }
-            ConfigError::WrongType { key, .. } | ConfigError::Missing { key, .. } | ConfigError::OutOfRange { key, .. } => {
-                format!("`moa-host config explain {}` says what it means", super::keys::general(key))
-            }
-            ConfigError::Incomplete { .. } => "a run folder's config.toml is complete; use --config for one that is not".into(),
             ConfigError::Write { .. } => return None,
         };
         Some(hint)
     }
+}
+
+const LIST_HINT: &str =
+    "[[objective]] is a list, given as a whole: objective = [{ name = \"…\", reward = \"…\" }, …]";
+
+fn unknown_hint(key: &str, nearest: Option<&str>) -> String {
+    match nearest {
+        _ if key.starts_with("objective.") => LIST_HINT.into(),
+        Some(nearest) => format!("did you mean `{}`?", without_brackets(nearest)),
+        None => "`moa-host config schema` lists every key".into(),
+    }
+}
+
+/// `objective[1].name` -> `objective.name`, which `config explain` takes and no shell expands.
+fn without_brackets(key: &str) -> String {
+    super::keys::general(key).replace("[]", "")
 }

@@ -58,9 +58,14 @@ impl Resolved {
             value: lookup(&values, name).map(|value| value.to_string()),
             origin: self.origin(name),
             expected: key.kind.expected(),
-            default: lookup(&defaults, name).map(|value| value.to_string()),
+            default: default_of(&defaults, name).map(|value| value.to_string()),
             doc: key.doc.clone(),
         };
+        // `objective.name` for `objective[].name`: brackets need quotes in some shells.
+        let listed = all_keys()
+            .iter()
+            .find(|known| known.name.contains("[]") && known.name.replace("[]", "") == key);
+        let key = listed.map_or(key, |known| known.name.as_str());
         match find(&general(key)) {
             Place::Leaf(found) => Ok(vec![explain(key, found)]),
             Place::Table => {
@@ -132,25 +137,41 @@ pub fn schema() -> Result<serde_json::Value, ConfigError> {
         if let Kind::Choice(names) = key.kind {
             entry["choices"] = json!(names);
         }
-        entry["default"] = json!(lookup(&defaults, &key.name));
+        entry["default"] = json!(default_of(&defaults, &key.name));
         entry["optional"] = json!(key.optional);
         entry
     };
     Ok(json!({ "keys": all_keys().iter().map(entry).collect::<Vec<_>>() }))
 }
 
-/// The value at a dotted path, `objective[0].name` in lists.
+/// The value at a dotted path, `objective[0].name` in lists; `objective[].name` is the list of all of them.
 fn lookup(table: &Table, path: &str) -> Option<Value> {
-    let mut value = Value::Table(table.clone());
-    for part in path.split('.') {
-        let (name, index) = match part.split_once('[') {
-            Some((name, rest)) => (name, Some(rest.strip_suffix(']')?.parse::<usize>().ok()?)),
-            None => (part, None),
-        };
-        value = value.get(name)?.clone();
-        if let Some(index) = index {
-            value = value.get(index)?.clone();
+    let (part, rest) = match path.split_once('.') {
+        Some((part, rest)) => (part, Some(rest)),
+        None => (path, None),
+    };
+    let below = |value: &Value| match rest {
+        Some(rest) => lookup(value.as_table()?, rest),
+        None => Some(value.clone()),
+    };
+    let Some((name, index)) = part.split_once('[') else {
+        return below(table.get(part)?);
+    };
+    let list = table.get(name)?.as_array()?;
+    match index.strip_suffix(']')? {
+        "" => {
+            let values: Vec<Value> = list.iter().filter_map(below).collect();
+            (!values.is_empty()).then_some(Value::Array(values))
         }
+        index => below(list.get(index.parse::<usize>().ok()?)?),
     }
-    Some(value)
+}
+
+/// What the built-in files give a key. Entries of lists have no defaults.
+fn default_of(defaults: &Table, key: &str) -> Option<Value> {
+    if key.contains('[') {
+        None
+    } else {
+        lookup(defaults, key)
+    }
 }

@@ -161,6 +161,14 @@ impl Layer {
         })
     }
 
+    /// One layer of both, `top`'s values above these. The environment is one layer, and so is the command line: in
+    /// what order a scalarizer's name and its parameters come there does not matter.
+    fn under(mut self, top: Layer) -> Layer {
+        merge(&mut self.table, top.table);
+        self.origins.extend(top.origins);
+        self
+    }
+
     fn scalarizer_name(&self) -> Option<String> {
         self.table
             .get("scalarizer")?
@@ -175,6 +183,17 @@ impl Layer {
             table.retain(|name, _| name == "name");
             self.origins
                 .retain(|path, _| !path.starts_with("scalarizer.") || path == "scalarizer.name");
+        }
+    }
+}
+
+fn merge(low: &mut Table, top: Table) {
+    for (name, value) in top {
+        match (low.get_mut(&name), value) {
+            (Some(Value::Table(low)), Value::Table(top)) => merge(low, top),
+            (_, value) => {
+                low.insert(name, value);
+            }
         }
     }
 }
@@ -242,10 +261,13 @@ pub fn resolve(request: &Request) -> Result<Resolved, ConfigError> {
     if let Some(path) = &request.file {
         user.extend(read_file(path)?);
     }
-    user.extend(environment_layers(&request.environment)?);
-    for item in &request.overrides {
-        user.push(override_layer(item)?);
-    }
+    user.extend(environment_layer(&request.environment)?);
+    let command_line: Vec<Layer> = request
+        .overrides
+        .iter()
+        .map(override_layer)
+        .collect::<Result<_, _>>()?;
+    user.extend(command_line.into_iter().reduce(Layer::under));
     let mut layers = default_layers(request.purpose, &user)?;
     layers.extend(user);
     if !request.plugins.is_empty() {
@@ -327,7 +349,7 @@ fn default_layers(purpose: Purpose, user: &[Layer]) -> Result<Vec<Layer>, Config
 }
 
 /// `MOA_TRAIN__STEPS=50` is `train.steps = 50`: two underscores stand for a dot.
-fn environment_layers(environment: &[(String, String)]) -> Result<Vec<Layer>, ConfigError> {
+fn environment_layer(environment: &[(String, String)]) -> Result<Option<Layer>, ConfigError> {
     let mut layers = Vec::new();
     let mut variables: Vec<_> = environment
         .iter()
@@ -340,7 +362,7 @@ fn environment_layers(environment: &[(String, String)]) -> Result<Vec<Layer>, Co
         };
         layers.push(text_layer(&key, text, origin)?);
     }
-    Ok(layers)
+    Ok(layers.into_iter().reduce(Layer::under))
 }
 
 /// The key that an environment variable means. Other programs may have variables that begin with `MOA_`, so one is

@@ -4,6 +4,9 @@
 //! file with what it includes, `MOA_…` environment variables, `--set` and dedicated options. Tables merge key by
 //! key; a list, `[[objective]]` and `plugins` among them, is replaced as a whole.
 //!
+//! `MOA_TRAIN__STEPS=50` means `train.steps = 50` (two underscores for a dot). A relative path in a config file is
+//! relative to the working directory; only the paths of `include` are relative to the file they stand in.
+//!
 //! [`Config`] is the resolved form: every key has its value, so a run folder's `config.toml` says all of it.
 //! [`resolve`] gives a [`Resolved`], which also knows where each value came from.
 

@@ -243,8 +243,8 @@ fn sft(check: &Check<'_>, sft: &Sft) -> Result<(), ConfigError> {
         return Err(check.error("sft.fresh.width", width, &expected));
     }
     if heads % kv_heads != 0 {
-        let expected = format!("a multiple of sft.fresh.kv_heads, {kv_heads}");
-        return Err(check.error("sft.fresh.heads", heads, &expected));
+        let expected = format!("a divisor of sft.fresh.heads, {heads}");
+        return Err(check.error("sft.fresh.kv_heads", kv_heads, &expected));
     }
     Ok(())
 }

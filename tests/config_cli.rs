@@ -1,0 +1,187 @@
+//! The parse table of the command line: what each way of typing becomes.
+
+#[path = "../core/src/cli.rs"]
+#[allow(
+    dead_code,
+    reason = "the binary reads the fields that these tests do not"
+)]
+mod cli;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use moa_core::config::{Override, Purpose};
+
+fn parse(line: &str) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace()).map(Cli::into_command)
+}
+
+/// The command as one short string, or the kind of the refusal.
+fn shape(line: &str) -> String {
+    use cli::{ConfigCommand as C, DataCommand as D, PluginCommand as P};
+    match parse(line) {
+        Err(error) => format!("{:?}", error.kind()),
+        Ok(Command::Train(args)) => {
+            let set: Vec<String> = args
+                .request()
+                .overrides
+                .iter()
+                .map(|item| match item {
+                    Override::Set(text) => text.clone(),
+                    Override::Option { option, key, value } => format!("{option}:{key}={value}"),
+                })
+                .collect();
+            let file = args
+                .config
+                .config
+                .map(|file| format!(" file {}", file.display()))
+                .unwrap_or_default();
+            format!("train{file} plugins {:?} {}", args.plugins, set.join(" "))
+                .trim_end()
+                .to_owned()
+        }
+        Ok(Command::Sft(args)) => format!(
+            "sft {} {:?} {:?}",
+            args.out.display(),
+            args.steps,
+            args.seed
+        ),
+        Ok(Command::Logprobs(args)) => format!("logprobs {} {}", args.model, args.input.display()),
+        Ok(Command::Plugin(P::List)) => "plugin list".into(),
+        Ok(Command::Plugin(P::Inspect { lib })) => format!("inspect {lib}"),
+        Ok(Command::Plugin(P::Replay { lib, trace, check })) => {
+            format!("replay {lib} {} {check}", trace.display())
+        }
+        Ok(Command::Data(D::Inspect {
+            file,
+            model,
+            prompt_key,
+        })) => format!("inspect {file} {model:?} {prompt_key:?}"),
+        Ok(Command::Data(D::Generate {
+            name,
+            out,
+            seed,
+            sft,
+        })) => {
+            format!("generate {name} {} {seed:?} {sft:?}", out.display())
+        }
+        Ok(Command::Config(C::Check(args))) => format!("check {:?} {:?}", args.config, args.sets),
+        Ok(Command::Config(C::Explain { key, config })) => {
+            format!("explain {key} {:?}", config.sets)
+        }
+        Ok(Command::Config(C::Schema)) => "schema".into(),
+    }
+}
+
+#[test]
+fn each_way_of_typing_means_one_thing() {
+    let table = [
+        ("moa-host", "train plugins []"),
+        (
+            "moa-host --plugin plugins/libp.so",
+            r#"train plugins ["plugins/libp.so"]"#,
+        ),
+        (
+            "moa-host train --plugin p --plugin q",
+            r#"train plugins ["p", "q"]"#,
+        ),
+        (
+            "moa-host --steps 3 --seed 7",
+            "train plugins [] --steps:train.steps=3 --seed:train.seed=7",
+        ),
+        (
+            "moa-host train --set a=1 --steps 2 --set b=2",
+            "train plugins [] a=1 b=2 --steps:train.steps=2",
+        ),
+        (
+            "moa-host train --config a.toml --model m",
+            r#"train file a.toml plugins [] --model:model.path="m""#,
+        ),
+        (
+            "moa-host train --run-dir runs/a",
+            r#"train plugins [] --run-dir:train.run_dir="runs/a""#,
+        ),
+        (
+            "moa-host --scalarizer s -q",
+            r#"train plugins [] --scalarizer:scalarizer.name="s" --quiet:logging.progress=false"#,
+        ),
+        ("moa-host -v", "train plugins []"),
+        ("moa-host -q -v", "ArgumentConflict"),
+        ("moa-host --steps 3 train", "ArgumentConflict"),
+        ("moa-host --steps -3", "UnknownArgument"),
+        ("moa-host --steps x", "ValueValidation"),
+        ("moa-host --steps 1 --steps 2", "ArgumentConflict"),
+        ("moa-host tarin", "InvalidSubcommand"),
+        ("moa-host --plugni p", "UnknownArgument"),
+        ("moa-host sft --out m", "sft m None None"),
+        (
+            "moa-host sft --out m --steps 5 --seed 1",
+            "sft m Some(5) Some(1)",
+        ),
+        ("moa-host sft", "MissingRequiredArgument"),
+        (
+            "moa-host logprobs --model embedded --input -",
+            "logprobs embedded -",
+        ),
+        (
+            "moa-host logprobs --input a.jsonl",
+            "MissingRequiredArgument",
+        ),
+        ("moa-host plugin list", "plugin list"),
+        (
+            "moa-host plugin",
+            "DisplayHelpOnMissingArgumentOrSubcommand",
+        ),
+        ("moa-host plugin inspect p", "inspect p"),
+        (
+            "moa-host plugin replay p --trace t.jsonl",
+            "replay p t.jsonl false",
+        ),
+        (
+            "moa-host plugin replay p --trace t.jsonl --check",
+            "replay p t.jsonl true",
+        ),
+        ("moa-host plugin replay p", "MissingRequiredArgument"),
+        (
+            "moa-host data inspect a.parquet",
+            "inspect a.parquet None None",
+        ),
+        (
+            "moa-host data inspect a --model m --prompt-key q",
+            r#"inspect a Some("m") Some("q")"#,
+        ),
+        (
+            "moa-host data generate tiny-math --out d --seed 3 --sft 9",
+            "generate tiny-math d Some(3) Some(9)",
+        ),
+        ("moa-host data generate other --out d", "InvalidValue"),
+        (
+            "moa-host config check --config a.toml",
+            r#"check Some("a.toml") []"#,
+        ),
+        (
+            "moa-host config explain train.steps --set a=1",
+            r#"explain train.steps ["a=1"]"#,
+        ),
+        ("moa-host config schema", "schema"),
+        ("moa-host --version", "DisplayVersion"),
+        ("moa-host train --help", "DisplayHelp"),
+    ];
+    for (line, expected) in table {
+        assert_eq!(shape(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn sft_resolves_with_its_own_defaults() {
+    let Ok(Command::Sft(args)) = parse("moa-host sft --out m --steps 5") else {
+        panic!("not sft")
+    };
+    let mut request = args.request();
+    request.environment.clear();
+    assert_eq!(request.purpose, Purpose::Sft);
+    let config = moa_core::config::resolve(&request)
+        .expect("the built-in files resolve")
+        .config;
+    assert_eq!(config.sft.expect("sft has its table").steps, 5);
+    assert_eq!(config.optimizer.lr, 3e-3);
+}

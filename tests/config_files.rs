@@ -1,0 +1,131 @@
+//! Every config in configs/ resolves, says what it is, and survives being written and read back.
+
+use std::path::{Path, PathBuf};
+
+use moa_core::config::{Config, Estimator, Purpose, Request, Source, resolve};
+
+fn configs() -> Vec<PathBuf> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("configs/ can be listed") {
+            let path = entry.expect("an entry can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn every_config_resolves_and_starts_with_a_comment() {
+    let files = configs();
+    assert!(files.len() >= 4, "found only {files:?}");
+    for file in files {
+        let request = Request {
+            file: Some(file.clone()),
+            ..Request::default()
+        };
+        if let Err(error) = resolve(&request) {
+            panic!("{error}");
+        }
+        let text = std::fs::read_to_string(&file).expect("the file was just read");
+        let first = text.lines().next().unwrap_or_default();
+        assert!(
+            first.starts_with("# ") && first.len() > 20,
+            "{}: first line {first:?} says nothing",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn a_written_config_reads_back_the_same_with_and_without_the_layers() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for file in configs() {
+        for purpose in [Purpose::Train, Purpose::Sft] {
+            let sets = [
+                "train.run_dir=runs/a",
+                "scalarizer.deep={a=[1, 2.5, true], b=\"x\"}",
+                "rollout.top_p=0.1",
+            ];
+            let overrides = sets
+                .iter()
+                .map(|set| moa_core::config::Override::Set((*set).to_owned()))
+                .collect();
+            let request = Request {
+                purpose,
+                file: Some(file.clone()),
+                overrides,
+                ..Request::default()
+            };
+            let config = resolve(&request)
+                .unwrap_or_else(|error| panic!("{error}"))
+                .config;
+            let written = folder.path().join("config.toml");
+            std::fs::write(&written, config.to_toml().expect("a config is TOML"))
+                .expect("the folder takes files");
+            assert_eq!(
+                Config::read(&written).unwrap_or_else(|error| panic!("{error}")),
+                config
+            );
+            let request = Request {
+                file: Some(written),
+                ..Request::default()
+            };
+            assert_eq!(
+                resolve(&request)
+                    .unwrap_or_else(|error| panic!("{error}"))
+                    .config,
+                config
+            );
+        }
+    }
+}
+
+#[test]
+fn the_default_run_is_the_recipe() {
+    let config = resolve(&Request::default())
+        .unwrap_or_else(|error| panic!("{error}"))
+        .config;
+    assert_eq!(config.model.path, Source::Embedded);
+    assert_eq!(
+        (
+            config.rollout.prompts,
+            config.rollout.group_size,
+            config.rollout.max_new_tokens
+        ),
+        (16, 8, 96)
+    );
+    assert_eq!(config.algorithm.estimator, Estimator::Grpo);
+    assert_eq!(
+        (
+            config.optimizer.lr,
+            config.optimizer.betas,
+            config.optimizer.clip_norm
+        ),
+        (3e-4, [0.9, 0.999], 1.0)
+    );
+    assert_eq!(
+        (
+            config.train.steps,
+            config.validation.every,
+            config.validation.n
+        ),
+        (60, 20, 200)
+    );
+    let names: Vec<&str> = config
+        .objectives
+        .iter()
+        .map(|objective| objective.name.as_str())
+        .collect();
+    assert_eq!(names, ["accuracy", "conciseness", "clarity"]);
+    assert!(config.sft.is_none());
+}
