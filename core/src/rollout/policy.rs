@@ -1,0 +1,235 @@
+//! The boundary between the algorithm and the tensors: sample, log-probabilities, gradients.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use thiserror::Error;
+
+use super::{GradientSet, Rollouts, Sampling, Stream, sampler::draw};
+use crate::{
+    data::Prompt,
+    error::Hint,
+    model::{self, Cache, Model, ModelError, Packed, Weights},
+};
+
+/// Completions that are decoded side by side; more take turns. Bounds the memory of keys and values.
+const DECODE_ROWS: usize = 512;
+
+/// Sampling, scoring or a backward pass failed.
+#[derive(Debug, Error)]
+pub enum PolicyError {
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A logit is NaN: the parameters are no longer finite.
+    #[error("sampling: the logits of row {row}, token {token} are not finite")]
+    NotFinite {
+        /// Row of the data file.
+        row: usize,
+        /// Token within the response.
+        token: usize,
+    },
+    /// A tensor operation failed.
+    #[error("gradients: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Hint for PolicyError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Model(e) => e.hint(),
+            Self::NotFinite { .. } => Some("a smaller optimizer.lr or optimizer.clip_norm keeps the policy finite".into()),
+            Self::Tensor(_) => None,
+        }
+    }
+}
+
+/// A language model as the algorithm sees it.
+#[derive(Debug)]
+pub struct Policy {
+    model: Model,
+    temperature: f32,
+}
+
+impl Policy {
+    /// The policy of `model`, whose log-probabilities are taken at `temperature` > 0 (what sampling divides logits by).
+    #[must_use]
+    pub fn new(model: Model, temperature: f32) -> Self {
+        Self { model, temperature }
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Samples `group_size` completions of each prompt. The tokens of a completion depend on the weights, its prompt and
+    /// its own random stream only.
+    ///
+    /// # Errors
+    /// The model fails, or its logits are not finite.
+    pub fn sample(
+        &self,
+        prompts: Vec<Prompt>,
+        group_size: usize,
+        sampling: &Sampling,
+        stream: Stream,
+    ) -> Result<Rollouts, PolicyError> {
+        let weights = self.model.weights()?;
+        let mut rollouts = Rollouts { offsets: vec![0], ..Rollouts::default() };
+        let per_wave = (DECODE_ROWS / group_size.max(1)).max(1);
+        for (wave, some) in prompts.chunks(per_wave).enumerate() {
+            let first = wave * per_wave;
+            for completion in self.decode(&weights, some, first, group_size, sampling, stream)? {
+                let group = first + completion.prompt;
+                rollouts.groups.extend(u32::try_from(group));
+                rollouts.truncated.push(!completion.finished);
+                rollouts.texts.push(self.model.tokenizer().decode(&completion.tokens)?);
+                rollouts.tokens.extend(completion.tokens);
+                rollouts.logprobs.extend(completion.logprobs);
+                rollouts.offsets.push(rollouts.tokens.len());
+            }
+        }
+        rollouts.prompts = prompts;
+        Ok(rollouts)
+    }
+
+    /// Decodes the completions of some prompts side by side; `first` is the number of the first prompt in the step.
+    fn decode(
+        &self,
+        weights: &Weights,
+        prompts: &[Prompt],
+        first: usize,
+        group_size: usize,
+        sampling: &Sampling,
+        stream: Stream,
+    ) -> Result<Vec<Completion>, PolicyError> {
+        let mut completions: Vec<Completion> = (0..prompts.len() * group_size)
+            .map(|b| Completion { prompt: b / group_size, ..Completion::default() })
+            .collect();
+        if sampling.max_new_tokens == 0 || completions.is_empty() {
+            return Ok(completions);
+        }
+        let mut generators: Vec<_> = (0..completions.len())
+            .map(|b| stream.completion((first + b / group_size) as u64, (b % group_size) as u64))
+            .collect();
+        let groups: Vec<u32> = completions.iter().flat_map(|c| u32::try_from(c.prompt)).collect();
+        let tokens: Vec<&[u32]> = prompts.iter().map(|p| p.tokens.as_slice()).collect();
+        let ends = self.model.tokenizer().eos_ids();
+        let vocab = self.model.spec().vocab;
+        let (mut cache, mut logits) = Cache::prefill(weights, &tokens, &groups, sampling.max_new_tokens)?;
+        let mut alive: Vec<usize> = (0..completions.len()).collect();
+        loop {
+            let drawn: Vec<(u32, f32)> = generators
+                .par_iter_mut()
+                .zip(logits.par_chunks_exact(vocab))
+                .map_init(Vec::new, |scratch, (generator, logits)| draw(logits, sampling, generator, scratch))
+                .collect();
+            for (&b, &(token, logprob)) in alive.iter().zip(&drawn) {
+                let completion = &mut completions[b];
+                if !logprob.is_finite() {
+                    let row = prompts[completion.prompt].row;
+                    return Err(PolicyError::NotFinite { row, token: completion.tokens.len() });
+                }
+                completion.tokens.push(token);
+                completion.logprobs.push(logprob);
+                completion.finished = ends.contains(&token);
+            }
+            let going = |b: &usize| !completions[*b].finished && completions[*b].tokens.len() < sampling.max_new_tokens;
+            let keep: Vec<bool> = alive.iter().map(going).collect();
+            let next: Vec<u32> = drawn.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(d, _)| d.0).collect();
+            let mut kept = keep.iter();
+            generators.retain(|_| kept.next().copied().unwrap_or(false));
+            alive.retain(going);
+            if alive.is_empty() {
+                return Ok(completions);
+            }
+            cache.retain(&keep);
+            logits = cache.step(&next)?;
+        }
+    }
+
+    /// Log-probability of every response token `[N]` at the policy's temperature, without a graph.
+    ///
+    /// # Errors
+    /// The model fails.
+    pub fn logprobs(&self, rollouts: &Rollouts) -> Result<Vec<f32>, PolicyError> {
+        let weights = self.model.weights()?;
+        let mut logprobs = Vec::with_capacity(rollouts.tokens.len());
+        for chunk in rollouts.chunks(SCORE_TOKENS) {
+            let part = rollouts.select(&chunk.collect::<Vec<_>>());
+            logprobs.extend(weights.score(&packed(&part)?, self.temperature)?.logprobs);
+        }
+        Ok(logprobs)
+    }
+
+    /// One forward pass, kept for any number of backward passes.
+    ///
+    /// # Errors
+    /// The model fails.
+    pub fn forward(&self, rollouts: &Rollouts) -> Result<Forward, PolicyError> {
+        Ok(Forward { inner: self.model.forward(&Arc::new(packed(rollouts)?), self.temperature)? })
+    }
+
+    /// For each parameter, whether its name contains one of `parts`; all of them if there are none.
+    #[must_use]
+    pub fn selects(&self, parts: &[String]) -> Vec<bool> {
+        let chosen = |name: &String| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
+        self.model.parameters().iter().map(|(name, _)| chosen(name)).collect()
+    }
+
+    /// Writes the model in the Hugging Face layout.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn save(&self, folder: &std::path::Path) -> Result<(), PolicyError> {
+        Ok(self.model.save(folder)?)
+    }
+}
+
+/// Packed tokens of one scoring pass: bounds memory, not the result.
+const SCORE_TOKENS: usize = 16_384;
+
+/// One completion under way.
+#[derive(Default)]
+struct Completion {
+    prompt: usize,
+    tokens: Vec<u32>,
+    logprobs: Vec<f32>,
+    finished: bool,
+}
+
+fn packed(rollouts: &Rollouts) -> Result<Packed, ModelError> {
+    let prompts: Vec<&[u32]> = rollouts.prompts.iter().map(|p| p.tokens.as_slice()).collect();
+    let responses: Vec<&[u32]> = (0..rollouts.len()).map(|b| rollouts.response(b)).collect();
+    Packed::new(&prompts, &responses, &rollouts.groups)
+}
+
+/// One forward pass over N response tokens, with its graph.
+pub struct Forward {
+    inner: model::Forward,
+}
+
+impl Forward {
+    /// Log-probabilities `[N]`.
+    #[must_use]
+    pub fn logprobs(&self) -> &[f32] {
+        &self.inner.scored().logprobs
+    }
+
+    /// Entropy of each token's distribution in nats `[N]`.
+    #[must_use]
+    pub fn entropies(&self) -> &[f32] {
+        &self.inner.scored().entropy
+    }
+
+    /// One backward pass for each column of cotangents (the derivative of a loss with respect to each log-probability,
+    /// `[N]`): M gradient sets from this one forward pass.
+    ///
+    /// # Errors
+    /// A backward pass fails.
+    pub fn gradients(&self, columns: &[&[f32]]) -> Result<Vec<GradientSet>, PolicyError> {
+        columns.iter().map(|column| Ok(GradientSet::new(self.inner.gradients(column)?)?)).collect()
+    }
+}
