@@ -21,14 +21,14 @@ macro_rules! settings {
     ($(
         $(#[doc = $about:literal])*
         pub struct $name:ident {
-            $( $(#[doc = $doc:literal])* $(#[serde($serde:ident)])? pub $field:ident $(as $key:literal)? : $type:ty, )+
+            $( $(#[doc = $doc:literal])* $(#[serde($($serde:tt)*)])? pub $field:ident $(as $key:literal)? : $type:ty, )+
         }
     )+) => {$(
         $(#[doc = $about])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
-            $( $(#[doc = $doc])* $(#[serde($serde)])? $(#[serde(rename = $key)])? pub $field: $type, )+
+            $( $(#[doc = $doc])* $(#[serde($($serde)*)])? $(#[serde(rename = $key)])? pub $field: $type, )+
         }
 
         impl Setting for $name {
@@ -38,7 +38,7 @@ macro_rules! settings {
                 let path = if key.is_empty() { own.to_owned() } else { format!("{key}.{own}") };
                 let first = keys.len();
                 <$type as Setting>::describe(path, concat!($($doc),*), keys);
-                let has_default = [$(stringify!($serde))?].contains(&"default");
+                let has_default = [$(stringify!($($serde)*))?].iter().any(|attribute: &&str| attribute.contains("default"));
                 keys[first..].iter_mut().for_each(|key| key.optional |= has_default);
             )+}
         }
@@ -127,7 +127,7 @@ settings! {
         /// Whether more is better; the reward says, unless given here.
         pub direction: Option<Direction>,
         /// Parameters of the reward, which checks them.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Params::is_empty")]
         pub params: Params,
         /// What happens to a completion on which the reward fails: stop unless given.
         #[serde(default)]
@@ -346,7 +346,7 @@ impl From<Source> for String {
 impl Config {
     /// The config as TOML, in the form of a run folder's config.toml. Reading it back gives the same config.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
-        toml::to_string_pretty(self).map_err(|error| ConfigError::Write {
+        toml::to_string(self).map_err(|error| ConfigError::Write {
             problem: error.to_string(),
         })
     }
