@@ -10,73 +10,13 @@ mod gdpo;
 pub mod groups;
 mod outcome;
 
-use serde::{Deserialize, Serialize};
-
 pub use gdpo::estimate_gdpo;
+
+pub use crate::config::Estimator;
 
 use crate::error::Hint;
 
-/// How rewards become advantages. The names in a config are the kebab-case ones of
-/// [`Estimator::name`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Estimator {
-    /// `(r − mean) / (std + 1e-6)` within the group, sample standard deviation; a group of one keeps
-    /// its reward. DeepSeekMath (arXiv 2402.03300), equation 3 with §4.1.2.
-    #[serde(rename = "grpo")]
-    Grpo,
-    /// `r − mean` within the group. Dr. GRPO (arXiv 2503.20783).
-    #[serde(rename = "dr-grpo")]
-    DrGrpo,
-    /// `r` less the mean of the *other* completions of the group. RLOO (arXiv 2402.14740).
-    #[serde(rename = "rloo")]
-    Rloo,
-    /// `r`, z-scored over all response tokens of the batch. REINFORCE++ (arXiv 2501.03262).
-    #[serde(rename = "reinforce++")]
-    ReinforcePlusPlus,
-    /// `r − group mean`, z-scored over all response tokens of the batch (arXiv 2501.03262).
-    #[serde(rename = "reinforce++-baseline")]
-    ReinforcePlusPlusBaseline,
-    /// `r` less the length-weighted mean of the group. OPO (arXiv 2505.23585).
-    #[serde(rename = "opo")]
-    Opo,
-    /// The best completion of a group gets `(best − second best) / (std + 1e-6)`, the others 0
-    /// (arXiv 2503.19595, the pass@k estimator).
-    #[serde(rename = "grpo-passk")]
-    GrpoPassk,
-    /// Each objective z-scored within its group, weighted sum, z-score over the batch. GDPO
-    /// (arXiv 2601.05242). With more than one objective call [`estimate_gdpo`] with the scores.
-    #[serde(rename = "gdpo")]
-    Gdpo,
-}
-
 impl Estimator {
-    /// All estimators, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
-        Self::Grpo,
-        Self::DrGrpo,
-        Self::Rloo,
-        Self::ReinforcePlusPlus,
-        Self::ReinforcePlusPlusBaseline,
-        Self::Opo,
-        Self::GrpoPassk,
-        Self::Gdpo,
-    ];
-
-    /// The name in a config file.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Grpo => "grpo",
-            Self::DrGrpo => "dr-grpo",
-            Self::Rloo => "rloo",
-            Self::ReinforcePlusPlus => "reinforce++",
-            Self::ReinforcePlusPlusBaseline => "reinforce++-baseline",
-            Self::Opo => "opo",
-            Self::GrpoPassk => "grpo-passk",
-            Self::Gdpo => "gdpo",
-        }
-    }
-
     /// Whether the estimator wants the scores `[B, M]` and weights `[M]` themselves
     /// ([`estimate_gdpo`]) instead of their mix.
     #[must_use]

@@ -44,8 +44,6 @@ choices! {
     pub enum Dtype {
         /// 32-bit floats.
         F32 = "f32",
-        /// bfloat16.
-        Bf16 = "bf16",
     }
 
     /// Where tensors live.
@@ -97,15 +95,19 @@ choices! {
         /// Reward less the length-weighted mean of its group.
         Opo = "opo",
         /// Only the best completion of a group gets an advantage: best less second best.
-        GrpoPassK = "grpo-passk",
+        GrpoPassk = "grpo-passk",
         /// z-scores per objective and group, weighted sum, z-score over the batch.
         Gdpo = "gdpo",
     }
 
     /// The policy loss.
-    pub enum LossKind {
-        /// Clipped importance ratio, with a separate low and high range and dual clip.
-        Ppo = "ppo",
+    pub enum PolicyLoss {
+        /// PPO's clipped surrogate, with a separate low and high range and dual clip.
+        PpoClip = "ppo",
+        /// The same with one ratio for a whole response.
+        Gspo = "gspo",
+        /// Clipped importance weights that are constants.
+        Cispo = "cispo",
     }
 
     /// How the loss of tokens `[N]` becomes one number.
@@ -139,7 +141,7 @@ choices! {
     }
 
     /// How the learning rate changes after the warm-up.
-    pub enum Schedule {
+    pub enum ScheduleKind {
         /// It stays.
         Constant = "constant",
         /// Straight down to `min_lr_ratio`.

@@ -21,8 +21,8 @@ mod settings;
 mod validate;
 
 pub use choices::{
-    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, LossKind,
-    OnError, Overlong, Schedule, SftStart,
+    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, PolicyLoss,
+    OnError, Overlong, ScheduleKind, SftStart,
 };
 pub use error::ConfigError;
 pub use explain::{Explanation, schema};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, LossKind,
-    OnError, Overlong, Schedule, SftStart,
+    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, PolicyLoss,
+    OnError, Overlong, ScheduleKind, SftStart,
 };
 use super::error::ConfigError;
 use super::keys::{Key, Kind, Setting};
@@ -21,14 +21,14 @@ macro_rules! settings {
     ($(
         $(#[doc = $about:literal])*
         pub struct $name:ident {
-            $( $(#[doc = $doc:literal])* $(#[serde($serde:ident)])? pub $field:ident $(as $key:literal)? : $type:ty, )+
+            $( $(#[doc = $doc:literal])* $(#[serde($($serde:tt)*)])? pub $field:ident $(as $key:literal)? : $type:ty, )+
         }
     )+) => {$(
         $(#[doc = $about])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
-            $( $(#[doc = $doc])* $(#[serde($serde)])? $(#[serde(rename = $key)])? pub $field: $type, )+
+            $( $(#[doc = $doc])* $(#[serde($($serde)*)])? $(#[serde(rename = $key)])? pub $field: $type, )+
         }
 
         impl Setting for $name {
@@ -38,7 +38,7 @@ macro_rules! settings {
                 let path = if key.is_empty() { own.to_owned() } else { format!("{key}.{own}") };
                 let first = keys.len();
                 <$type as Setting>::describe(path, concat!($($doc),*), keys);
-                let has_default = [$(stringify!($serde))?].contains(&"default");
+                let has_default = [$(stringify!($($serde)*))?].iter().any(|attribute: &&str| attribute.contains("default"));
                 keys[first..].iter_mut().for_each(|key| key.optional |= has_default);
             )+}
         }
@@ -127,7 +127,7 @@ settings! {
         /// Whether more is better; the reward says, unless given here.
         pub direction: Option<Direction>,
         /// Parameters of the reward, which checks them.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Params::is_empty")]
         pub params: Params,
         /// What happens to a completion on which the reward fails: stop unless given.
         #[serde(default)]
@@ -139,7 +139,7 @@ settings! {
         /// How rewards become advantages.
         pub estimator: Estimator,
         /// The policy loss.
-        pub loss: LossKind,
+        pub loss: PolicyLoss,
         /// The ratio may fall to 1 − this.
         pub clip_low: f64,
         /// The ratio may rise to 1 + this.
@@ -181,7 +181,7 @@ settings! {
         /// Largest norm of all gradients together; 0 is off.
         pub clip_norm: f64,
         /// How the learning rate changes after the warm-up.
-        pub schedule: Schedule,
+        pub schedule: ScheduleKind,
         /// Steps over which the learning rate rises from 0.
         pub warmup: u64,
         /// Last learning rate as a share of lr.
@@ -196,7 +196,7 @@ settings! {
         pub steps: u64,
         /// Seed of everything random.
         pub seed: u64,
-        /// Folder for what the run writes; a name with date and time under runs/ unless given.
+        /// Folder for what the run writes; runs/<scalarizer>-<number> unless given.
         pub run_dir: Option<PathBuf>,
         /// Processor threads; all cores unless given.
         pub threads: Option<usize>,
@@ -228,6 +228,8 @@ settings! {
         pub progress: bool,
         /// Completions of a step that go to samples.jsonl; 0 is none.
         pub samples: usize,
+        /// Record what the scalarizer is told and answers in trace.jsonl, for `plugin replay`.
+        pub trace: bool,
     }
 
     /// `[sft]`: supervised fine-tuning, `moa-host sft`; it uses `[optimizer]` and `train.seed` too.
@@ -242,8 +244,6 @@ settings! {
         pub steps: u64,
         /// Rows of a step.
         pub batch: usize,
-        /// Take the loss on the response only, not on the prompt.
-        pub response_only: bool,
         /// The loss is the sum over a step's tokens divided by batch times this, so that each token counts alike.
         pub tokens_per_row: f64,
         /// `[sft.fresh]`
@@ -346,7 +346,7 @@ impl From<Source> for String {
 impl Config {
     /// The config as TOML, in the form of a run folder's config.toml. Reading it back gives the same config.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
-        toml::to_string_pretty(self).map_err(|error| ConfigError::Write {
+        toml::to_string(self).map_err(|error| ConfigError::Write {
             problem: error.to_string(),
         })
     }

@@ -17,7 +17,7 @@ use crate::{
     rollout::{Policy, PolicyError, Sampling},
     scalarizer::{Scalarizer, ScalarizerError},
     update::{
-        AdamW, AdamWSettings, KlPenalty, LossError, LossSettings, OptimizerError, PolicyLoss, Schedule, ScheduleError,
+        AdamW, AdamWSettings, KlPenalty, LossError, LossSettings, OptimizerError, Schedule, ScheduleError,
         UpdateError, UpdateSettings,
     },
 };

@@ -4,22 +4,7 @@
 //! responses and on totals of the whole mini-batch ([`Denominators`]). So a mini-batch may be handed
 //! in in parts: values and derivatives of the parts sum to those of the whole.
 
-use serde::{Deserialize, Serialize};
-
-/// Weight of each token's loss. Names as in verl's `agg_loss`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Aggregation {
-    /// Mean over all tokens of the mini-batch.
-    TokenMean,
-    /// Sum over a response's tokens, mean over responses.
-    SeqMeanTokenSum,
-    /// Mean over a response's tokens, mean over responses.
-    SeqMeanTokenMean,
-    /// Sum over all tokens, divided by a constant length ([`Denominators::norm_length`]): the
-    /// unbiased form of Dr. GRPO (arXiv 2503.20783). Not divided by the number of responses.
-    SeqMeanTokenSumNorm,
-}
+pub use crate::config::Aggregation;
 
 /// Totals of the whole mini-batch, of which a caller may hand in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

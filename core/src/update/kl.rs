@@ -4,25 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::KlEstimator;
+
 /// The log-ratio in k3 is clamped to ± this before the exponential, as in verl.
 const K3_LOG_RATIO: f64 = 20.0;
 /// The value of k3 is clamped to ± this, as in verl; beyond it the derivative is 0.
 const K3_VALUE: f64 = 10.0;
-
-/// Which estimator. Names: `k1`, `abs`, `k2`, `k3`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KlEstimator {
-    /// d. Unbiased in value; its derivative is 1 whatever d is, so in a loss it has no pull in
-    /// expectation.
-    K1,
-    /// |d|.
-    Abs,
-    /// d² / 2. Its derivative is an unbiased estimate of the KL's.
-    K2,
-    /// exp(−d) − 1 + d. Unbiased in value and never negative.
-    K3,
-}
 
 impl KlEstimator {
     /// Value, and derivative with respect to `logprob`, both for one token.

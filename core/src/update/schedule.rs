@@ -11,21 +11,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Hint;
+pub use crate::config::ScheduleKind;
 
-/// Shape after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScheduleKind {
-    /// Stays at 1.
-    Constant,
-    /// A straight line to the floor.
-    Linear,
-    /// Half a cosine to the floor.
-    Cosine,
-    /// `(1 − p)^power` to the floor.
-    Polynomial,
-}
+use crate::error::Hint;
 
 /// A schedule with its lengths in optimizer updates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

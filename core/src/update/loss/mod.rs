@@ -19,22 +19,12 @@ use serde::{Deserialize, Serialize};
 use super::aggregation::{Aggregation, Denominators};
 use super::kl::KlPenalty;
 use crate::advantage::to_f32;
+pub use crate::config::PolicyLoss;
+
 use crate::error::Hint;
 
 /// new − old is clamped to ± this, so that exp stays finite in f32 (as verl does).
 const LOG_RATIO: f64 = 20.0;
-
-/// Which policy loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PolicyLoss {
-    /// PPO's clipped surrogate with dual clip.
-    PpoClip,
-    /// One ratio for a whole response.
-    Gspo,
-    /// Clipped importance weights that are constants.
-    Cispo,
-}
 
 /// What defines the loss of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
