@@ -5,6 +5,17 @@
 //! to return. Completions of one prompt share a number in `groups`; groups may be interleaved and of
 //! different sizes. Sums are formed in f64. The numbers agree with the estimators of verl
 //! (`core_algos.py`) and, for GDPO, of TRL; `tests/golden/advantages.json` and `gdpo.json` hold both.
+//!
+//! | name | advantage of a completion with reward r | source |
+//! |---|---|---|
+//! | grpo | `(r − mean) / (std + 1e-6)` within the group, sample standard deviation; a group of one keeps its reward | arXiv 2402.03300, equation 3 with §4.1.2 |
+//! | dr-grpo | `r − mean` within the group | arXiv 2503.20783 |
+//! | rloo | `r` less the mean of the *other* completions of the group | arXiv 2402.14740 |
+//! | reinforce++ | `r`, z-scored over all response tokens of the batch | arXiv 2501.03262 |
+//! | reinforce++-baseline | `r − group mean`, z-scored over all response tokens of the batch | arXiv 2501.03262 |
+//! | opo | `r` less the length-weighted mean of the group | arXiv 2505.23585 |
+//! | grpo-passk | the best of a group gets `(best − second best) / (std + 1e-6)`, the others 0 | arXiv 2503.19595 |
+//! | gdpo | each objective z-scored within its group, weighted sum, z-score over the batch | arXiv 2601.05242 |
 
 mod gdpo;
 pub mod groups;
