@@ -133,8 +133,7 @@ fn data_command(command: DataCommand) -> Result<(), SessionError> {
                     Path::new(&file),
                     &keys,
                     Some(&mut |prompt| {
-                        let text = model.tokenizer().render(prompt)?;
-                        let tokens = model.tokenizer().encode(&text, false)?;
+                        let (text, tokens) = model.tokenizer.prompt(prompt)?;
                         Ok(Encoded { text, tokens })
                     }),
                 )?,

@@ -85,7 +85,7 @@ impl Policy {
                 let group = first + completion.prompt;
                 rollouts.groups.extend(u32::try_from(group));
                 rollouts.truncated.push(!completion.finished);
-                rollouts.texts.push(self.model.tokenizer().decode(&completion.tokens)?);
+                rollouts.texts.push(self.model.tokenizer.decode(&completion.tokens)?);
                 rollouts.tokens.extend(completion.tokens);
                 rollouts.logprobs.extend(completion.logprobs);
                 rollouts.offsets.push(rollouts.tokens.len());
@@ -116,8 +116,8 @@ impl Policy {
             .collect();
         let groups: Vec<u32> = completions.iter().flat_map(|c| u32::try_from(c.prompt)).collect();
         let tokens: Vec<&[u32]> = prompts.iter().map(|p| p.tokens.as_slice()).collect();
-        let ends = self.model.tokenizer().eos_ids();
-        let vocab = self.model.spec().vocab;
+        let ends = self.model.tokenizer.eos_ids();
+        let vocab = self.model.spec.vocab;
         let (mut cache, mut logits) = Cache::prefill(weights, &tokens, &groups, sampling.max_new_tokens)?;
         let mut alive: Vec<usize> = (0..completions.len()).collect();
         loop {
@@ -155,13 +155,15 @@ impl Policy {
     /// # Errors
     /// The model fails.
     pub fn logprobs(&self, rollouts: &Rollouts) -> Result<Vec<f32>, PolicyError> {
-        let weights = self.model.weights()?;
-        let mut logprobs = Vec::with_capacity(rollouts.tokens.len());
-        for chunk in rollouts.chunks(SCORE_TOKENS) {
-            let part = rollouts.select(&chunk.collect::<Vec<_>>());
-            logprobs.extend(weights.score(&packed(&part)?, self.temperature)?.logprobs);
-        }
-        Ok(logprobs)
+        self.frozen()?.logprobs(rollouts)
+    }
+
+    /// The policy as it is now: what a KL term compares with.
+    ///
+    /// # Errors
+    /// The weights cannot be read.
+    pub fn frozen(&self) -> Result<Frozen, PolicyError> {
+        Ok(Frozen { weights: self.model.weights()?, temperature: self.temperature })
     }
 
     /// One forward pass, kept for any number of backward passes.
@@ -176,7 +178,7 @@ impl Policy {
     #[must_use]
     pub fn selects(&self, parts: &[String]) -> Vec<bool> {
         let chosen = |name: &String| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
-        self.model.parameters().iter().map(|(name, _)| chosen(name)).collect()
+        self.model.params().iter().map(|(name, _)| chosen(name)).collect()
     }
 
     /// Writes the model in the Hugging Face layout.
@@ -185,6 +187,27 @@ impl Policy {
     /// The folder cannot be written.
     pub fn save(&self, folder: &std::path::Path) -> Result<(), PolicyError> {
         Ok(self.model.save(folder)?)
+    }
+}
+
+/// Weights that no longer change.
+pub struct Frozen {
+    weights: Weights,
+    temperature: f32,
+}
+
+impl Frozen {
+    /// Log-probability of every response token `[N]`, at the temperature of the policy that it was taken from.
+    ///
+    /// # Errors
+    /// The model fails.
+    pub fn logprobs(&self, rollouts: &Rollouts) -> Result<Vec<f32>, PolicyError> {
+        let mut logprobs = Vec::with_capacity(rollouts.tokens.len());
+        for chunk in rollouts.chunks(SCORE_TOKENS) {
+            let part = rollouts.select(&chunk.collect::<Vec<_>>());
+            logprobs.extend(self.weights.score(&packed(&part)?, self.temperature)?.logprobs);
+        }
+        Ok(logprobs)
     }
 }
 

@@ -21,13 +21,13 @@ const MICRO_BATCH_TOKENS: usize = 4096;
 /// A prompt cannot be rendered or tokenized, the model fails, `out` cannot be written.
 pub fn logprobs(model: Model, rows: &[Row], out: &mut dyn Write) -> Result<(), SessionError> {
     let mut pairs = Rollouts { offsets: vec![0], ..Rollouts::default() };
-    let tokenizer = model.tokenizer();
+    let tokenizer = &model.tokenizer;
     for row in rows {
-        let text = tokenizer.render(&row.prompt)?;
+        let (text, tokens) = tokenizer.prompt(&row.prompt)?;
         let prompt = Prompt {
             row: row.index,
-            tokens: tokenizer.encode(&text, false)?,
             text,
+            tokens,
             ground_truth: String::new(),
             data_source: String::new(),
             extra: String::new(),

@@ -14,7 +14,7 @@ use crate::{
     plugin::{PluginError, Plugins, Recorder},
     report::FolderError,
     reward::{LengthBaseline, Objectives, RewardError, ScoredObjective},
-    rollout::{Policy, PolicyError, Sampling},
+    rollout::{Frozen, Policy, PolicyError, Sampling},
     scalarizer::{Scalarizer, ScalarizerError},
     update::{
         AdamW, AdamWSettings, KlPenalty, LossError, LossSettings, OptimizerError, Schedule, ScheduleError,
@@ -97,7 +97,7 @@ pub struct Session {
     /// The policy that is trained.
     pub policy: Policy,
     /// The policy as it was loaded, kept where a KL term or the scalarizer needs it.
-    pub reference: Option<Policy>,
+    pub reference: Option<Frozen>,
     /// The objectives, in the order of the scores' columns.
     pub objectives: Objectives,
     /// The scalarizer and its estimator.
@@ -144,10 +144,11 @@ impl Session {
         let validation = first(dataset(&config.data.validation, data::embedded::VALIDATION, &config, &model)?, &config);
         let wants_reference = update.loss.kl.is_some() || plugin.needs().has(Needs::REF_LOGPROBS);
         let temperature = narrow(config.rollout.temperature);
-        let reference = if wants_reference { Some(Policy::new(model.frozen_copy()?, temperature)) } else { None };
-        let optimizer = AdamW::new(adamw_settings(&config), model.parameters())?;
+        let optimizer = AdamW::new(adamw_settings(&config), model.params().to_vec())?;
+        let policy = Policy::new(model, temperature);
+        let reference = if wants_reference { Some(policy.frozen()?) } else { None };
         Ok(Self {
-            policy: Policy::new(model, temperature),
+            policy,
             reference,
             objectives,
             scalarizer: Scalarizer::new(plugin, config.algorithm.estimator),
@@ -250,10 +251,9 @@ fn dataset(source: &Source, embedded: &[u8], config: &Config, model: &Model) -> 
         Source::Embedded => data::read_parquet_bytes(Path::new("embedded"), embedded, &keys)?,
         Source::Path(path) => data::read_rows(Path::new(path), &keys)?,
     };
-    let tokenizer = model.tokenizer();
+    let tokenizer = &model.tokenizer;
     Ok(Dataset::new(rows, config.data.max_prompt_tokens, config.data.overlong, &mut |prompt| {
-        let text = tokenizer.render(prompt)?;
-        let tokens = tokenizer.encode(&text, false)?;
+        let (text, tokens) = tokenizer.prompt(prompt)?;
         Ok(Encoded { text, tokens })
     })?)
 }

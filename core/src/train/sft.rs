@@ -36,7 +36,7 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
         SftStart::Fresh => fresh(sft, config.train.seed)?,
     };
     let examples = examples(&rows(sft, config)?, &model)?;
-    let mut optimizer = AdamW::new(session::adamw_settings(config), model.parameters())?;
+    let mut optimizer = AdamW::new(session::adamw_settings(config), model.params().to_vec())?;
     let schedule = Schedule {
         kind: config.optimizer.schedule,
         warmup: config.optimizer.warmup,
@@ -93,7 +93,7 @@ fn fresh(sft: &Sft, seed: u64) -> Result<Model, SessionError> {
     let fresh = &sft.fresh;
     let tokenizer = match &fresh.tokenizer {
         Source::Embedded => Tokenizer::embedded()?,
-        Source::Path(path) => Tokenizer::load(Path::new(path))?,
+        Source::Path(path) => Tokenizer::from_folder(Path::new(path))?,
     };
     Ok(Model::init(Spec::fresh(fresh), tokenizer, seed)?)
 }
@@ -116,16 +116,16 @@ struct Example {
 }
 
 fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, SessionError> {
-    let tokenizer = model.tokenizer();
+    let tokenizer = &model.tokenizer;
     rows.iter()
         .map(|row| {
-            let text = tokenizer.render(&row.prompt)?;
+            let (text, tokens) = tokenizer.prompt(&row.prompt)?;
             let mut response = tokenizer.encode(row.response.as_deref().unwrap_or_default(), false)?;
             response.extend(tokenizer.eos_ids().first());
             let prompt = Prompt {
                 row: row.index,
-                tokens: tokenizer.encode(&text, false)?,
                 text,
+                tokens,
                 ground_truth: row.ground_truth.clone(),
                 data_source: row.data_source.clone(),
                 extra: String::new(),

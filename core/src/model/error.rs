@@ -1,0 +1,174 @@
+//! What can be wrong with a model, its files or a batch given to it.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Hint;
+
+/// Errors of the model module; each names the file, key or tensor.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// Neither a folder, a `.gguf` file nor a hub id.
+    #[error("model `{source_name}`: no such folder or file, and not a hub id of the form org/name")]
+    NotFound {
+        /// As typed.
+        source_name: String,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {message}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's or the parser's words.
+        message: String,
+    },
+    /// A key that is needed is not there.
+    #[error("{}: key `{key}` is missing; expected {expected}", path.display())]
+    MissingKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What should stand there.
+        expected: String,
+    },
+    /// A key holds something else than it should.
+    #[error("{}: key `{key}` is {found}; expected {expected}", path.display())]
+    BadValue {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: String,
+    },
+    /// A model family that is not implemented.
+    #[error("{}: architecture `{found}` is not known; known are {known}", path.display())]
+    Architecture {
+        /// The file.
+        path: PathBuf,
+        /// What the file names.
+        found: String,
+        /// What would work.
+        known: String,
+    },
+    /// A weight that the architecture needs is not there.
+    #[error("{}: tensor `{name}` is missing; expected it with shape {expected:?}", path.display())]
+    MissingTensor {
+        /// File or folder.
+        path: PathBuf,
+        /// Its Hugging Face name.
+        name: String,
+        /// Its shape.
+        expected: Vec<usize>,
+    },
+    /// Weights that the architecture does not know.
+    #[error("{}: {count} tensors that this architecture does not have, the first is `{name}`", path.display())]
+    ExtraTensors {
+        /// File or folder.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+        /// The first in alphabetical order.
+        name: String,
+    },
+    /// A weight of another shape.
+    #[error("{}: tensor `{name}` has shape {found:?}; expected {expected:?}", path.display())]
+    TensorShape {
+        /// File or folder.
+        path: PathBuf,
+        /// Its name.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// What config.json implies.
+        expected: Vec<usize>,
+    },
+    /// A weight whose values cannot be read.
+    #[error("{}: tensor `{name}`: {message}", path.display())]
+    Tensor {
+        /// File or folder.
+        path: PathBuf,
+        /// Its name.
+        name: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// A folder without tokenizer.json.
+    #[error("{}: no tokenizer.json in the model folder", path.display())]
+    NoTokenizer {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The tokenizer is broken, or cannot take a text.
+    #[error("tokenizer: {message}")]
+    Tokenizer {
+        /// What went wrong.
+        message: String,
+    },
+    /// The chat template failed.
+    #[error("chat template: {message}")]
+    Template {
+        /// The template engine's words.
+        message: String,
+    },
+    /// The hub could not be reached, or has no such file.
+    #[error("hub model `{id}`, file {file}: {message}")]
+    Hub {
+        /// org/name
+        id: String,
+        /// The file asked for.
+        file: String,
+        /// The client's words.
+        message: String,
+    },
+    /// A batch that does not fit together.
+    #[error("{what}: found {found}, expected {expected}")]
+    Batch {
+        /// Which part.
+        what: &'static str,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// A tensor operation failed: shapes that this module let through.
+    #[error("tensor operation: {0}")]
+    Candle(#[from] candle_core::Error),
+}
+
+impl ModelError {
+    /// A file error with the words of its cause.
+    pub(crate) fn file(path: &Path, cause: impl std::fmt::Display) -> Self {
+        ModelError::File {
+            path: path.to_path_buf(),
+            message: cause.to_string(),
+        }
+    }
+}
+
+impl Hint for ModelError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ModelError::NotFound { .. } => {
+                "give a folder with config.json, tokenizer.json and *.safetensors, or a .gguf file".to_string()
+            }
+            ModelError::Architecture { .. } => "convert the model, or use one of the known families".to_string(),
+            ModelError::MissingTensor { .. } | ModelError::TensorShape { .. } | ModelError::ExtraTensors { .. } => {
+                "config.json and the weights must be of the same model; fetch the folder again".to_string()
+            }
+            ModelError::NoTokenizer { .. } => {
+                "save the tokenizer beside the weights (AutoTokenizer.from_pretrained(…).save_pretrained(folder))"
+                    .to_string()
+            }
+            ModelError::Hub { .. } => {
+                "check the network and the name, set HF_TOKEN for a gated model, or fetch the folder beforehand and \
+                 give its path"
+                    .to_string()
+            }
+            _ => return None,
+        };
+        Some(hint)
+    }
+}

@@ -1,0 +1,55 @@
+//! Random weights: embedding N(0, .02²), matrices N(0, 1 / inputs), those that write to the residual stream divided by
+//! sqrt(2 · layers) besides, biases 0, norms 1.
+
+use candle_core::{Device, Tensor, Var};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+
+use super::error::ModelError;
+use super::spec::Spec;
+
+/// Uniform in (0, 1).
+fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+    ((rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+}
+
+/// Standard normal values (Box–Muller), in pairs.
+fn normals(rng: &mut ChaCha8Rng, n: usize, std: f64) -> Vec<f32> {
+    let mut values = Vec::with_capacity(n + 1);
+    while values.len() < n {
+        let radius = std * (-2.0 * uniform(rng).ln()).sqrt();
+        let angle = 2.0 * std::f64::consts::PI * uniform(rng);
+        values.push((radius * angle.cos()) as f32);
+        values.push((radius * angle.sin()) as f32);
+    }
+    values.truncate(n);
+    values
+}
+
+/// All weights of a new model, the same for the same seed.
+pub(crate) fn random(spec: &Spec, seed: u64) -> Result<Vec<(String, Var)>, ModelError> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let residual = (2.0 * spec.layers as f64).sqrt();
+    spec.parameters()
+        .into_iter()
+        .map(|(name, shape)| {
+            let n = shape.iter().product();
+            let values = if shape.len() == 1 {
+                vec![if name.ends_with("bias") { 0.0 } else { 1.0 }; n]
+            } else {
+                let std = match name.as_str() {
+                    "model.embed_tokens.weight" => 0.02,
+                    _ if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") => {
+                        (shape[1] as f64).powf(-0.5) / residual
+                    }
+                    _ => (shape[1] as f64).powf(-0.5),
+                };
+                normals(&mut rng, n, std)
+            };
+            Ok((
+                name,
+                Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)?,
+            ))
+        })
+        .collect()
+}

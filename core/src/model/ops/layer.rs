@@ -1,0 +1,604 @@
+//! One decoder layer as one candle custom op of two arguments, the hidden states and the layer's weights in a row:
+//! y = x + attention(norm₁(x)), z = y + mlp(norm₂(y)).
+//!
+//! One op a layer, as candle's own backward fills a tensor with zeros and adds to it for every argument of every op,
+//! which for a small model costs as much as the products. Dense work runs in tasks of rows, attention by group.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::attention::Heads;
+use super::gemm::{Threads, linear, linear_input, linear_weight};
+use super::rope::RopeTable;
+use super::simd::add;
+use super::{ROWS, attention, norm, slice, swiglu, with_slice};
+use crate::model::packed::Packed;
+use crate::model::spec::Spec;
+
+/// Sizes of a layer and where each weight stands in its row of weights.
+#[derive(Debug, Clone)]
+pub struct LayerShape {
+    /// Width of the hidden states, D.
+    pub hidden: usize,
+    /// Width of the MLP, F.
+    pub intermediate: usize,
+    /// Attention heads.
+    pub heads: Heads,
+    /// ε of both norms.
+    pub eps: f32,
+    pub(crate) norm1: Range<usize>,
+    pub(crate) qkv: Range<usize>,
+    pub(crate) bias: Range<usize>, // empty without
+    pub(crate) q_norm: Range<usize>,
+    pub(crate) k_norm: Range<usize>,
+    pub(crate) out: Range<usize>,
+    pub(crate) norm2: Range<usize>,
+    pub(crate) gate_up: Range<usize>,
+    pub(crate) down: Range<usize>,
+}
+
+impl LayerShape {
+    /// The layout that [`crate::model::params`] lists the weights of a layer in.
+    pub fn new(spec: &Spec) -> Self {
+        let heads = Heads {
+            query: spec.heads,
+            kv: spec.kv_heads,
+            dim: spec.head_dim,
+        };
+        let (d, f) = (spec.hidden, spec.intermediate);
+        let mut at = 0;
+        let mut take = |len: usize| {
+            at += len;
+            at - len..at
+        };
+        LayerShape {
+            hidden: d,
+            intermediate: f,
+            heads,
+            eps: spec.rms_eps as f32,
+            norm1: take(d),
+            qkv: take(heads.width() * d),
+            bias: take(if spec.qkv_bias { heads.width() } else { 0 }),
+            q_norm: take(if spec.qk_norm { heads.dim } else { 0 }),
+            k_norm: take(if spec.qk_norm { heads.dim } else { 0 }),
+            out: take(heads.out() * d),
+            norm2: take(d),
+            gate_up: take(2 * f * d),
+            down: take(d * f),
+        }
+    }
+
+    /// Weights of the layer.
+    pub fn len(&self) -> usize {
+        self.down.end
+    }
+
+    /// Never: a layer has weights.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What the backward needs of the forward.
+pub(crate) struct Saved {
+    rstd1: Vec<f32>,          // [T]
+    qk_raw: Vec<f32>,         // [T, (H + K) d] before the norm of queries and keys; empty without
+    qk_rstd: Vec<f32>,        // [T, H + K]
+    pub(crate) qkv: Vec<f32>, // [T, (H + 2K) d] rotated
+    lse: Vec<f32>,            // [T, H]
+    mixed: Vec<f32>,          // [T, H d] attention's output
+    y: Vec<f32>,              // [T, D]
+    rstd2: Vec<f32>,          // [T]
+    gate_up: Vec<f32>,        // [T, 2F]
+}
+
+/// Rows of one task: enough tasks for all threads, and no more rows than stay in the cache.
+fn rows_per_task(total: usize) -> usize {
+    total
+        .div_ceil(2 * rayon::current_num_threads())
+        .clamp(16, ROWS)
+}
+
+/// Norm, projections, norm of queries and keys, rotation: rows of `x` -> rows of `qkv`.
+#[allow(clippy::too_many_arguments)] // one step of the layer on borrowed buffers
+pub(crate) fn project(
+    shape: &LayerShape,
+    w: &[f32],
+    rope: &RopeTable,
+    positions: &[u32],
+    x: &[f32],
+    (rstd, qkv): (&mut [f32], &mut [f32]),
+    keep: Option<(&mut [f32], &mut [f32])>,
+    scratch: &mut Vec<f32>,
+    threads: Threads,
+) {
+    let (d, width, heads) = (shape.hidden, shape.heads.width(), shape.heads);
+    scratch.resize(x.len(), 0.0);
+    norm::forward(x, &w[shape.norm1.clone()], shape.eps, rstd, scratch);
+    linear(
+        scratch,
+        &w[shape.qkv.clone()],
+        d,
+        width,
+        qkv,
+        false,
+        threads,
+    );
+    let bias = &w[shape.bias.clone()];
+    if !bias.is_empty() {
+        qkv.chunks_exact_mut(width).for_each(|row| add(bias, row));
+    }
+    if !shape.q_norm.is_empty() {
+        norm_heads(shape, w, qkv, keep);
+    }
+    rope.rotate(qkv, width, heads.query + heads.kv, positions, false);
+}
+
+/// Qwen3's RMS norm of each query and key head, in place; keeps what it read and the factors if asked.
+fn norm_heads(
+    shape: &LayerShape,
+    w: &[f32],
+    qkv: &mut [f32],
+    mut keep: Option<(&mut [f32], &mut [f32])>,
+) {
+    let heads = shape.heads;
+    let (dim, n) = (heads.dim, heads.query + heads.kv);
+    let mut raw = vec![0f32; dim];
+    for (t, row) in qkv.chunks_exact_mut(heads.width()).enumerate() {
+        for (h, head) in row.chunks_exact_mut(dim).take(n).enumerate() {
+            raw.copy_from_slice(head);
+            let weight = if h < heads.query {
+                &shape.q_norm
+            } else {
+                &shape.k_norm
+            };
+            let mut rstd = [0f32];
+            norm::forward(&raw, &w[weight.clone()], shape.eps, &mut rstd, head);
+            if let Some((raws, rstds)) = &mut keep {
+                raws[(t * n + h) * dim..(t * n + h + 1) * dim].copy_from_slice(&raw);
+                rstds[t * n + h] = rstd[0];
+            }
+        }
+    }
+}
+
+/// `x` [T, D] -> z [T, D], and what the backward needs if `save`.
+pub(crate) fn forward(
+    shape: &LayerShape,
+    w: &[f32],
+    rope: &RopeTable,
+    packed: &Packed,
+    x: &[f32],
+    save: bool,
+) -> (Vec<f32>, Option<Saved>) {
+    let (d, f, heads) = (shape.hidden, shape.intermediate, shape.heads);
+    let t = x.len() / d;
+    let rows = rows_per_task(t);
+    let (width, out, qk) = (heads.width(), heads.out(), heads.query + heads.kv);
+    let keep = if save && !shape.q_norm.is_empty() {
+        t
+    } else {
+        0
+    };
+
+    let mut rstd1 = vec![0f32; t];
+    let mut qkv = vec![0f32; t * width];
+    let mut qk_raw = vec![0f32; keep * qk * heads.dim];
+    let mut qk_rstd = vec![0f32; keep * qk];
+    if keep > 0 {
+        x.par_chunks(rows * d)
+            .zip(packed.positions().par_chunks(rows))
+            .zip(
+                rstd1
+                    .par_chunks_mut(rows)
+                    .zip(qkv.par_chunks_mut(rows * width)),
+            )
+            .zip(
+                qk_raw
+                    .par_chunks_mut(rows * qk * heads.dim)
+                    .zip(qk_rstd.par_chunks_mut(rows * qk)),
+            )
+            .for_each_init(Vec::new, |scratch, (((x, positions), to), keep)| {
+                project(
+                    shape,
+                    w,
+                    rope,
+                    positions,
+                    x,
+                    to,
+                    Some(keep),
+                    scratch,
+                    Threads::One,
+                );
+            });
+    } else {
+        x.par_chunks(rows * d)
+            .zip(packed.positions().par_chunks(rows))
+            .zip(
+                rstd1
+                    .par_chunks_mut(rows)
+                    .zip(qkv.par_chunks_mut(rows * width)),
+            )
+            .for_each_init(Vec::new, |scratch, ((x, positions), to)| {
+                project(
+                    shape,
+                    w,
+                    rope,
+                    positions,
+                    x,
+                    to,
+                    None,
+                    scratch,
+                    Threads::One,
+                );
+            });
+    }
+
+    let mut lse = vec![0f32; t * heads.query];
+    let mut mixed = vec![0f32; t * out];
+    attention::forward(heads, packed, &qkv, &mut mixed, &mut lse);
+
+    let mut z = vec![0f32; t * d];
+    if !save {
+        x.par_chunks(rows * d)
+            .zip(mixed.par_chunks(rows * out))
+            .zip(z.par_chunks_mut(rows * d))
+            .for_each_init(Scratch::default, |scratch, ((x, mixed), z)| {
+                let n = x.len() / d;
+                scratch.y.resize(n * d, 0.0);
+                scratch.rstd.resize(n, 0.0);
+                scratch.wide.resize(n * 2 * f, 0.0);
+                let to = (
+                    &mut scratch.y[..],
+                    &mut scratch.rstd[..],
+                    &mut scratch.wide[..],
+                );
+                finish(shape, w, x, mixed, to, z, &mut scratch.narrow, Threads::One);
+            });
+        return (z, None);
+    }
+    let mut y = vec![0f32; t * d];
+    let mut rstd2 = vec![0f32; t];
+    let mut gate_up = vec![0f32; t * 2 * f];
+    x.par_chunks(rows * d)
+        .zip(mixed.par_chunks(rows * out))
+        .zip(
+            y.par_chunks_mut(rows * d)
+                .zip(rstd2.par_chunks_mut(rows))
+                .zip(gate_up.par_chunks_mut(rows * 2 * f)),
+        )
+        .zip(z.par_chunks_mut(rows * d))
+        .for_each_init(Vec::new, |scratch, (((x, mixed), ((y, rstd), wide)), z)| {
+            finish(
+                shape,
+                w,
+                x,
+                mixed,
+                (y, rstd, wide),
+                z,
+                scratch,
+                Threads::One,
+            );
+        });
+    (
+        z,
+        Some(Saved {
+            rstd1,
+            qk_raw,
+            qk_rstd,
+            qkv,
+            lse,
+            mixed,
+            y,
+            rstd2,
+            gate_up,
+        }),
+    )
+}
+
+#[derive(Default)]
+struct Scratch {
+    y: Vec<f32>,
+    rstd: Vec<f32>,
+    wide: Vec<f32>,
+    narrow: Vec<f32>,
+}
+
+/// Output projection, second norm, MLP: rows of `x` and of attention's output -> rows of `z`.
+#[allow(clippy::too_many_arguments)] // as `project`
+pub(crate) fn finish(
+    shape: &LayerShape,
+    w: &[f32],
+    x: &[f32],
+    mixed: &[f32],
+    (y, rstd, gate_up): (&mut [f32], &mut [f32], &mut [f32]),
+    z: &mut [f32],
+    scratch: &mut Vec<f32>,
+    threads: Threads,
+) {
+    let (d, f, out) = (shape.hidden, shape.intermediate, shape.heads.out());
+    let rows = x.len() / d;
+    y.copy_from_slice(x);
+    linear(mixed, &w[shape.out.clone()], out, d, y, true, threads);
+    scratch.resize(rows * d.max(f), 0.0);
+    let h = &mut scratch[..rows * d];
+    norm::forward(y, &w[shape.norm2.clone()], shape.eps, rstd, h);
+    linear(
+        h,
+        &w[shape.gate_up.clone()],
+        d,
+        2 * f,
+        gate_up,
+        false,
+        threads,
+    );
+    let s = &mut scratch[..rows * f];
+    swiglu::forward(gate_up, f, s);
+    z.copy_from_slice(y);
+    linear(s, &w[shape.down.clone()], f, d, z, true, threads);
+}
+
+/// Gradients of `x` [T, D] and of the weights, from `dz` [T, D].
+pub(crate) fn backward(
+    shape: &LayerShape,
+    w: &[f32],
+    rope: &RopeTable,
+    packed: &Packed,
+    x: &[f32],
+    saved: &Saved,
+    dz: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let (d, f, heads) = (shape.hidden, shape.intermediate, shape.heads);
+    let t = x.len() / d;
+    let rows = rows_per_task(t);
+    let (width, out, qk) = (heads.width(), heads.out(), heads.query + heads.kv);
+    let mut dw = vec![0f32; shape.len()];
+
+    // MLP and output projection, by rows
+    let mut s = vec![0f32; t * f];
+    let mut h = vec![0f32; t * d];
+    let mut dgate_up = vec![0f32; t * 2 * f];
+    let mut dy = vec![0f32; t * d];
+    let mut dmixed = vec![0f32; t * out];
+    let dnorm2: Vec<Vec<f32>> = dz
+        .par_chunks(rows * d)
+        .zip(
+            saved
+                .y
+                .par_chunks(rows * d)
+                .zip(saved.rstd2.par_chunks(rows))
+                .zip(saved.gate_up.par_chunks(rows * 2 * f)),
+        )
+        .zip(
+            s.par_chunks_mut(rows * f)
+                .zip(h.par_chunks_mut(rows * d))
+                .zip(dgate_up.par_chunks_mut(rows * 2 * f)),
+        )
+        .zip(
+            dy.par_chunks_mut(rows * d)
+                .zip(dmixed.par_chunks_mut(rows * out)),
+        )
+        .map_init(
+            Vec::new,
+            |dh, (((dz, ((y, rstd), gate_up)), ((s, h), dgate_up)), (dy, dmixed))| {
+                let norm2 = &w[shape.norm2.clone()];
+                linear_input(dz, &w[shape.down.clone()], f, d, s, Threads::One);
+                swiglu::backward(gate_up, f, s, dgate_up);
+                dh.resize(y.len(), 0.0);
+                linear_input(
+                    dgate_up,
+                    &w[shape.gate_up.clone()],
+                    d,
+                    2 * f,
+                    dh,
+                    Threads::One,
+                );
+                dy.copy_from_slice(dz);
+                let mut dnorm = vec![0f32; d];
+                norm::backward(y, norm2, rstd, dh, dy, &mut dnorm);
+                norm::again(y, norm2, rstd, h);
+                linear_input(dy, &w[shape.out.clone()], out, d, dmixed, Threads::One);
+                dnorm
+            },
+        )
+        .collect();
+    dnorm2
+        .iter()
+        .for_each(|part| add(part, &mut dw[shape.norm2.clone()]));
+    linear_weight(dz, &s, f, d, &mut dw[shape.down.clone()], false);
+    linear_weight(
+        &dgate_up,
+        &h,
+        d,
+        2 * f,
+        &mut dw[shape.gate_up.clone()],
+        false,
+    );
+    linear_weight(&dy, &saved.mixed, out, d, &mut dw[shape.out.clone()], false);
+    drop((s, dgate_up));
+
+    let mut dqkv = vec![0f32; t * width];
+    attention::backward(
+        heads,
+        packed,
+        &saved.qkv,
+        (&saved.mixed, &saved.lse),
+        &dmixed,
+        &mut dqkv,
+    );
+    drop(dmixed);
+
+    // rotation, norms, projections, by rows; `dy` becomes `dx`, and each task gives its part of the small gradients
+    let small = shape.q_norm.len() + shape.k_norm.len() + shape.bias.len();
+    let parts: Vec<(Vec<f32>, Vec<f32>)> = dqkv
+        .par_chunks_mut(rows * width)
+        .zip(packed.positions().par_chunks(rows))
+        .zip(x.par_chunks(rows * d).zip(saved.rstd1.par_chunks(rows)))
+        .zip(h.par_chunks_mut(rows * d).zip(dy.par_chunks_mut(rows * d)))
+        .enumerate()
+        .map_init(
+            Vec::new,
+            |dh, (task, (((dqkv, positions), (x, rstd)), (h, dx)))| {
+                let norm1 = &w[shape.norm1.clone()];
+                rope.rotate(dqkv, width, heads.query + heads.kv, positions, true);
+                let mut small = vec![0f32; small];
+                let (dnorms, dbias) = small.split_at_mut(shape.q_norm.len() + shape.k_norm.len());
+                if !dnorms.is_empty() {
+                    let first = task * rows * qk;
+                    let n = positions.len() * qk;
+                    let raw = &saved.qk_raw[first * heads.dim..(first + n) * heads.dim];
+                    norm_heads_backward(
+                        shape,
+                        w,
+                        raw,
+                        &saved.qk_rstd[first..first + n],
+                        dqkv,
+                        dnorms,
+                    );
+                }
+                if !dbias.is_empty() {
+                    dqkv.chunks_exact(width).for_each(|row| add(row, dbias));
+                }
+                dh.resize(x.len(), 0.0);
+                linear_input(dqkv, &w[shape.qkv.clone()], d, width, dh, Threads::One);
+                let mut dnorm = vec![0f32; d];
+                norm::backward(x, norm1, rstd, dh, dx, &mut dnorm);
+                norm::again(x, norm1, rstd, h);
+                (dnorm, small)
+            },
+        )
+        .collect();
+    for (dnorm, small) in &parts {
+        add(dnorm, &mut dw[shape.norm1.clone()]);
+        let (dnorms, dbias) = small.split_at(shape.q_norm.len() + shape.k_norm.len());
+        add(dnorms, &mut dw[shape.q_norm.start..shape.k_norm.end]);
+        add(dbias, &mut dw[shape.bias.clone()]);
+    }
+    linear_weight(&dqkv, &h, d, width, &mut dw[shape.qkv.clone()], false);
+    (dy, dw)
+}
+
+/// Backward of the norm of queries and keys, over rows of `dqkv` in place; adds to `dweights` [2d].
+fn norm_heads_backward(
+    shape: &LayerShape,
+    w: &[f32],
+    raw: &[f32],
+    rstd: &[f32],
+    dqkv: &mut [f32],
+    dweights: &mut [f32],
+) {
+    let heads = shape.heads;
+    let (dim, n) = (heads.dim, heads.query + heads.kv);
+    let (dq_norm, dk_norm) = dweights.split_at_mut(dim);
+    let mut dhead = vec![0f32; dim];
+    for (t, row) in dqkv.chunks_exact_mut(heads.width()).enumerate() {
+        for (h, head) in row.chunks_exact_mut(dim).take(n).enumerate() {
+            let at = t * n + h;
+            let (weight, dweight) = if h < heads.query {
+                (&shape.q_norm, &mut *dq_norm)
+            } else {
+                (&shape.k_norm, &mut *dk_norm)
+            };
+            dhead.fill(0.0);
+            let raw = &raw[at * dim..(at + 1) * dim];
+            norm::backward(
+                raw,
+                &w[weight.clone()],
+                &rstd[at..=at],
+                head,
+                &mut dhead,
+                dweight,
+            );
+            head.copy_from_slice(&dhead);
+        }
+    }
+}
+
+/// The layer as a candle op on (x [T, D], weights [`LayerShape::len`]). Its saved state stays, so any number of
+/// backward passes may follow one forward.
+pub struct DecoderLayer {
+    /// Sizes and weight layout.
+    pub shape: Arc<LayerShape>,
+    /// Rotations of all positions of the batch.
+    pub rope: Arc<RopeTable>,
+    /// The batch's layout.
+    pub packed: Arc<Packed>,
+    saved: OnceLock<Saved>,
+}
+
+impl DecoderLayer {
+    /// An op for one forward of one layer.
+    pub fn new(shape: Arc<LayerShape>, rope: Arc<RopeTable>, packed: Arc<Packed>) -> Self {
+        DecoderLayer {
+            shape,
+            rope,
+            packed,
+            saved: OnceLock::new(),
+        }
+    }
+}
+
+impl CustomOp2 for DecoderLayer {
+    fn name(&self) -> &'static str {
+        "decoder-layer"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, w) = (slice(x, lx)?, slice(w, lw)?);
+        if w.len() != self.shape.len() || x.len() != self.packed.tokens().len() * self.shape.hidden
+        {
+            candle_core::bail!(
+                "decoder-layer: x {:?} and {} weights do not fit",
+                lx.shape(),
+                w.len()
+            );
+        }
+        let (z, saved) = forward(&self.shape, w, &self.rope, &self.packed, x, true);
+        if let Some(saved) = saved {
+            // a second forward of the same op would give the same state
+            let _ = self.saved.set(saved);
+        }
+        Ok((CpuStorage::F32(z), lx.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _: &Tensor,
+        dz: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let Some(saved) = self.saved.get() else {
+            candle_core::bail!("decoder-layer: backward before forward")
+        };
+        let (dx, dw) = with_slice(x, |x| {
+            with_slice(w, |w| {
+                with_slice(dz, |dz| {
+                    Ok(backward(
+                        &self.shape,
+                        w,
+                        &self.rope,
+                        &self.packed,
+                        x,
+                        saved,
+                        dz,
+                    ))
+                })
+            })
+        })?;
+        let n = dw.len();
+        Ok((
+            Some(Tensor::from_vec(dx, x.shape(), x.device())?),
+            Some(Tensor::from_vec(dw, n, w.device())?),
+        ))
+    }
+}

@@ -1,0 +1,54 @@
+//! Fused kernels of the decoder on CPU, in f32, each with a backward of its own. candle's own fused RMS norm,
+//! rotary embedding and softmax have none and cut the gradient without an error.
+//!
+//! * [`simd`]: vector helpers, compiled for AVX-512, AVX2 and the baseline, chosen at run time
+//! * [`gemm`]: matrix products on row-major slices, through the gemm crate
+//! * [`norm`], [`rope`], [`swiglu`], [`attention`]: forward and backward on plain slices
+//! * [`decode`]: attention of one new token over a cache
+//! * [`layer`]: one whole decoder layer as one candle custom op made of these
+//! * [`head`]: RMS norm and the chunked log-probability head as candle custom ops
+//!
+//! Every result is a pure function of the inputs: work is split at fixed row numbers and sums are added in a
+//! fixed order, whichever thread ran first. This is the only part of the model that holds `unsafe`.
+
+pub(crate) mod simd;
+
+pub(crate) mod gemm;
+
+pub mod norm;
+
+pub mod rope;
+
+pub mod swiglu;
+
+pub mod attention;
+
+pub(crate) mod decode;
+
+pub mod layer;
+
+pub mod head;
+
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
+
+/// Rows that one task of a row-parallel kernel takes: the widest activation of a small model stays in L2.
+pub(crate) const ROWS: usize = 256;
+
+/// The contiguous f32 slice behind a storage and its layout.
+pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let data = storage.as_slice::<f32>()?;
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&data[start..end]),
+        None => candle_core::bail!("a fused op needs contiguous tensors"),
+    }
+}
+
+/// Runs `f` on the contiguous f32 values of a CPU tensor.
+pub fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(cpu) => f(slice(cpu, layout)?),
+        _ => candle_core::bail!("a fused op runs on the CPU only"),
+    }
+}

@@ -1,0 +1,236 @@
+//! A batch without padding: each prompt once, followed by its responses, all in one row of T tokens.
+//!
+//! Only tokens that predict something stand in the row: a response of n tokens takes n − 1 places, as its first token is
+//! predicted by the prompt's last one and its last token predicts nothing.
+
+use std::ops::Range;
+
+use super::error::ModelError;
+
+/// A run of rows that attends causally to itself and, if it is a response, to its whole prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// First row.
+    pub start: usize,
+    /// Rows.
+    pub len: usize,
+    /// First row and rows of the prompt that a response continues; none for a prompt.
+    pub prompt: Option<(usize, usize)>,
+}
+
+/// A prompt and its responses: rows that see nothing of any other group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its rows.
+    pub rows: Range<usize>,
+    /// Its segments, the prompt first.
+    pub segments: Range<usize>,
+}
+
+/// P prompts and B responses, packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    tokens: Vec<u32>,    // [T]
+    positions: Vec<u32>, // [T]
+    segments: Vec<Segment>,
+    groups: Vec<Group>,   // [P]
+    predictors: Vec<u32>, // [N] row that predicts each response token
+    targets: Vec<u32>,    // [N]
+    offsets: Vec<usize>,  // [B + 1] into N
+}
+
+impl Packed {
+    /// Packs `responses` [B], each a continuation of the prompt that `groups` [B] names; in any order. A prompt without
+    /// responses and a response without tokens are fine; a prompt without tokens is not.
+    pub fn new<P: AsRef<[u32]>, R: AsRef<[u32]>>(
+        prompts: &[P],
+        responses: &[R],
+        groups: &[u32],
+    ) -> Result<Self, ModelError> {
+        if responses.len() != groups.len() {
+            return Err(ModelError::Batch {
+                what: "groups",
+                found: groups.len().to_string(),
+                expected: format!("{}, one for each response", responses.len()),
+            });
+        }
+        let mut members = vec![Vec::new(); prompts.len()];
+        for (response, &group) in groups.iter().enumerate() {
+            match members.get_mut(group as usize) {
+                Some(members) => members.push(response),
+                None => {
+                    return Err(ModelError::Batch {
+                        what: "group of a response",
+                        found: group.to_string(),
+                        expected: format!("less than {}, the number of prompts", prompts.len()),
+                    });
+                }
+            }
+        }
+        let mut offsets = Vec::with_capacity(responses.len() + 1);
+        offsets.push(0);
+        let mut total = 0;
+        for response in responses {
+            total += response.as_ref().len();
+            offsets.push(total);
+        }
+        let mut packed = Packed {
+            tokens: Vec::new(),
+            positions: Vec::new(),
+            segments: Vec::new(),
+            groups: Vec::with_capacity(prompts.len()),
+            predictors: vec![0; total],
+            targets: vec![0; total],
+            offsets,
+        };
+        for (index, (prompt, members)) in prompts.iter().zip(&members).enumerate() {
+            let prompt = prompt.as_ref();
+            if prompt.is_empty() {
+                return Err(ModelError::Batch {
+                    what: "tokens of a prompt",
+                    found: format!("none in prompt {index}"),
+                    expected: "at least one".into(),
+                });
+            }
+            let first = packed.tokens.len();
+            let first_segment = packed.segments.len();
+            packed.push(prompt, 0, None);
+            for &member in members {
+                let response = responses[member].as_ref();
+                let at = packed.offsets[member];
+                let start = packed.tokens.len();
+                packed.targets[at..at + response.len()].copy_from_slice(response);
+                for (i, row) in packed.predictors[at..at + response.len()]
+                    .iter_mut()
+                    .enumerate()
+                {
+                    *row = to_u32(if i == 0 {
+                        first + prompt.len() - 1
+                    } else {
+                        start + i - 1
+                    });
+                }
+                if response.len() > 1 {
+                    packed.push(
+                        &response[..response.len() - 1],
+                        prompt.len(),
+                        Some((first, prompt.len())),
+                    );
+                }
+            }
+            packed.groups.push(Group {
+                rows: first..packed.tokens.len(),
+                segments: first_segment..packed.segments.len(),
+            });
+        }
+        Ok(packed)
+    }
+
+    fn push(&mut self, tokens: &[u32], position: usize, prompt: Option<(usize, usize)>) {
+        self.segments.push(Segment {
+            start: self.tokens.len(),
+            len: tokens.len(),
+            prompt,
+        });
+        self.tokens.extend_from_slice(tokens);
+        self.positions
+            .extend((position..position + tokens.len()).map(to_u32));
+    }
+
+    /// Input tokens [T].
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Position of each token in its sequence [T].
+    pub fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// All segments, in the order of their rows.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Groups [P], in the order of their rows; together they cover all T rows.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    pub(crate) fn segments_of(&self, group: usize) -> &[Segment] {
+        &self.segments[self.groups[group].segments.clone()]
+    }
+
+    /// Row whose hidden state predicts each response token [N].
+    pub fn predictors(&self) -> &[u32] {
+        &self.predictors
+    }
+
+    /// Response tokens [N].
+    pub fn targets(&self) -> &[u32] {
+        &self.targets
+    }
+
+    /// Where each response begins in the N response tokens [B + 1].
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// One more than the largest position.
+    pub fn context(&self) -> usize {
+        self.positions.iter().max().map_or(0, |p| *p as usize + 1)
+    }
+}
+
+fn to_u32(value: usize) -> u32 {
+    // a batch of four billion tokens does not fit in memory
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_shares_the_prompt() {
+        let packed = Packed::new(
+            &[vec![1, 2, 3], vec![4]],
+            &[vec![5, 6], vec![7], vec![8, 9, 10], vec![]],
+            &[1, 0, 0, 1],
+        )
+        .expect("valid");
+        assert_eq!(packed.tokens(), [1, 2, 3, 8, 9, 4, 5]);
+        assert_eq!(packed.positions(), [0, 1, 2, 3, 4, 0, 1]);
+        assert_eq!(packed.offsets(), [0, 2, 3, 6, 6]);
+        assert_eq!(packed.targets(), [5, 6, 7, 8, 9, 10]);
+        assert_eq!(packed.predictors(), [5, 6, 2, 2, 3, 4]);
+        assert_eq!(
+            packed.segments()[1],
+            Segment {
+                start: 3,
+                len: 2,
+                prompt: Some((0, 3))
+            }
+        );
+        assert_eq!(packed.context(), 5);
+    }
+
+    #[test]
+    fn bad_batches_are_named() {
+        let none: [Vec<u32>; 0] = [];
+        assert!(
+            Packed::new(&[Vec::<u32>::new()], &none, &[])
+                .expect_err("empty prompt")
+                .to_string()
+                .contains("prompt 0")
+        );
+        assert!(Packed::new(&[vec![1]], &[vec![1]], &[1]).is_err());
+        assert!(Packed::new(&[vec![1]], &[vec![1]], &[]).is_err());
+        assert_eq!(
+            Packed::new(&[vec![1]], &none, &[])
+                .expect("prompt alone")
+                .tokens(),
+            [1]
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! Times sampling and the update's forward and backward: `cargo run --release --example throughput [MODEL]`.
+//!
+//! Without a path: a random model of the embedded one's size, 16 prompts of 47 tokens × 8 completions × 64 tokens.
+//! With one: that model, 4 × 4 × 48. Best of some rounds, in seconds.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use moa_core::model::{Cache, Family, Model, Packed, Spec, Tokenizer, TokenizerFiles};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// The embedded model's size: 292,992 weights.
+fn random_model() -> Result<Model> {
+    let spec = Spec {
+        family: Family::Qwen2,
+        vocab: 544,
+        hidden: 96,
+        layers: 3,
+        heads: 3,
+        kv_heads: 1,
+        head_dim: 32,
+        intermediate: 192,
+        rope_theta: 10_000.0,
+        rope_scaling: None,
+        rms_eps: 1e-6,
+        tied: true,
+        qkv_bias: true,
+        qk_norm: false,
+        max_positions: 512,
+    };
+    let tokenizer = br#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}}"#;
+    let tokenizer = Tokenizer::from_bytes(&TokenizerFiles {
+        tokenizer,
+        ..Default::default()
+    })?;
+    Ok(Model::init(spec, tokenizer, 0)?)
+}
+
+/// Runs `f` some times; its last result and the shortest time.
+fn best<T>(rounds: usize, mut f: impl FnMut() -> Result<T>) -> Result<(T, f64)> {
+    let start = Instant::now();
+    let mut last = f()?;
+    let mut shortest = start.elapsed().as_secs_f64();
+    for _ in 1..rounds {
+        let start = Instant::now();
+        last = f()?;
+        shortest = shortest.min(start.elapsed().as_secs_f64());
+    }
+    Ok((last, shortest))
+}
+
+fn main() -> Result<()> {
+    let path = std::env::args().nth(1);
+    let (model, [p, g, prompt_len, new], rounds) = match &path {
+        None => (random_model()?, [16, 8, 47, 64], 10),
+        Some(path) => (Model::load(path)?, [4, 4, 47, 48], 2),
+    };
+    let vocab = model.spec.vocab as u32;
+    let prompts: Vec<Vec<u32>> = (0..p as u32)
+        .map(|i| {
+            (0..prompt_len as u32)
+                .map(|t| (i * 31 + t * 7 + 1) % vocab)
+                .collect()
+        })
+        .collect();
+    let groups: Vec<u32> = (0..(p * g) as u32).map(|b| b / g as u32).collect();
+
+    let (weights, copy) = best(rounds, || Ok(model.weights()?))?;
+    let (responses, decode) = best(rounds, || {
+        let (mut cache, mut logits) = Cache::prefill(&weights, &prompts, &groups, new)?;
+        let mut responses = vec![Vec::with_capacity(new); p * g];
+        for step in 0..new {
+            // any token will do: the next one depends on the logits, so that the work is real
+            let tokens: Vec<u32> = logits
+                .chunks_exact(vocab as usize)
+                .enumerate()
+                .map(|(b, row)| {
+                    (row[step % row.len()].to_bits() >> 3).wrapping_add(b as u32) % vocab
+                })
+                .collect();
+            responses
+                .iter_mut()
+                .zip(&tokens)
+                .for_each(|(r, t)| r.push(*t));
+            if step + 1 < new {
+                logits = cache.step(&tokens)?;
+            }
+        }
+        Ok(responses)
+    })?;
+
+    let packed = Arc::new(Packed::new(&prompts, &responses, &groups)?);
+    let (rows, n) = (packed.tokens().len(), packed.targets().len());
+    let (_, score) = best(rounds, || Ok(weights.score(&packed, 1.0)?))?;
+    let (_, forward) = best(rounds, || Ok(model.forward(&packed, 1.0)?))?;
+    let cotangent = |m: usize| -> Vec<f32> {
+        (0..n)
+            .map(|i| ((i * 7 + m * 3) as f32).sin() / n as f32)
+            .collect()
+    };
+    let update = |m: usize| {
+        best(rounds, || {
+            let forward = model.forward(&packed, 1.0)?;
+            (0..m)
+                .map(|m| Ok(forward.gradients(&cotangent(m))?))
+                .collect::<Result<Vec<_>>>()
+        })
+    };
+    let ((_, one), (_, three)) = (update(1)?, update(3)?);
+
+    println!(
+        "{} weights, {p} x {g} x {new} tokens, prompts of {prompt_len}, {rows} packed rows",
+        model.spec.size()
+    );
+    let per = |seconds: f64| n as f64 / seconds;
+    println!("copy weights               {copy:8.4} s");
+    println!(
+        "decode                     {decode:8.4} s  {:8.0} tokens/s",
+        per(decode)
+    );
+    println!(
+        "score (no graph)           {score:8.4} s  {:8.0} tokens/s",
+        per(score)
+    );
+    println!(
+        "forward                    {forward:8.4} s  {:8.0} tokens/s",
+        per(forward)
+    );
+    println!(
+        "forward + backward, M = 1  {one:8.4} s  {:8.0} tokens/s",
+        per(one)
+    );
+    println!(
+        "forward + backward, M = 3  {three:8.4} s  {:8.0} tokens/s  ({:.2} x M = 1)",
+        per(three),
+        three / one
+    );
+    Ok(())
+}
