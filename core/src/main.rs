@@ -107,15 +107,26 @@ fn logprobs_command(arguments: &LogprobsArgs) -> Result<(), SessionError> {
 fn plugin_command(command: PluginCommand) -> Result<u8, SessionError> {
     let mut out = io::stdout().lock();
     match command {
-        PluginCommand::List => write!(out, "{}", plugin::list())?,
+        PluginCommand::List => {
+            let mut plugins = Plugins::new();
+            for path in plugins.available() {
+                match plugins.load(&path.to_string_lossy()) {
+                    Ok(library) => write!(out, "{}", plugin::description_text(library))?,
+                    Err(error) => eprintln!("warning: {error}"),
+                }
+            }
+        }
         PluginCommand::Inspect { lib } => {
             let mut plugins = Plugins::new();
-            write!(out, "{}", plugins.load(&lib)?)?;
+            write!(out, "{}", plugin::description_text(plugins.load(&lib)?))?;
         }
         PluginCommand::Replay { lib, trace, check } => {
             let mut plugins = Plugins::new();
             plugins.load(&lib)?;
-            plugin::replay(&mut plugins, &trace, check, &mut out)?;
+            let replayed = plugin::replay(&plugins, &trace, check, &mut out)?;
+            if check {
+                eprintln!("{} events, {} compared, all agree", replayed.events, replayed.compared);
+            }
         }
     }
     Ok(0)

@@ -1,6 +1,6 @@
 //! Rows turned into prompts of token ids, with the length limit.
 
-use serde::{Deserialize, Serialize};
+pub use crate::config::Overlong;
 
 use super::{DataError, PromptText, Row};
 
@@ -18,19 +18,6 @@ pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Renders and tokenises one prompt: the seam to `model`, which stands below this module.
 pub type Encode<'a> = dyn FnMut(&PromptText) -> Result<Encoded, EncodeError> + 'a;
-
-/// What to do with a prompt of more than `max_prompt_tokens` tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Overlong {
-    /// Leave it out and count it.
-    #[default]
-    Drop,
-    /// Keep its last tokens: the question tends to stand at the end, and so does the assistant's opening mark.
-    Truncate,
-    /// Stop.
-    Error,
-}
 
 /// A prompt ready for the model, with what rewards need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]

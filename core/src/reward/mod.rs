@@ -1,12 +1,11 @@
 //! Objectives: rollouts -> scores `[B, M]`, and what a validation reports for each of them.
 
-use moa_sdk::prelude::{Completion, Direction, Objective, Performance};
 use thiserror::Error;
 
 use crate::{
     config::OnError,
     error::Hint,
-    plugin::{PluginError, RewardPlugin},
+    plugin::{Completion, Direction, Objective, Performance, PluginError, RewardPlugin},
     rollout::Rollouts,
 };
 
@@ -51,7 +50,6 @@ impl Hint for RewardError {
 }
 
 /// One `[[objective]]`, ready to score.
-#[derive(Debug)]
 pub struct ScoredObjective {
     name: String,
     reward: RewardPlugin,
@@ -153,7 +151,6 @@ impl LengthBaseline {
 }
 
 /// All objectives of a run.
-#[derive(Debug)]
 pub struct Objectives {
     list: Vec<ScoredObjective>,
 }

@@ -45,7 +45,6 @@ impl Hint for PolicyError {
 }
 
 /// A language model as the algorithm sees it.
-#[derive(Debug)]
 pub struct Policy {
     model: Model,
     temperature: f32,

@@ -1,13 +1,12 @@
 //! Drives the scalarizer's hooks: scores `[B, M]` -> what the update takes (advantages and their scale).
 
-use moa_sdk::prelude::{BatchInput, Needs, UpdateInput};
-use moa_sdk::scalarizer::Signal as PluginSignal;
+use moa_sdk::Signal as PluginSignal;
 use thiserror::Error;
 
 use crate::{
     advantage::{AdvantageError, Estimator, estimate, estimate_gdpo},
     error::Hint,
-    plugin::{PluginError, Recorder, ScalarizerPlugin},
+    plugin::{BatchInput, Needs, PluginError, Recorder, ScalarizerPlugin, UpdateInput},
     reward::Scores,
     rollout::Rollouts,
 };
@@ -21,9 +20,6 @@ pub enum ScalarizerError {
     /// The estimator refused.
     #[error(transparent)]
     Advantage(#[from] AdvantageError),
-    /// The trace could not be written.
-    #[error("trace: {0}")]
-    Trace(#[from] std::io::Error),
 }
 
 impl Hint for ScalarizerError {
@@ -31,7 +27,6 @@ impl Hint for ScalarizerError {
         match self {
             Self::Plugin(e) => e.hint(),
             Self::Advantage(e) => e.hint(),
-            Self::Trace(_) => Some("free some space on the disk of the run folder".into()),
         }
     }
 }
@@ -115,18 +110,16 @@ pub struct Logprobs<'a> {
 }
 
 /// The scalarizer of a run, its estimator, and the trace of what it was told.
-#[derive(Debug)]
 pub struct Scalarizer {
     plugin: ScalarizerPlugin,
     estimator: Estimator,
-    recorder: Option<Recorder>,
 }
 
 impl Scalarizer {
     /// Drives `plugin`; rewards become advantages through `estimator`; all events go to `recorder` if there is one.
     #[must_use]
     pub fn new(plugin: ScalarizerPlugin, estimator: Estimator) -> Self {
-        Self { plugin, estimator, recorder: None }
+        Self { plugin, estimator }
     }
 
     /// Name of the plugin.
@@ -151,15 +144,13 @@ impl Scalarizer {
 
     /// Writes every event to `recorder` from now on.
     pub fn record(&mut self, recorder: Recorder) {
-        self.recorder = Some(recorder);
+        self.plugin.record_to(recorder);
     }
 
     /// Parts of the names of parameters that make the Gramian; empty: all.
-    ///
-    /// # Errors
-    /// The plugin fails.
-    pub fn gradient_layers(&self) -> Result<Vec<String>, ScalarizerError> {
-        Ok(self.plugin.gradient_layers()?)
+    #[must_use]
+    pub fn gradient_layers(&self) -> &[String] {
+        self.plugin.gradient_layers()
     }
 
     /// Numbers that the plugin reports about itself.
@@ -175,11 +166,7 @@ impl Scalarizer {
     /// # Errors
     /// The plugin fails.
     pub fn on_validation(&mut self, step: u64, values: &[f64]) -> Result<(), ScalarizerError> {
-        self.plugin.on_validation(step, values)?;
-        if let Some(recorder) = &mut self.recorder {
-            recorder.on_validation(step, values, &self.plugin)?;
-        }
-        Ok(())
+        Ok(self.plugin.on_validation(step, values)?)
     }
 
     /// Weights `[M]` of the objectives' gradients, from the Gramian `[M, M]` and the losses `[M]`.
@@ -194,11 +181,7 @@ impl Scalarizer {
         gram: &[f64],
         losses: &[f64],
     ) -> Result<Vec<f32>, PluginError> {
-        let weights = self.plugin.weigh_gradients(step, minibatch, lr, gram, losses)?;
-        if let Some(recorder) = &mut self.recorder {
-            recorder.weigh_gradients(step, minibatch, lr, gram, losses, &self.plugin)?;
-        }
-        Ok(weights)
+        self.plugin.weigh_gradients(step, minibatch, lr, gram, losses)
     }
 
     /// Advantages of each objective by itself `[B, M]`, row-major.
@@ -243,9 +226,6 @@ impl Scalarizer {
             offsets: &rollouts.offsets,
         };
         let scalarized = self.plugin.scalarize(&input)?;
-        if let Some(recorder) = &mut self.recorder {
-            recorder.scalarize(&input, &scalarized, &self.plugin)?;
-        }
 
         let groups = &rollouts.groups;
         let per_objective = |known: Option<Vec<f32>>| match known {
@@ -277,7 +257,7 @@ impl Scalarizer {
                 mixed(&scores.values, &self.plugin.weights()?.unwrap_or_else(equal))
             }
         };
-        Ok(Signal { rewards, credit, scale: scalarized.advantage_scale(), layers: self.plugin.gradient_layers()? })
+        Ok(Signal { rewards, credit, scale: scalarized.advantage_scale(), layers: self.plugin.gradient_layers().to_vec() })
     }
 
     /// Tells the plugin what the update did; called where its needs say so.
@@ -285,11 +265,7 @@ impl Scalarizer {
     /// # Errors
     /// The plugin fails.
     pub fn after_update(&mut self, input: &UpdateInput<'_>) -> Result<(), ScalarizerError> {
-        self.plugin.after_update(input)?;
-        if let Some(recorder) = &mut self.recorder {
-            recorder.after_update(input, &self.plugin)?;
-        }
-        Ok(())
+        Ok(self.plugin.after_update(input)?)
     }
 }
 

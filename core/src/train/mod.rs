@@ -8,13 +8,13 @@ mod validate;
 
 use std::{path::PathBuf, time::Instant};
 
-use moa_sdk::prelude::{Needs, UpdateInput};
 use serde_json::{Value, json};
 
 pub use session::{Session, SessionError};
 
 use crate::{
     metrics::Progress,
+    plugin::{Needs, UpdateInput},
     report::{RunFolder, ValidationRecord},
     reward::Scores,
     rollout::{Rollouts, Stream},
@@ -72,8 +72,8 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
         let mut batch_gram = None;
         if needs.has(Needs::GRADIENTS_PER_BATCH) {
             let advantages = session.scalarizer.objective_advantages(&rollouts, &scores)?;
-            let layers = session.scalarizer.gradient_layers()?;
-            let (gram, losses) = objective_gramian(&session.policy, &rollouts, &advantages, &layers, &session.update)?;
+            let layers = session.scalarizer.gradient_layers();
+            let (gram, losses) = objective_gramian(&session.policy, &rollouts, &advantages, layers, &session.update)?;
             session.scalarizer.weigh_gradients(step, None, lr, &gram, &losses)?;
             batch_gram = Some(gram);
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use moa_sdk::prelude::{Direction as PluginDirection, Needs, Setup};
+use moa_sdk::trace::Header;
 use thiserror::Error;
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     error::Hint,
     metrics::interference::InterferenceError,
     model::{Model, ModelError},
-    plugin::{PluginError, Plugins, Recorder},
+    plugin::{self, Needs, PluginError, Plugins, Recorder, Setup},
     report::FolderError,
     reward::{LengthBaseline, Objectives, RewardError, ScoredObjective},
     rollout::{Frozen, Policy, PolicyError, Sampling},
@@ -83,14 +83,23 @@ impl SessionError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Schedule(_) | Self::Folder(FolderError::NotEmpty { .. }) => 2,
-            Self::Plugin(e) if e.is_usage() => 2,
+            Self::Plugin(PluginError::Hook { step: None, .. }) => 2, // `new` refused the params
+            Self::Plugin(
+                PluginError::NotFound { .. }
+                | PluginError::NotAPlugin { .. }
+                | PluginError::Open { .. }
+                | PluginError::Version { .. }
+                | PluginError::Layout { .. }
+                | PluginError::Description { .. }
+                | PluginError::Unknown { .. }
+                | PluginError::Ambiguous { .. },
+            ) => 2,
             _ => 1,
         }
     }
 }
 
 /// A run, ready for its first step.
-#[derive(Debug)]
 pub struct Session {
     /// What was asked for.
     pub config: Config,
@@ -130,8 +139,12 @@ impl Session {
         let objectives = objectives(&mut plugins, &config)?;
         let setup = Setup { objectives: objectives.for_scalarizer(), seed: config.train.seed };
         let params = serde_json::Value::Object(config.scalarizer.params.clone());
-        let choose = choose_scalarizer && plugins.has_scalarizers();
+        let scalarizers = || plugins.libraries().iter().flat_map(|library| &library.description().scalarizers);
+        let choose = choose_scalarizer && scalarizers().next().is_some();
         let name = if choose { None } else { Some(config.scalarizer.name.as_str()) };
+        if let Some(name) = name.filter(|name| scalarizers().all(|s| s.name != *name)) {
+            plugins.load(name)?; // not in a library that was named: one of its own, from the search path
+        }
         let plugin = plugins.scalarizer(name, &setup, &params)?;
         config.scalarizer.name = plugin.name().to_owned();
         let update = update_settings(&config);
@@ -174,14 +187,10 @@ impl Session {
     /// # Errors
     /// The file cannot be written.
     pub fn record_trace(&mut self, path: &Path) -> Result<(), SessionError> {
-        let recorder = Recorder::create(
-            path,
-            self.scalarizer.name(),
-            &self.objectives.for_scalarizer(),
-            &serde_json::Value::Object(self.config.scalarizer.params.clone()),
-            self.config.train.seed,
-        )?;
-        self.scalarizer.record(recorder);
+        let setup = Setup { objectives: self.objectives.for_scalarizer(), seed: self.config.train.seed };
+        let params = serde_json::Value::Object(self.config.scalarizer.params.clone());
+        let header = Header::new(self.scalarizer.name(), &setup, params);
+        self.scalarizer.record(Recorder::create(path, &header)?);
         Ok(())
     }
 
@@ -224,8 +233,8 @@ fn objectives(plugins: &mut Plugins, config: &Config) -> Result<Objectives, Sess
     let list = config.objectives.iter().map(|objective| {
         let reward = plugins.reward(&objective.reward, &serde_json::Value::Object(objective.params.clone()))?;
         let direction = objective.direction.map(|direction| match direction {
-            config::Direction::Maximize => PluginDirection::Maximize,
-            config::Direction::Minimize => PluginDirection::Minimize,
+            config::Direction::Maximize => plugin::Direction::Maximize,
+            config::Direction::Minimize => plugin::Direction::Minimize,
         });
         Ok(ScoredObjective::new(objective.name.clone(), reward, direction, objective.on_error))
     });
