@@ -16,6 +16,7 @@ mod scalarizer;
 
 pub mod abi;
 pub mod math;
+pub mod replay;
 pub mod testing;
 pub mod trace;
 pub mod views;
