@@ -1,5 +1,6 @@
 //! What a user's mistake gets: one clear error with a hint, the right exit code, and nothing half-written.
 
+#[path = "support/host.rs"]
 mod common;
 
 use std::fs;

@@ -1,57 +1,88 @@
-//! Runs the built moa-host in a folder of its own.
+//! Libraries for tests: builds plugins and fixtures once a test program, into a target folder of their own, so that
+//! no test depends on which build came before it.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+// Every test program takes only some of the helpers.
+#![allow(dead_code, reason = "shared by several test programs")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
-use tempfile::TempDir;
-
-/// What a command did.
-pub struct Outcome {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
-    /// The working folder it ran in.
-    pub folder: TempDir,
-}
-
-/// The repository.
+/// The root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_owned)
+        .expect("core/ has a parent folder")
 }
 
-/// The folder of the built binary and libraries.
-pub fn built() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_moa-host")).parent().unwrap().to_owned()
+/// The golden file `name`.
+pub fn golden(name: &str) -> PathBuf {
+    root().join("tests/golden").join(name)
 }
 
-/// Runs moa-host with `arguments` in an empty folder.
-pub fn host(arguments: &[&str]) -> Outcome {
-    host_with(arguments, &[])
+/// The library of `plugins/<name>`, built from the sources as they are.
+pub fn plugin(name: &str) -> PathBuf {
+    let package = format!("moa-plugin-{name}");
+    build(&root().join("Cargo.toml"), &package, name)
 }
 
-/// Runs moa-host in a folder that holds `files`.
-pub fn host_with(arguments: &[&str], files: &[(&str, &[u8])]) -> Outcome {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-    let output = Command::new(env!("CARGO_BIN_EXE_moa-host"))
-        .args(arguments)
-        .current_dir(folder.path())
-        .env_remove("MOA_PLUGIN_PATH")
+/// The library of `tests/fixtures/<name>`.
+pub fn fixture(name: &str) -> PathBuf {
+    let manifest = root().join("tests/fixtures/Cargo.toml");
+    // The versions of the workspace: nothing is looked up, and nothing but what is there already is needed. Cargo
+    // takes out what the fixtures do not use. A rename, as other test programs may read it at this moment.
+    let lock = manifest.with_file_name("Cargo.lock");
+    let fresh = lock.with_extension(format!("lock.{}", std::process::id()));
+    std::fs::copy(root().join("Cargo.lock"), &fresh).expect("Cargo.lock can be copied");
+    std::fs::rename(&fresh, &lock).expect("Cargo.lock can be renamed");
+    build(&manifest, &format!("fixture-{name}"), name)
+}
+
+/// One build at a time within a test program; cargo keeps programs apart by its own lock.
+static BUILDING: Mutex<()> = Mutex::new(());
+
+/// Always the release profile: as in the workspace's build and test commands, and fast enough for replays. One
+/// package at a time, as packages that are built together share the features of their dependencies.
+fn build(manifest: &Path, package: &str, library: &str) -> PathBuf {
+    let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let target = target_folder().join("fixtures");
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--release",
+            "--offline",
+            "--quiet",
+            "--package",
+            package,
+        ])
+        .arg("--manifest-path")
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(&target)
+        .env_remove("CARGO_BUILD_TARGET")
+        .env_remove("CARGO_TARGET_DIR")
         .output()
-        .unwrap();
-    Outcome {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        folder,
-    }
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "cargo build of {package} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let file = format!(
+        "{}{library}{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    );
+    target.join("release").join(file)
+}
+
+/// The workspace's target folder: test programs stand in `<target>/<profile>/deps`.
+fn target_folder() -> PathBuf {
+    let program = std::env::current_exe().expect("a test program has a path");
+    program
+        .ancestors()
+        .nth(3)
+        .map(Path::to_owned)
+        .expect("a test program stands three folders below the target folder")
 }
