@@ -3,7 +3,10 @@
 // The attribute `sabi_trait` writes impls inside function bodies.
 #![allow(non_local_definitions, reason = "code of #[sabi_trait]")]
 #![allow(missing_docs, reason = "derives write items without docs")]
-#![allow(non_camel_case_types, reason = "abi_stable names its reference types so")]
+#![allow(
+    non_camel_case_types,
+    reason = "abi_stable names its reference types so"
+)]
 
 use abi_stable::StableAbi;
 use abi_stable::library::RootModule;
