@@ -17,6 +17,7 @@ mod scalarizer;
 pub mod abi;
 pub mod answer;
 pub mod math;
+pub mod replay;
 pub mod testing;
 pub mod trace;
 pub mod views;

@@ -273,14 +273,14 @@ fn found(value: &Value) -> String {
     }
 }
 
-/// The candidate nearest to `word` by edit distance, if it is near enough to be meant: at most a third of
-/// the letters differ (and at least one may).
+/// The candidate nearest to `word` by edit distance, if it is near enough to be meant: about a third of the
+/// letters may differ, so that two letters of five can be swapped.
 pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     candidates
         .iter()
         .map(|candidate| (edit_distance(word, candidate), *candidate))
         .min()
-        .filter(|(distance, candidate)| *distance <= (word.len().max(candidate.len()) / 3).max(1))
+        .filter(|(distance, candidate)| *distance <= word.len().max(candidate.len()).div_ceil(3))
         .map(|(_, candidate)| candidate)
 }
 

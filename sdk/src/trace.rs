@@ -279,14 +279,24 @@ impl Event {
     /// The same event with another expectation.
     #[must_use]
     pub fn with_expect(mut self, expect: Expect) -> Self {
-        let place = match &mut self {
+        *self.expect_mut() = Some(expect);
+        self
+    }
+
+    /// The same event without expectation.
+    #[must_use]
+    pub fn without_expect(mut self) -> Self {
+        *self.expect_mut() = None;
+        self
+    }
+
+    fn expect_mut(&mut self) -> &mut Option<Expect> {
+        match self {
             Self::OnValidation(event) => &mut event.expect,
             Self::WeighGradients(event) => &mut event.expect,
             Self::Scalarize(event) => &mut event.expect,
             Self::AfterUpdate(event) => &mut event.expect,
-        };
-        *place = Some(expect);
-        self
+        }
     }
 }
 

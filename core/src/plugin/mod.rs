@@ -1,1 +1,190 @@
-//! Native plugins: found, checked, loaded, driven, recorded.
+//! Plugins: finds, checks and loads libraries, calls their hooks and checks everything that comes back, records
+//! and replays. The only module of the host with `unsafe` and libloading for plugins.
+//!
+//! Data flow: [`Plugins`] finds and loads a [`Library`] → it makes a [`ScalarizerPlugin`] or a [`RewardPlugin`] →
+//! their calls give checked outputs or a [`PluginError`] that names plugin, hook and step. A [`Recorder`] writes
+//! what a scalarizer was told and gave back; [`replay`] reads that again. Everything but loading is a pure
+//! function of inputs and of the plugin's state.
+
+mod error;
+mod inspect;
+mod library;
+mod record;
+mod replay;
+mod reward;
+mod scalarizer;
+mod search;
+
+pub use error::PluginError;
+pub use inspect::{description_json, description_text};
+pub use library::Library;
+pub use record::Recorder;
+pub use replay::{Replayed, replay};
+pub use reward::RewardPlugin;
+pub use scalarizer::ScalarizerPlugin;
+
+pub use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
+pub use moa_sdk::{
+    Completion, Description, Direction, Needs, Objective, Performance, Scalarized, Setup, Signal,
+};
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+use search::SearchPath;
+
+/// The loaded libraries, in the order in which they were asked for.
+pub struct Plugins {
+    libraries: Vec<Library>,
+    search: SearchPath,
+    verbose: bool,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Plugins {
+    /// No libraries yet; searched for in `$MOA_PLUGIN_PATH`, `./plugins` and the folder of the running program.
+    pub fn new() -> Self {
+        Self::searching(SearchPath::of_this_process().folders)
+    }
+
+    /// No libraries yet; searched for in `folders`.
+    pub fn searching(folders: Vec<PathBuf>) -> Self {
+        Self {
+            libraries: Vec::new(),
+            search: SearchPath { folders },
+            verbose: false,
+        }
+    }
+
+    /// Whether an error about layouts shows all of them (hundreds of lines).
+    #[must_use]
+    pub fn verbose(mut self, verbose: bool) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Loads a library by path or bare name; a library that is loaded already is given again. Errors: not found
+    /// (with the places that were looked at), not a plugin, or built with another SDK.
+    pub fn load(&mut self, plugin: &str) -> Result<&Library, PluginError> {
+        let path = self.search.resolve(plugin)?;
+        let index = match self.libraries.iter().position(|l| l.path() == path) {
+            Some(index) => index,
+            None => {
+                self.libraries.push(Library::open(&path, self.verbose)?);
+                self.libraries.len() - 1
+            }
+        };
+        Ok(&self.libraries[index])
+    }
+
+    /// All loaded libraries.
+    pub fn libraries(&self) -> &[Library] {
+        &self.libraries
+    }
+
+    /// The plugin libraries that the search path holds, for `plugin list`.
+    pub fn available(&self) -> Vec<PathBuf> {
+        self.search.libraries()
+    }
+
+    /// A new scalarizer of the loaded libraries; without a name the only one there is. Errors: no such name, more
+    /// than one, or what the plugin says of setup and params.
+    pub fn scalarizer(
+        &self,
+        name: Option<&str>,
+        setup: &Setup,
+        params: &Value,
+    ) -> Result<ScalarizerPlugin, PluginError> {
+        let all: Vec<(&Library, &str)> = self
+            .libraries
+            .iter()
+            .flat_map(|library| {
+                let scalarizers = &library.description().scalarizers;
+                scalarizers.iter().map(move |s| (library, s.name.as_str()))
+            })
+            .collect();
+        let matching: Vec<_> = all
+            .iter()
+            .filter(|(_, found)| name.is_none_or(|name| name == *found))
+            .collect();
+        match matching.as_slice() {
+            [(library, name)] => library.scalarizer(name, setup, params),
+            [] => Err(PluginError::Unknown {
+                kind: "scalarizer",
+                name: name.map(str::to_owned),
+                known: all.iter().map(|(_, name)| (*name).to_owned()).collect(),
+            }),
+            several => Err(PluginError::Ambiguous {
+                name: name.map(str::to_owned),
+                candidates: several
+                    .iter()
+                    .map(|(library, name)| format!("{name} in {}", library.path().display()))
+                    .collect(),
+            }),
+        }
+    }
+
+    /// A new reward: of a loaded library, else of `lib<name>.so` in the search path (`a-b` also of `liba.so`).
+    /// Errors: no such name, more than one, or what the plugin says of its params.
+    pub fn reward(&mut self, name: &str, params: &Value) -> Result<RewardPlugin, PluginError> {
+        if !self
+            .libraries
+            .iter()
+            .any(|library| library.has_reward(name))
+        {
+            let mut file = name;
+            loop {
+                match self.load(file) {
+                    Ok(library) if library.has_reward(name) => break,
+                    Ok(_) | Err(PluginError::NotFound { .. }) => {}
+                    // A library of that name is there and cannot be used: that is what the user must know.
+                    Err(error) => return Err(error),
+                }
+                match file.rsplit_once('-') {
+                    Some((shorter, _)) if !shorter.is_empty() => file = shorter,
+                    _ => break,
+                }
+            }
+        }
+        let matching: Vec<&Library> = self
+            .libraries
+            .iter()
+            .filter(|library| library.has_reward(name))
+            .collect();
+        match matching.as_slice() {
+            [library] => library.reward(name, params),
+            [] => Err(PluginError::Unknown {
+                kind: "reward",
+                name: Some(name.to_owned()),
+                known: self
+                    .libraries
+                    .iter()
+                    .flat_map(|library| &library.description().rewards)
+                    .map(|reward| reward.name.clone())
+                    .collect(),
+            }),
+            several => Err(PluginError::Ambiguous {
+                name: Some(name.to_owned()),
+                candidates: several
+                    .iter()
+                    .map(|library| format!("{name} in {}", library.path().display()))
+                    .collect(),
+            }),
+        }
+    }
+}
+
+/// A path for messages, as short as it is typed: below the current folder without it.
+fn shown(path: &Path) -> String {
+    std::env::current_dir()
+        .ok()
+        .and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned))
+        .unwrap_or_else(|| path.to_owned())
+        .display()
+        .to_string()
+}

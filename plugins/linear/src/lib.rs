@@ -35,3 +35,38 @@ impl Scalarizer for Linear {
 }
 
 moa_sdk::export!(scalarizers: [Linear]);
+
+#[cfg(test)]
+mod tests {
+    use moa_sdk::prelude::*;
+    use moa_sdk::serde_json::json;
+    use moa_sdk::testing;
+
+    use super::Linear;
+
+    #[test]
+    fn rewards_are_the_weighted_sums_of_the_golden_trace() -> Result<()> {
+        let events = testing::replay::<Linear>(include_str!("../../../tests/golden/linear.jsonl"))?;
+        assert!(events > 0, "the trace has no events");
+        Ok(())
+    }
+
+    #[test]
+    fn it_has_the_properties_of_a_scalarizer() -> Result<()> {
+        testing::properties::<Linear>(3, &json!({}))?;
+        testing::properties::<Linear>(2, &json!({ "weights": [0.9, 0.1] }))
+    }
+
+    #[test]
+    fn weights_that_do_not_sum_to_one_are_refused_with_their_sum() {
+        let setup = Setup {
+            objectives: vec![Objective::new("a"), Objective::new("b")],
+            seed: 0,
+        };
+        let params = super::Params {
+            weights: vec![0.5, 0.3],
+        };
+        let error = Linear::new(&setup, params).err().map(|e| e.message);
+        assert!(error.is_some_and(|message| message.contains("sum to 0.8,")));
+    }
+}

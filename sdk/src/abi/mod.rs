@@ -40,7 +40,7 @@ pub mod export {
 
 /// Exports the scalarizers and rewards of a library; once in a crate, at its root. Either list may be missing.
 ///
-/// ```ignore
+/// ```text
 /// moa_sdk::export!(scalarizers: [A, B], rewards: [C]);
 /// ```
 ///

@@ -33,7 +33,8 @@ pub fn weights_or_equal(weights: &[f32], m: usize) -> Result<Vec<f32>> {
         .sum();
     if (sum - 1.0).abs() > SUM_TOLERANCE {
         return Err(Error::new(format!(
-            "weights {weights:?} sum to {sum}, expected 1 ± 1e-6"
+            "weights {weights:?} sum to {}, expected 1 ± 1e-6",
+            (sum * 1e9).round() / 1e9
         ))
         .hint("divide each weight by the sum"));
     }

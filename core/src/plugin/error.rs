@@ -1,0 +1,245 @@
+//! What can go wrong between host and plugin. Each message names the plugin and, where there is one, the hook
+//! and the step.
+
+use std::path::PathBuf;
+
+use crate::error::Hint;
+
+/// Everything that the module gives as an error. Display is one line.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PluginError {
+    /// No such file.
+    #[error("plugin `{plugin}` was not found; looked at {}", list(looked))]
+    NotFound {
+        /// As it was typed.
+        plugin: String,
+        /// All places, in order.
+        looked: Vec<PathBuf>,
+        /// A library with a similar name.
+        nearest: Option<String>,
+    },
+    /// A file without the handshake.
+    #[error("{} is not a moa plugin: {reason}", path.display())]
+    NotAPlugin {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+    /// The system's loader refused it.
+    #[error("plugin {} cannot be opened: {reason}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+    /// Built with an SDK whose interface is another one.
+    #[error(
+        "plugin {} was built with moa-sdk {found} (interface {found_abi}), this host has moa-sdk {expected} (interface {expected_abi})",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// SDK of the plugin.
+        found: String,
+        /// Interface of the plugin.
+        found_abi: u32,
+        /// SDK of the host.
+        expected: String,
+        /// Interface of the host.
+        expected_abi: u32,
+    },
+    /// Same interface number, other layouts.
+    #[error(
+        "plugin {} was built with moa-sdk {found}, whose types differ from those of this host's moa-sdk {expected}{}",
+        path.display(),
+        details.as_ref().map(|d| format!("\n{d}")).unwrap_or_default()
+    )]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// SDK of the plugin.
+        found: String,
+        /// SDK of the host.
+        expected: String,
+        /// All differences, where verbose errors were asked for.
+        details: Option<String>,
+    },
+    /// The library's description of itself cannot be used.
+    #[error("plugin {} does not describe itself: {reason}", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No loaded library has it.
+    #[error(
+        "{}; loaded are {}",
+        name.as_ref().map_or(format!("there is no {kind}"), |name| format!("there is no {kind} `{name}`")),
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
+    Unknown {
+        /// "scalarizer" or "reward".
+        kind: &'static str,
+        /// As it was typed.
+        name: Option<String>,
+        /// All that there are.
+        known: Vec<String>,
+    },
+    /// More than one loaded library has it.
+    #[error(
+        "{} could be any of: {}",
+        name.as_ref().map_or("the scalarizer".to_owned(), |name| format!("`{name}`")),
+        candidates.join(", ")
+    )]
+    Ambiguous {
+        /// As it was typed.
+        name: Option<String>,
+        /// Name and library of each.
+        candidates: Vec<String>,
+    },
+    /// A hook gave an error or panicked.
+    #[error("plugin {plugin}, {hook}{}: {message}", at(*step))]
+    Hook {
+        /// Name of the scalarizer or reward.
+        plugin: String,
+        /// Name of the hook.
+        hook: &'static str,
+        /// Training step, where the hook has one.
+        step: Option<u64>,
+        /// What the plugin said.
+        message: String,
+        /// The plugin's own hint.
+        hint: Option<String>,
+    },
+    /// A hook gave something that the host cannot take.
+    #[error("plugin {plugin}, {hook}{}: {found}, expected {expected}", at(*step))]
+    Output {
+        /// Name of the scalarizer or reward.
+        plugin: String,
+        /// Name of the hook.
+        hook: &'static str,
+        /// Training step, where the hook has one.
+        step: Option<u64>,
+        /// What it gave: `weights has 2 values`.
+        found: String,
+        /// What it should have given.
+        expected: String,
+    },
+    /// The host's own inputs do not fit together; the run, not the plugin, is at fault.
+    #[error("inputs for plugin {plugin}, {hook}{}: {message}", at(*step))]
+    Input {
+        /// Name of the scalarizer or reward.
+        plugin: String,
+        /// Name of the hook.
+        hook: &'static str,
+        /// Training step, where the hook has one.
+        step: Option<u64>,
+        /// What does not fit.
+        message: String,
+    },
+    /// A trace that cannot be read or written.
+    #[error("trace {}: {message}", path.display())]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        message: String,
+    },
+    /// A replay that does not agree.
+    #[error(
+        "trace {}, event {event} ({hook}, step {step}): {field} is {found}, expected {expected}",
+        path.display()
+    )]
+    Difference {
+        /// The file.
+        path: PathBuf,
+        /// Which event, from 1.
+        event: usize,
+        /// Its hook.
+        hook: &'static str,
+        /// Its training step.
+        step: u64,
+        /// The first field that differs.
+        field: String,
+        /// What the plugin gave.
+        found: String,
+        /// What the trace has.
+        expected: String,
+    },
+    /// An event of a trace that does not fit the trace's header; the replay adds file and line.
+    #[error("{0}")]
+    Event(String),
+}
+
+impl From<moa_sdk::Error> for PluginError {
+    fn from(error: moa_sdk::Error) -> Self {
+        Self::Event(error.message)
+    }
+}
+
+impl Hint for PluginError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { nearest, .. } => Some(match nearest {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => "give a path, or set MOA_PLUGIN_PATH to the folder that holds the library"
+                    .to_owned(),
+            }),
+            Self::NotAPlugin { .. } => Some(
+                "a plugin is a library built from a crate that calls moa_sdk::export!".to_owned(),
+            ),
+            Self::Open { .. } => Some("is it built for this machine, and whole?".to_owned()),
+            Self::Version { expected, .. } => {
+                Some(format!("build the plugin again with moa-sdk {expected}"))
+            }
+            Self::Layout {
+                details: None,
+                expected,
+                ..
+            } => Some(format!(
+                "build the plugin again with moa-sdk {expected}; --verbose shows all differences"
+            )),
+            Self::Layout { expected, .. } => {
+                Some(format!("build the plugin again with moa-sdk {expected}"))
+            }
+            Self::Unknown { name, known, kind } => {
+                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+                match name
+                    .as_ref()
+                    .and_then(|name| moa_sdk::nearest(name, &names))
+                {
+                    Some(near) => Some(format!("did you mean `{near}`?")),
+                    None => Some(format!("load a library that has the {kind} with --plugin")),
+                }
+            }
+            Self::Ambiguous { name: None, .. } => Some("say which with scalarizer.name".to_owned()),
+            Self::Ambiguous { .. } => Some("load only one of these libraries".to_owned()),
+            Self::Hook { hint, .. } => hint.clone(),
+            Self::Output { plugin, .. } => Some(format!(
+                "this is a defect of {plugin}; `plugin check` runs its own tests"
+            )),
+            Self::Trace { .. }
+            | Self::Difference { .. }
+            | Self::Description { .. }
+            | Self::Input { .. }
+            | Self::Event(_) => None,
+        }
+    }
+}
+
+fn at(step: Option<u64>) -> String {
+    step.map(|step| format!(" at step {step}"))
+        .unwrap_or_default()
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    if paths.is_empty() {
+        return "no place".to_owned();
+    }
+    let shown: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    shown.join(", ")
+}

@@ -1,0 +1,77 @@
+//! What `plugin inspect` shows of a library.
+
+use std::fmt::Write;
+
+use moa_sdk::{ParamSpec, Performance};
+use serde_json::{Value, json};
+
+use super::library::Library;
+use super::shown;
+
+/// The library as JSON: path, SDK version, and all that it says of itself.
+pub fn description_json(library: &Library) -> Value {
+    json!({
+        "path": library.path(),
+        "sdk": library.sdk_version(),
+        "scalarizers": library.description().scalarizers,
+        "rewards": library.description().rewards,
+    })
+}
+
+/// The library as text, for people.
+pub fn description_text(library: &Library) -> String {
+    let mut text = format!(
+        "{} (moa-sdk {})\n",
+        shown(library.path()),
+        library.sdk_version()
+    );
+    for scalarizer in &library.description().scalarizers {
+        let needs = if scalarizer.needs.is_empty() {
+            "nothing more than scores".to_owned()
+        } else {
+            scalarizer.needs.join(", ")
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "\nscalarizer {}\n  paper  {}\n  needs  {needs}\n",
+            scalarizer.name, scalarizer.paper
+        );
+        if !scalarizer.examples.is_empty() {
+            let _ = writeln!(text, "  examples  {}", scalarizer.examples.len());
+        }
+        params(&mut text, &scalarizer.params);
+    }
+    for reward in &library.description().rewards {
+        let reports = match reward.validation {
+            Performance::Score => "mean score",
+            Performance::ResponseTokens => "mean response length in tokens, minimized",
+        };
+        let _ = write!(
+            text,
+            "\nreward {}\n  about  {}\n  validation  {reports}\n",
+            reward.name, reward.about
+        );
+        params(&mut text, &reward.params);
+    }
+    text
+}
+
+/// A line for each param, its doc below it.
+fn params(text: &mut String, params: &[ParamSpec]) {
+    if params.is_empty() {
+        text.push_str("  params  none\n");
+        return;
+    }
+    text.push_str("  params\n");
+    for param in params {
+        let default = match &param.default {
+            Value::Null => "none".to_owned(),
+            other => other.to_string(),
+        };
+        let _ = writeln!(text, "    {} = {default}  ({})", param.name, param.kind);
+        if !param.doc.is_empty() {
+            let _ = writeln!(text, "        {}", param.doc);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! A reward behind the boundary. It may be called from several threads at once.
+
+use std::path::{Path, PathBuf};
+
+use moa_sdk::abi::raw::{RawCompletion, RawRewardBox};
+use moa_sdk::{Completion, Performance, RewardDescription};
+
+use super::error::PluginError;
+
+/// One reward of a run.
+pub struct RewardPlugin {
+    name: String,
+    library: PathBuf,
+    performance: Performance,
+    object: RawRewardBox,
+}
+
+impl RewardPlugin {
+    pub(super) fn new(described: &RewardDescription, library: &Path, object: RawRewardBox) -> Self {
+        Self {
+            name: described.name.clone(),
+            library: library.to_owned(),
+            performance: described.validation,
+            object,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The library that it came from.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// What a validation reports for it.
+    pub fn performance(&self) -> Performance {
+        self.performance
+    }
+
+    /// One score or one message for each completion, in order; a score that is not finite is a message. Error:
+    /// the whole call failed, or gave another number of scores.
+    pub fn score_all(
+        &self,
+        completions: &[Completion<'_>],
+    ) -> Result<Vec<Result<f32, String>>, PluginError> {
+        const HOOK: &str = "score_all";
+        let raw: Vec<RawCompletion<'_>> = completions.iter().map(|c| (*c).into()).collect();
+        let scores = self
+            .object
+            .score_all(raw.as_slice().into())
+            .into_result()
+            .map_err(|error| {
+                let error = moa_sdk::Error::from(error);
+                PluginError::Hook {
+                    plugin: self.name.clone(),
+                    hook: HOOK,
+                    step: None,
+                    message: error.message,
+                    hint: error.hint,
+                }
+            })?;
+        if scores.len() != completions.len() {
+            return Err(PluginError::Output {
+                plugin: self.name.clone(),
+                hook: HOOK,
+                step: None,
+                found: format!("{} scores", scores.len()),
+                expected: completions.len().to_string(),
+            });
+        }
+        Ok(scores
+            .into_iter()
+            .map(|score| match score.into_result() {
+                Ok(score) if score.is_finite() => Ok(score),
+                Ok(score) => Err(format!("the score is {score}, expected a finite number")),
+                Err(message) => Err(message.into_string()),
+            })
+            .collect())
+    }
+}

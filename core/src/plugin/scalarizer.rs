@@ -1,0 +1,353 @@
+//! A scalarizer behind the boundary: each hook with its inputs checked before and its outputs after the call.
+
+use std::path::{Path, PathBuf};
+
+use moa_sdk::abi::raw::{RawResult, RawScalarizerBox};
+use moa_sdk::replay::{Hooks, Returned, outcome};
+use moa_sdk::views::{Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput};
+use moa_sdk::{Metrics, Needs, Scalarized, Signal};
+
+use super::error::PluginError;
+use super::record::Recorder;
+
+/// One scalarizer of a run. Its hooks are called from one thread, in the order of a step.
+pub struct ScalarizerPlugin {
+    name: String,
+    library: PathBuf,
+    needs: Needs,
+    m: usize,
+    gradient_layers: Vec<String>,
+    object: RawScalarizerBox,
+    recorder: Option<Recorder>,
+    // For the errors of calls that have no step of their own.
+    step: Option<u64>,
+}
+
+impl ScalarizerPlugin {
+    pub(super) fn new(
+        name: &str,
+        library: &Path,
+        needs: Needs,
+        m: usize,
+        object: RawScalarizerBox,
+    ) -> Result<Self, PluginError> {
+        let mut plugin = Self {
+            name: name.to_owned(),
+            library: library.to_owned(),
+            needs,
+            m,
+            gradient_layers: Vec::new(),
+            object,
+            recorder: None,
+            step: None,
+        };
+        let layers = plugin.call("gradient_layers", plugin.object.gradient_layers())?;
+        plugin.gradient_layers = layers.into_iter().map(Into::into).collect();
+        Ok(plugin)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The library that it came from.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// What it asked for.
+    pub fn needs(&self) -> Needs {
+        self.needs
+    }
+
+    /// Number of objectives M.
+    pub fn m(&self) -> usize {
+        self.m
+    }
+
+    /// Parts of the names of the parameters whose gradients make the Gramian; empty: all.
+    pub fn gradient_layers(&self) -> &[String] {
+        &self.gradient_layers
+    }
+
+    /// Writes every hook call from here on to `recorder`.
+    pub fn record_to(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// The recorder, if there is one.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
+    }
+
+    /// After a validation: `values [M]`, each in its objective's own unit.
+    pub fn on_validation(&mut self, step: u64, values: &[f64]) -> Result<(), PluginError> {
+        const HOOK: &str = "on_validation";
+        self.step = Some(step);
+        self.check_m(HOOK, "values", values.len())?;
+        let called = self.object.on_validation(step, values.into());
+        self.call(HOOK, called)?;
+        self.record(Returned::default(), |recorder, expect| {
+            recorder.on_validation(step, values, expect)
+        })
+    }
+
+    /// Weights `[M]` of the objectives' gradients.
+    pub fn weigh_gradients(
+        &mut self,
+        step: u64,
+        minibatch: Option<u32>,
+        lr: f64,
+        gram: &[f64],
+        losses: &[f64],
+    ) -> Result<Vec<f32>, PluginError> {
+        const HOOK: &str = "weigh_gradients";
+        let input = GradientsInput {
+            step,
+            minibatch,
+            lr,
+            gram,
+            losses,
+        };
+        self.step = Some(step);
+        self.check_m(HOOK, "losses", losses.len())?;
+        Gradients::new(input).map_err(|error| self.input_error(HOOK, error.message))?;
+        let called = self.object.weigh_gradients(input.into());
+        let weights = self.call(HOOK, called)?.into_vec();
+        self.check(HOOK, "weights", &weights, self.m)?;
+        let returned = Returned {
+            weights: Some(weights.clone()),
+            ..Returned::default()
+        };
+        self.record(returned, |recorder, expect| {
+            recorder.weigh_gradients(&input, expect)
+        })?;
+        Ok(weights)
+    }
+
+    /// The training signal of a step.
+    pub fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, PluginError> {
+        const HOOK: &str = "scalarize";
+        self.step = Some(input.step);
+        self.check_m(HOOK, "the batch", input.m)?;
+        Batch::new(*input, self.needs).map_err(|e| self.input_error(HOOK, e.message))?;
+        let called = self.object.scalarize((*input).into());
+        let raw = self.call(HOOK, called)?;
+        let scalarized = Scalarized::try_from(raw).map_err(|error| {
+            self.output_error(
+                HOOK,
+                error.message,
+                "a form that this host knows".to_owned(),
+            )
+        })?;
+        self.check_signal(HOOK, &scalarized, input)?;
+        let returned = Returned {
+            weights: None,
+            rewards: scalarized.rewards_of(input.scores),
+            scalarized: Some(scalarized.clone()),
+        };
+        self.record(returned, |recorder, expect| {
+            recorder.scalarize(input, expect)
+        })?;
+        Ok(scalarized)
+    }
+
+    /// After the optimizer step.
+    pub fn after_update(&mut self, input: &UpdateInput<'_>) -> Result<(), PluginError> {
+        const HOOK: &str = "after_update";
+        self.step = Some(input.step);
+        self.check_m(HOOK, "the batch", input.m)?;
+        Update::new(*input).map_err(|error| self.input_error(HOOK, error.message))?;
+        let called = self.object.after_update((*input).into());
+        self.call(HOOK, called)?;
+        self.record(Returned::default(), |recorder, expect| {
+            recorder.after_update(input, expect)
+        })
+    }
+
+    /// The current weights `[M]`, where the method has any.
+    pub fn weights(&self) -> Result<Option<Vec<f32>>, PluginError> {
+        const HOOK: &str = "weights";
+        let weights = self.call(HOOK, self.object.weights())?.into_option();
+        weights
+            .map(|weights| {
+                let weights = weights.into_vec();
+                self.check(HOOK, "weights", &weights, self.m)?;
+                Ok(weights)
+            })
+            .transpose()
+    }
+
+    /// Its named numbers, in its order.
+    pub fn metrics(&self) -> Result<Vec<(String, f64)>, PluginError> {
+        const HOOK: &str = "metrics";
+        let metrics: Vec<(String, f64)> = self
+            .call(HOOK, self.object.metrics())?
+            .into_iter()
+            .map(|pair| (pair.0.into_string(), pair.1))
+            .collect();
+        match metrics.iter().find(|(_, value)| !value.is_finite()) {
+            Some((name, value)) => Err(self.output_error(
+                HOOK,
+                format!("metric {name} is {value}"),
+                "a finite number".to_owned(),
+            )),
+            None => Ok(metrics),
+        }
+    }
+
+    /// Its state as JSON, for a checkpoint.
+    pub fn save(&self) -> Result<String, PluginError> {
+        Ok(self.call("save", self.object.save())?.into_string())
+    }
+
+    /// The state of a checkpoint in place of its own.
+    pub fn load(&mut self, state: &str) -> Result<(), PluginError> {
+        let called = self.object.load(state.into());
+        self.call("load", called)
+    }
+
+    fn call<T>(&self, hook: &'static str, result: RawResult<T>) -> Result<T, PluginError> {
+        result.into_result().map_err(|error| {
+            let error = moa_sdk::Error::from(error);
+            PluginError::Hook {
+                plugin: self.name.clone(),
+                hook,
+                step: self.step,
+                message: error.message,
+                hint: error.hint,
+            }
+        })
+    }
+
+    fn record(
+        &mut self,
+        returned: Returned,
+        write: impl FnOnce(&mut Recorder, moa_sdk::trace::Expect) -> Result<(), PluginError>,
+    ) -> Result<(), PluginError> {
+        let Some(mut recorder) = self.recorder.take() else {
+            return Ok(());
+        };
+        let written = outcome(self, returned).and_then(|expect| write(&mut recorder, expect));
+        self.recorder = Some(recorder);
+        written
+    }
+
+    fn input_error(&self, hook: &'static str, message: String) -> PluginError {
+        PluginError::Input {
+            plugin: self.name.clone(),
+            hook,
+            step: self.step,
+            message,
+        }
+    }
+
+    fn output_error(&self, hook: &'static str, found: String, expected: String) -> PluginError {
+        PluginError::Output {
+            plugin: self.name.clone(),
+            hook,
+            step: self.step,
+            found,
+            expected,
+        }
+    }
+
+    fn check_m(&self, hook: &'static str, what: &str, found: usize) -> Result<(), PluginError> {
+        if found == self.m {
+            return Ok(());
+        }
+        let m = self.m;
+        Err(self.input_error(hook, format!("{what} has {found} objectives, expected {m}")))
+    }
+
+    /// Length and finite numbers of an output.
+    fn check(
+        &self,
+        hook: &'static str,
+        what: &str,
+        values: &[f32],
+        expected: usize,
+    ) -> Result<(), PluginError> {
+        if values.len() != expected {
+            return Err(self.output_error(
+                hook,
+                format!("{what} has {} values", values.len()),
+                expected.to_string(),
+            ));
+        }
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(index) => Err(self.output_error(
+                hook,
+                format!("{what}[{index}] is {}", values[index]),
+                "a finite number".to_owned(),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn check_signal(
+        &self,
+        hook: &'static str,
+        scalarized: &Scalarized,
+        input: &BatchInput<'_>,
+    ) -> Result<(), PluginError> {
+        let (b, n) = (
+            input.groups.len(),
+            input.lengths.iter().map(|length| *length as usize).sum(),
+        );
+        match scalarized.signal() {
+            Signal::Weights(values) | Signal::AdvantageWeights(values) => {
+                self.check(hook, "weights", values, self.m)?;
+            }
+            Signal::Rewards(values) => self.check(hook, "rewards", values, b)?,
+            Signal::Advantages(values) => self.check(hook, "advantages", values, b)?,
+            Signal::TokenAdvantages(values) => self.check(hook, "token advantages", values, n)?,
+            Signal::GradientWeights => {
+                if !self.needs.has(Needs::GRADIENTS_PER_MINIBATCH) {
+                    return Err(self.output_error(
+                        hook,
+                        "weights on gradients without gradients_per_minibatch in its NEEDS"
+                            .to_owned(),
+                        "a form that goes with its NEEDS".to_owned(),
+                    ));
+                }
+            }
+        }
+        self.check(hook, "advantage_scale", &[scalarized.advantage_scale()], 1)
+    }
+}
+
+impl Hooks for ScalarizerPlugin {
+    type Error = PluginError;
+
+    fn on_validation(&mut self, step: u64, values: &[f64]) -> Result<(), PluginError> {
+        self.on_validation(step, values)
+    }
+
+    fn weigh_gradients(&mut self, input: &GradientsInput<'_>) -> Result<Vec<f32>, PluginError> {
+        self.weigh_gradients(
+            input.step,
+            input.minibatch,
+            input.lr,
+            input.gram,
+            input.losses,
+        )
+    }
+
+    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, PluginError> {
+        self.scalarize(input)
+    }
+
+    fn after_update(&mut self, input: &UpdateInput<'_>) -> Result<(), PluginError> {
+        self.after_update(input)
+    }
+
+    fn weights(&self) -> Result<Option<Vec<f32>>, PluginError> {
+        self.weights()
+    }
+
+    fn metrics(&self) -> Result<Metrics, PluginError> {
+        self.metrics().map(Metrics::from)
+    }
+}

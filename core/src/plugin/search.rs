@@ -1,0 +1,176 @@
+//! Where libraries are found: a path as it is typed, else a file in the folders of the search path.
+
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use std::path::{Path, PathBuf};
+
+use super::error::PluginError;
+
+/// The folders that are searched, in order.
+pub(super) struct SearchPath {
+    pub(super) folders: Vec<PathBuf>,
+}
+
+impl SearchPath {
+    /// `$MOA_PLUGIN_PATH` (folders with ':' between), `./plugins`, the folder of the running program.
+    pub(super) fn of_this_process() -> Self {
+        let mut folders: Vec<PathBuf> = std::env::var_os("MOA_PLUGIN_PATH")
+            .map(|value| std::env::split_paths(&value).collect())
+            .unwrap_or_default();
+        folders.retain(|folder| !folder.as_os_str().is_empty());
+        folders.push(PathBuf::from("plugins"));
+        if let Ok(program) = std::env::current_exe()
+            && let Some(folder) = program.parent()
+        {
+            folders.push(folder.to_owned());
+        }
+        Self { folders }
+    }
+
+    /// The absolute path of a library. Error: not found, with all places that were looked at.
+    pub(super) fn resolve(&self, plugin: &str) -> Result<PathBuf, PluginError> {
+        let mut looked = Vec::new();
+        let names = if is_bare(plugin) {
+            file_names(plugin)
+        } else {
+            looked.push(PathBuf::from(plugin));
+            Path::new(plugin)
+                .file_name()
+                .map(|name| vec![PathBuf::from(name)])
+                .unwrap_or_default()
+        };
+        for folder in &self.folders {
+            looked.extend(names.iter().map(|name| folder.join(name)));
+        }
+        for place in &looked {
+            // Absolute: the system's loader searches places of its own for a name without a folder.
+            if place.is_file()
+                && let Ok(path) = place.canonicalize()
+            {
+                return Ok(path);
+            }
+        }
+        let wanted = names
+            .first()
+            .map(|name| bare_name(name))
+            .unwrap_or_default();
+        let known: Vec<String> = self
+            .libraries()
+            .iter()
+            .map(|library| bare_name(library))
+            .collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        Err(PluginError::NotFound {
+            plugin: plugin.to_owned(),
+            nearest: moa_sdk::nearest(&wanted, &known).map(str::to_owned),
+            looked,
+        })
+    }
+
+    /// All libraries in the folders, sorted within each.
+    pub(super) fn libraries(&self) -> Vec<PathBuf> {
+        let mut all = Vec::new();
+        for folder in &self.folders {
+            let Ok(entries) = std::fs::read_dir(folder) else {
+                continue;
+            };
+            let mut files: Vec<PathBuf> = entries
+                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+                .filter(|path| {
+                    path.file_name()
+                        .and_then(|name| name.to_str())
+                        .is_some_and(|name| {
+                            name.starts_with(DLL_PREFIX) && name.ends_with(DLL_SUFFIX)
+                        })
+                })
+                .collect();
+            files.sort();
+            all.extend(files);
+        }
+        all
+    }
+}
+
+/// Whether `plugin` is a name and not a path: no folder, and not the suffix of a library.
+fn is_bare(plugin: &str) -> bool {
+    !plugin.contains(std::path::is_separator) && !plugin.ends_with(DLL_SUFFIX)
+}
+
+/// The file names of a bare name: as it is, and as cargo writes it (`-` becomes `_`).
+fn file_names(name: &str) -> Vec<PathBuf> {
+    let mut names = vec![PathBuf::from(format!("{DLL_PREFIX}{name}{DLL_SUFFIX}"))];
+    if name.contains('-') {
+        let name = name.replace('-', "_");
+        names.push(PathBuf::from(format!("{DLL_PREFIX}{name}{DLL_SUFFIX}")));
+    }
+    names
+}
+
+/// `plugins/libname.so` to `name`.
+pub(super) fn bare_name(path: &Path) -> String {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy())
+        .unwrap_or_default();
+    let name = name.strip_suffix(DLL_SUFFIX).unwrap_or(&name);
+    name.strip_prefix(DLL_PREFIX).unwrap_or(name).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{PluginError, SearchPath};
+    use crate::error::Hint;
+
+    #[test]
+    fn a_path_is_taken_as_typed_then_by_its_file_name() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("libalpha_beta.so");
+        std::fs::write(&file, "")?;
+        let search = SearchPath {
+            folders: vec![folder.path().to_owned()],
+        };
+        let expected = file.canonicalize()?;
+        for typed in [
+            "alpha-beta",
+            "alpha_beta",
+            "nowhere/libalpha_beta.so",
+            "libalpha_beta.so",
+        ] {
+            assert_eq!(search.resolve(typed)?, expected, "{typed}");
+        }
+        let nowhere = SearchPath { folders: vec![] };
+        assert_eq!(nowhere.resolve(&file.to_string_lossy())?, expected);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_found_says_where_it_looked_and_what_is_near()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("libalpha.so"), "")?;
+        let search = SearchPath {
+            folders: vec![PathBuf::from("first"), folder.path().to_owned()],
+        };
+        let error = search.resolve("alhpa").expect_err("no such file");
+        let PluginError::NotFound { looked, .. } = &error else {
+            panic!("{error}");
+        };
+        let places = [
+            PathBuf::from("first/libalhpa.so"),
+            folder.path().join("libalhpa.so"),
+        ];
+        assert_eq!(*looked, places);
+        assert!(error.to_string().contains("first/libalhpa.so"));
+        assert_eq!(error.hint().as_deref(), Some("did you mean `alpha`?"));
+        let error = search
+            .resolve("other/libgamma.so")
+            .expect_err("no such file");
+        assert!(
+            error
+                .to_string()
+                .contains("looked at other/libgamma.so, first/libgamma.so")
+        );
+        Ok(())
+    }
+}
