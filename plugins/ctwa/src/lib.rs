@@ -28,7 +28,7 @@ pub enum Statistic {
     /// Population covariance.
     #[default]
     Covariance,
-    /// Pearson correlation; 0 where the product of the standard deviations is at most 1e-8.
+    /// Pearson correlation, of the prompts where score and v both vary; 0 where there are none.
     Correlation,
 }
 
@@ -199,10 +199,6 @@ impl Ctwa {
             .iter_mut()
             .for_each(|rows| rows.retain(|&b| v[b].abs() <= limit)); // NaN goes, too
         prompts.retain(|rows| rows.len() > 1);
-        let of_pair = match self.params.statistic {
-            Statistic::Covariance => math::covariance,
-            Statistic::Correlation => math::correlation,
-        };
         let one = |m: usize| {
             let pairs = prompts.iter().map(|rows| {
                 let scores: Vec<f64> = rows
@@ -211,17 +207,17 @@ impl Ctwa {
                     .collect();
                 (scores, rows.iter().map(|&b| v[b]).collect::<Vec<f64>>())
             });
+            let statistic = self.params.statistic;
             if self.params.pooled {
                 let (scores, v): (Vec<_>, Vec<_>) = pairs
                     .map(|(scores, v)| (centred(&scores), centred(&v)))
                     .unzip();
-                of_pair(&scores.concat(), &v.concat())
+                of_pair(statistic, &scores.concat(), &v.concat()).unwrap_or(0.0)
             } else {
-                math::mean(
-                    &pairs
-                        .map(|(scores, v)| of_pair(&scores, &v))
-                        .collect::<Vec<f64>>(),
-                )
+                let defined: Vec<f64> = pairs
+                    .filter_map(|(scores, v)| of_pair(statistic, &scores, &v))
+                    .collect();
+                math::mean(&defined)
             }
         };
         (!prompts.is_empty()).then(|| (0..update.m()).map(one).collect())
@@ -232,6 +228,8 @@ impl Ctwa {
 const LOG_RATIO: f64 = 20.0;
 /// A completion is left out where |v| is beyond this many times the median.
 const OUTLIER: f64 = 100.0;
+/// A product of standard deviations up to this is taken for 0.
+const NO_DEVIATION: f64 = 1e-8;
 /// In "mean-unclipped", against division by 0 where no token is kept.
 const KEPT_EPSILON: f64 = 1e-8;
 
@@ -280,6 +278,16 @@ fn median_size(v: &[f64]) -> f64 {
         0.0 => median(&sizes[sizes.partition_point(|&size| size == 0.0)..]),
         median => median,
     }
+}
+
+/// `None` for a correlation where one of the two does not vary.
+fn of_pair(statistic: Statistic, scores: &[f64], v: &[f64]) -> Option<f64> {
+    let covariance = math::covariance(scores, v);
+    if matches!(statistic, Statistic::Covariance) {
+        return Some(covariance);
+    }
+    let deviations = (math::covariance(scores, scores) * math::covariance(v, v)).sqrt();
+    (deviations > NO_DEVIATION).then(|| covariance / deviations)
 }
 
 fn centred(values: &[f64]) -> Vec<f64> {

@@ -2,63 +2,33 @@
 
 use super::*;
 use moa_sdk::Params as _;
-use moa_sdk::trace::{Flat, Trace};
-use moa_sdk::{serde_json, views::UpdateInput};
-
-fn golden(name: &str) -> Result<Trace> {
-    Trace::parse(match name {
-        "mean" => include_str!("../../../tests/golden/ctwa-mean.jsonl"),
-        "mean-correlation" => include_str!("../../../tests/golden/ctwa-mean-correlation.jsonl"),
-        "mean-pooled" => include_str!("../../../tests/golden/ctwa-mean-pooled.jsonl"),
-        "mean-unclipped" => include_str!("../../../tests/golden/ctwa-mean-unclipped.jsonl"),
-        _ => include_str!("../../../tests/golden/ctwa-sum.jsonl"),
-    })
-}
-
-const GOLDEN: [&str; 5] = [
-    "mean",
-    "mean-correlation",
-    "mean-pooled",
-    "mean-unclipped",
-    "sum",
-];
+use moa_sdk::{serde_json, testing, views::UpdateInput};
 
 #[test]
 fn golden_traces() -> Result<()> {
-    for name in GOLDEN {
-        let trace = golden(name)?;
-        let mut plugin = Ctwa::new(
-            &trace.header.setup(),
-            Params::from_json(&trace.header.params)?,
-        )?;
-        let mut compared = 0;
-        for event in &trace.events {
-            let Event::AfterUpdate(update) = event else {
-                continue;
-            };
-            let flat = Flat::update(update)?;
-            plugin.after_update(&Update::new(
-                flat.update_input(update, trace.header.objectives.len()),
-            )?)?;
-            let found = Expect {
-                weights: plugin.weights(),
-                metrics: Some(plugin.metrics()),
-                ..Expect::default()
-            };
-            let expect = event
-                .expect()
-                .ok_or_else(|| Error::new("the golden event expects something"))?;
-            assert_eq!(
-                expect.first_difference(&found),
-                None,
-                "{name} step {}",
-                event.step()
-            );
-            compared += 1;
-        }
-        assert_eq!(compared, 5, "{name}");
+    for trace in [
+        include_str!("../../../tests/golden/ctwa-mean.jsonl"),
+        include_str!("../../../tests/golden/ctwa-mean-correlation.jsonl"),
+        include_str!("../../../tests/golden/ctwa-mean-pooled.jsonl"),
+        include_str!("../../../tests/golden/ctwa-mean-unclipped.jsonl"),
+        include_str!("../../../tests/golden/ctwa-sum.jsonl"),
+    ] {
+        assert_eq!(testing::replay::<Ctwa>(trace)?, 5);
     }
     Ok(())
+}
+
+#[test]
+fn properties_of_every_scalarizer() -> Result<()> {
+    testing::properties::<Ctwa>(3, &serde_json::json!({}))?;
+    testing::properties::<Ctwa>(
+        2,
+        &serde_json::json!({"pooled": true, "statistic": "correlation"}),
+    )?;
+    testing::properties::<Ctwa>(
+        3,
+        &serde_json::json!({"aggregation": "mean-unclipped", "renormalize": true}),
+    )
 }
 
 /// A step of two prompts with two completions of one token each; the second prompt has no signal.
@@ -146,7 +116,7 @@ fn reached_targets_hold_a_weight() -> Result<()> {
     Ok(())
 }
 
-/// On the golden traces and random steps: no weight is ever lowered; with `renormalize` they sum to 1; the state
+/// On random steps: no weight is ever lowered; with `renormalize` they sum to 1; the state
 /// goes through serde without a trace.
 #[test]
 fn weights_never_fall() -> Result<()> {
