@@ -4,7 +4,8 @@
 //! All functions take any text, never panic, and are linear in its length. Departures from the benchmark's
 //! code, each against a wrong "same": `\left` and `\right` are removed only as whole commands (there,
 //! `\leftarrow` and `\rightarrow` become equal), a text that is nothing but a unit is kept, and an empty
-//! answer is the same as nothing. Beyond it: `-1/2` is `-\frac{1}{2}`, a bare `%` goes as `\%` does, and a
+//! answer is the same as nothing. Beyond it: `-1/2` and `\frac{-1}{2}` are
+//! `-\frac{1}{2}`, a bare `%` goes as `\%` does, and a
 //! decimal that starts with its point gets its zero anywhere.
 
 /// Contents of the last `\boxed{…}`, with balanced braces; a brace after a backslash does not count.
@@ -114,10 +115,10 @@ pub fn normalize(answer: &str) -> String {
     }
     text.retain(|c| !c.is_whitespace());
     let text = braced_fractions(&braced_roots(&with_leading_zeros(&text)));
-    if text == "0.5" {
-        "\\frac{1}{2}".to_owned()
-    } else {
-        slash_as_fraction(text)
+    match simple_fraction(&text) {
+        Some(fraction) => fraction,
+        None if text == "0.5" => "\\frac{1}{2}".to_owned(),
+        None => text,
     }
 }
 
@@ -203,21 +204,23 @@ fn first_plain(text: &str) -> Option<(char, &str)> {
     Some((first, &text[first.len_utf8()..]))
 }
 
-/// `3/4` -> `\frac{3}{4}` where that is the whole answer, whole numbers without leading zeros.
-fn slash_as_fraction(text: String) -> String {
-    let whole = |number: &str| {
-        number.bytes().all(|byte| byte.is_ascii_digit())
-            && (number == "0" || !number.starts_with('0'))
-            && !number.is_empty()
+/// `3/4` -> `\frac{3}{4}`, `-3/4` and `\frac{-3}{4}` -> `-\frac{3}{4}`, where that is the whole answer: whole
+/// numbers without leading zeros.
+fn simple_fraction(text: &str) -> Option<String> {
+    let (numerator, denominator) = match text.strip_prefix("\\frac{") {
+        Some(braced) => braced.strip_suffix('}')?.split_once("}{")?,
+        None => text.split_once('/')?,
     };
-    let (sign, absolute) = match text.strip_prefix('-') {
+    let (sign, numerator) = match numerator.strip_prefix('-') {
         Some(absolute) => ("-", absolute),
-        None => ("", text.as_str()),
+        None => ("", numerator),
     };
-    match absolute.split_once('/') {
-        Some((a, b)) if whole(a) && whole(b) => format!("{sign}\\frac{{{a}}}{{{b}}}"),
-        _ => text,
-    }
+    let whole = |number: &str| {
+        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        digits && (number == "0" || !number.starts_with('0'))
+    };
+    (whole(numerator) && whole(denominator))
+        .then(|| format!("{sign}\\frac{{{numerator}}}{{{denominator}}}"))
 }
 
 #[cfg(test)]
@@ -290,6 +293,7 @@ mod tests {
             (r"\frac1{72}", r"\frac{1}{72}"),
             ("1/2", r"\frac{1}{2}"),
             ("-3/4", r"-\frac{3}{4}"),
+            (r"\frac{-3}{4}", r"-\frac{3}{4}"),
             ("0.5", r"\frac12"),
             ("x \\in [1,2]", r"x\in[1,2]"),
         ] {
@@ -314,6 +318,8 @@ mod tests {
             ("abc=5", "5"),
             ("1/2/3", r"\frac{1}{2}"),
             ("01/2", "1/2"),
+            (r"\frac{-3}{4}^2", r"-\frac{3}{4}^2"),
+            ("1/-2", r"-\frac{1}{2}"),
             (r"\frac{12}{3}", r"\frac{1}{23}"),
             ("1.5", "15"),
         ] {
