@@ -4,9 +4,8 @@
 //! All functions take any text, never panic, and are linear in its length. Departures from the benchmark's
 //! code, each against a wrong "same": `\left` and `\right` are removed only as whole commands (there,
 //! `\leftarrow` and `\rightarrow` become equal), a text that is nothing but a unit is kept, and an empty
-//! answer is the same as nothing. Beyond it: `-1/2` and `\frac{-1}{2}` are
-//! `-\frac{1}{2}`, a bare `%` goes as `\%` does, and a
-//! decimal that starts with its point gets its zero anywhere.
+//! answer is the same as nothing. Beyond it: `-1/2` and `\frac{-1}{2}` are `-\frac{1}{2}`, a bare `%` goes as
+//! `\%` does, and a decimal that starts with its point gets its zero anywhere.
 
 /// Contents of the last `\boxed{…}`, with balanced braces; a brace after a backslash does not count.
 /// `\boxed x$` gives what stands before the `$` or the line's end. Without any `\boxed`, the last `\fbox`.
