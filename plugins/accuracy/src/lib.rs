@@ -1,0 +1,78 @@
+//! Accuracy: 1 if the response's final answer is the ground truth, else 0.
+//!
+//! The final answer is the last `\boxed{…}` (or `\fbox`, or `\boxed x$`). Both sides go through the string
+//! normalisation of the MATH benchmark (Hendrycks et al., arXiv 2103.03874), which is what the papers whose
+//! methods are here reward (arXiv 2509.11452, arXiv 2602.06869). `moa_sdk::answer` lists its rules and where it
+//! departs from the released code. A response without a closed box scores 0.
+
+use moa_sdk::prelude::*;
+
+/// How answers are compared.
+#[derive(Choice, Default)]
+pub enum Mode {
+    /// As strings, after normalisation.
+    #[default]
+    String,
+}
+
+/// How answers are compared.
+#[derive(Params)]
+pub struct Params {
+    /// "string": equal after the normalisation of the MATH benchmark.
+    mode: Mode,
+}
+
+/// The reward.
+pub struct Accuracy {
+    mode: Mode,
+}
+
+impl Reward for Accuracy {
+    const NAME: &str = "accuracy";
+    const ABOUT: &str = "1 if the last boxed answer is the ground truth, else 0";
+    type Params = Params;
+
+    fn new(params: Params) -> Result<Self> {
+        Ok(Self { mode: params.mode })
+    }
+
+    fn score(&self, completion: &Completion<'_>) -> Result<f32> {
+        let correct = match self.mode {
+            Mode::String => answer::is_correct(completion.response, completion.ground_truth),
+        };
+        Ok(f32::from(u8::from(correct)))
+    }
+}
+
+moa_sdk::export!(rewards: [Accuracy]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moa_sdk::Params as _;
+
+    fn score(response: &str, ground_truth: &str) -> Result<f32> {
+        let reward = Accuracy::new(<Accuracy as Reward>::Params::from_json(
+            &moa_sdk::serde_json::json!({ "mode": "string" }),
+        )?)?;
+        reward.score(&Completion {
+            response,
+            ground_truth,
+            ..Completion::default()
+        })
+    }
+
+    #[test]
+    fn the_last_box_counts() -> Result<()> {
+        assert_eq!(score(r"\boxed{3}, no, \boxed{\tfrac12}", "1/2")?, 1.0);
+        assert_eq!(score(r"\boxed{\tfrac12}, no, \boxed{3}", "1/2")?, 0.0);
+        assert_eq!(score("1/2", "1/2")?, 0.0);
+        assert_eq!(score("", "")?, 0.0);
+        Ok(())
+    }
+
+    #[test]
+    fn other_modes_are_refused() {
+        assert!(Params::from_json(&moa_sdk::serde_json::json!({ "mode": "symbolic" })).is_err());
+    }
+}
