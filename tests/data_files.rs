@@ -430,5 +430,7 @@ fn summaries_use_the_nearest_rank() {
         (1, 50, 95, 100)
     );
     assert!((summary.mean - 50.5).abs() < 1e-12);
+    let short = Summary::of(vec![3, 1, 2]).expect("some lengths");
+    assert_eq!((short.median, short.p95), (2, 3));
     assert_eq!(Summary::of(vec![]), None);
 }
