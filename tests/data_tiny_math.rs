@@ -2,10 +2,11 @@
 //! readable and as long as the recipe wants them. The expressions are those of the papers' rewards, written out here
 //! so that the data does not depend on a plugin.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use minijinja::{Environment, context};
 use moa_core::data::tiny_math::{self, Options, Style};
 use moa_core::data::{Keys, PromptText, Row, read_rows};
 use regex::Regex;
@@ -200,14 +201,15 @@ fn the_tokenizer_fits_the_chat_template_and_the_lengths_of_the_recipe() {
         serde_json::from_str(&tiny_math::tokenizer_config()).expect("JSON");
     let template = config["chat_template"].as_str().expect("a template");
     let render = |row: &Row, response: Option<&str>| {
-        let mut messages = vec![serde_json::json!({"role": "user", "content": text(row)})];
-        messages.extend(
-            response.map(|content| serde_json::json!({"role": "assistant", "content": content})),
-        );
-        let values =
-            serde_json::json!({"messages": messages, "add_generation_prompt": response.is_none()});
-        minijinja::Environment::new()
-            .render_str(template, minijinja::Value::from_serialize(values))
+        let turn = |role: &str, content: &str| {
+            let fields = [("role", role.to_owned()), ("content", content.to_owned())];
+            BTreeMap::from(fields)
+        };
+        let mut messages = vec![turn("user", text(row))];
+        messages.extend(response.map(|content| turn("assistant", content)));
+        let values = context! { messages, add_generation_prompt => response.is_none() };
+        Environment::new()
+            .render_str(template, values)
             .expect("rendered")
     };
     let encode = |text: &str| {

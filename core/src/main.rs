@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! moa-host: parse, resolve, run. The only place that prints or exits.
 
 mod cli;
@@ -188,3 +189,6 @@ fn use_threads(threads: Option<usize>) {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
 }
+=======
+fn main(){}
+>>>>>>> data

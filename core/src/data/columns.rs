@@ -178,7 +178,7 @@ fn plain_text(value: Value) -> Option<String> {
 /// The columns of a row in the papers' layout; the inverse of [`Table::rows`] with the default [`Keys`]. A name in
 /// [`Row::extra`] that the layout uses itself is left out.
 pub(super) fn to_columns(row: &Row) -> Columns {
-    let mut extra: Columns = serde_json::from_str(&row.extra).unwrap_or_default();
+    let extra: Columns = serde_json::from_str(&row.extra).unwrap_or_default();
     let mut columns = Columns::new();
     columns.insert(
         "data_source".to_owned(),
@@ -193,13 +193,22 @@ pub(super) fn to_columns(row: &Row) -> Columns {
         "ground_truth".to_owned(),
         Value::from(row.ground_truth.as_str()),
     );
-    if let Some(Value::Object(rest)) = extra.shift_remove("reward_model") {
-        rest.into_iter().for_each(|(name, value)| {
-            reward_model.entry(name).or_insert(value);
-        });
+    if !extra.contains_key("reward_model") {
+        columns.insert(
+            "reward_model".to_owned(),
+            Value::Object(reward_model.clone()),
+        );
     }
-    columns.insert("reward_model".to_owned(), Value::Object(reward_model));
     for (name, value) in extra {
+        let value = match value {
+            Value::Object(rest) if name == "reward_model" => {
+                let rest = rest
+                    .into_iter()
+                    .filter(|(field, _)| field != "ground_truth");
+                Value::Object(reward_model.clone().into_iter().chain(rest).collect())
+            }
+            other => other,
+        };
         columns.entry(name).or_insert(value);
     }
     columns

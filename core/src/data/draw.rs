@@ -21,7 +21,9 @@ impl Draw {
     pub(super) fn below(&mut self, n: u32) -> u32 {
         loop {
             let wide = u64::from(self.0.next_u32()) * u64::from(n);
-            let [low, high] = [wide & 0xffff_ffff, wide >> 32].map(|half| half as u32);
+            // Both halves fit 32 bits.
+            let low = u32::try_from(wide & u64::from(u32::MAX)).unwrap_or_default();
+            let high = u32::try_from(wide >> 32).unwrap_or_default();
             // 2^32 mod n values of the low half would be drawn once too often.
             if low >= n || low >= n.wrapping_neg() % n.max(1) {
                 return high;

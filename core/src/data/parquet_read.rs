@@ -148,7 +148,13 @@ fn decode<R: ChunkReader + 'static>(
             return Err(Failure::Data(DataError::Codec {
                 path: path.to_owned(),
                 column: chunk.column_path().string(),
-                codec: chunk.compression().to_string(),
+                codec: chunk
+                    .compression()
+                    .to_string()
+                    .split('(')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
             }));
         }
     }

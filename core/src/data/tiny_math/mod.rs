@@ -33,8 +33,8 @@ pub const SEED: u64 = 0;
 pub const TRAIN_ROWS: usize = 4_000;
 /// Rows of the validation split, and of the test split.
 pub const VALIDATION_ROWS: usize = 200;
-/// Texts (a problem and a response each) that the tokenizer of data/tiny-math was trained on.
-pub const TOKENIZER_PROBLEMS: usize = 20_000;
+/// Problems, with a response each, that the tokenizer of data/tiny-math was trained on.
+pub const TOKENIZER_PROBLEMS: usize = 5_000;
 
 const PROBLEMS: u64 = 0;
 const SUPERVISED: u64 = 1;
