@@ -309,6 +309,7 @@ fn properties_of<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event])
 }
 
 fn state<S: Scalarizer>(scalarizer: &S) -> Result<String> {
+    crate::abi::finite::check(scalarizer)?;
     serde_json::to_string(scalarizer)
         .map_err(|e| Error::new(format!("its state cannot be written: {e}")))
 }

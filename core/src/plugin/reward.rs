@@ -81,3 +81,14 @@ impl RewardPlugin {
             .collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RewardPlugin;
+
+    #[test]
+    fn a_reward_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<RewardPlugin>();
+    }
+}

@@ -3,6 +3,8 @@
 //! The baseline that every other method is compared with; the host mixes the scores, then estimates the
 //! advantage. Both papers whose methods are here start from it: arXiv 2509.11452, arXiv 2602.06869.
 
+#![deny(unsafe_code)]
+
 use moa_sdk::prelude::*;
 
 /// What the weights are.

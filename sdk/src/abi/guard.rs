@@ -41,7 +41,9 @@ pub fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T, Stopped> {
                     .map(|text| (*text).to_owned())
                     .or_else(|| payload.downcast_ref::<String>().cloned())
                     .unwrap_or_else(|| "a value that is no text".to_owned());
-                LAST.set(Some(format!("panicked: {message}{place}")));
+                // At the end of a thread the place may be gone; the panic is caught all the same.
+                let _ =
+                    LAST.try_with(|last| last.replace(Some(format!("panicked: {message}{place}"))));
             } else {
                 previous(info);
             }
@@ -55,7 +57,11 @@ pub fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T, Stopped> {
         Err(payload) => {
             // Dropping the payload runs the plugin's code, which may panic again.
             std::mem::forget(payload);
-            let message = LAST.take().unwrap_or_else(|| "panicked".to_owned());
+            let message = LAST
+                .try_with(RefCell::take)
+                .ok()
+                .flatten()
+                .unwrap_or_else(|| "panicked".to_owned());
             Err(Stopped::Panic(Error::new(message).hint(
                 "this is a defect of the plugin, not of the run's configuration",
             )))

@@ -17,6 +17,7 @@
 // The rule `unsafe only where it is needed` has its exception here, see DESIGN: the handshake's raw pointers.
 #![allow(unsafe_code, reason = "the boundary itself")]
 
+pub(crate) mod finite;
 pub mod guard;
 pub mod handshake;
 mod library;

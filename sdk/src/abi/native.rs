@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use abi_stable::std_types::{RErr, ROk, ROption, RResult, RSlice, RStr, RString, RVec, Tuple2};
 
+use super::finite;
 use super::guard::{Stopped, catch};
 use super::raw::{
     RawBatch, RawCompletion, RawGradients, RawResult, RawReward, RawScalarized, RawScalarizer,
@@ -81,13 +82,14 @@ impl<S: Scalarizer> NativeScalarizer<S> {
     }
 }
 
-/// The state as JSON. It is read back once: what would not come back as it was (a NaN, an infinity) is found
-/// when the checkpoint is written, not when it is needed.
+/// The state as JSON. What would not come back as it was is found when the checkpoint is written, not when it is
+/// needed: numbers that JSON cannot hold by a look at each, the rest by reading the text back once.
 fn save<S: Scalarizer>(scalarizer: &S) -> Result<String> {
+    finite::check(scalarizer)?;
     let text = to_json(scalarizer)?;
     let back: S = from_json(&text).map_err(|error| {
         Error::new(format!("the state cannot be read back: {error}"))
-            .hint("JSON has no NaN and no infinity: keep them out of the state")
+            .hint("what Serialize writes must be what Deserialize reads")
     })?;
     if to_json(&back)? != text {
         return Err(Error::new("the state changes when it is read back")
@@ -249,12 +251,14 @@ mod tests {
     #[test]
     fn state_survives_to_the_last_bit() {
         let from = fragile();
-        let state = from.save().unwrap();
+        let state = from.save().into_result().expect("finite");
         let mut to = NativeScalarizer::new(Fragile {
             small: 0.0,
             large: 0.0,
         });
-        to.load(state.as_str().into()).unwrap();
+        to.load(state.as_str().into())
+            .into_result()
+            .expect("its own state");
         let (a, b) = (from.0.value.as_ref(), to.0.value.as_ref());
         let bits = |f: Option<&Fragile>| f.map(|f| (f.small.to_bits(), f.large.to_bits()));
         assert_eq!(bits(a), bits(b));
@@ -265,13 +269,10 @@ mod tests {
         let mut fragile = fragile();
         fragile
             .on_validation(1, RSlice::from_slice(&[f64::NAN]))
-            .unwrap();
-        let error = fragile.save().unwrap_err();
-        assert!(
-            error.message.contains("cannot be read back"),
-            "{}",
-            error.message
-        );
+            .into_result()
+            .expect("it takes any number");
+        let error = fragile.save().into_result().expect_err("JSON has no NaN");
+        assert!(error.message.contains("large is NaN"), "{}", error.message);
     }
 
     #[test]
@@ -289,13 +290,13 @@ mod tests {
             fragile.scalarize(input.into()).into_result()
         };
         assert!(call(&mut fragile, 1).is_ok());
-        let error = call(&mut fragile, 2).unwrap_err();
+        let error = call(&mut fragile, 2).expect_err("it panics");
         assert!(
             error
                 .message
                 .starts_with("panicked: step 2 is too much at ")
         );
-        let error = call(&mut fragile, 1).unwrap_err();
+        let error = call(&mut fragile, 1).expect_err("it has panicked");
         assert!(
             error
                 .message

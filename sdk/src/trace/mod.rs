@@ -1,11 +1,16 @@
 //! Traces: what a run told its scalarizer and what came back, one JSON object a line. The first line is a
 //! [`Header`], every other an [`Event`], which may carry what is expected once its hook has returned.
 
+mod compare;
+mod flat;
+
+pub use compare::{Difference, close};
+pub use flat::{Flat, ragged_rows_of, rows_of};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::scalarizer::{Objective, Setup};
-use crate::views::{BatchInput, GradientsInput, UpdateInput};
 use crate::{Error, Metrics, Result};
 
 /// `"format"` of every header.
@@ -300,253 +305,10 @@ impl Event {
     }
 }
 
-/// Flat copies of the rows of an event, from which the hooks' inputs borrow.
-#[derive(Debug, Clone, Default)]
-pub struct Flat {
-    scores: Vec<f32>,
-    objective_advantages: Option<Vec<f32>>,
-    old_logprobs: Option<Vec<f32>>,
-    other_logprobs: Option<Vec<f32>>,
-    offsets: Vec<usize>,
-    gram: Vec<f64>,
-}
-
-impl Flat {
-    /// Of `scalarize`. Error: rows of different lengths.
-    pub fn batch(event: &BatchEvent) -> Result<Self> {
-        let matrix = |what: &str, rows: &[Vec<f32>]| flat_matrix(what, rows);
-        let mut flat = Self {
-            scores: matrix("scores", &event.scores)?,
-            objective_advantages: event
-                .objective_advantages
-                .as_ref()
-                .map(|rows| matrix("objective_advantages", rows))
-                .transpose()?,
-            ..Self::default()
-        };
-        for (what, rows, place) in [
-            ("old_logprobs", &event.old_logprobs, &mut flat.old_logprobs),
-            (
-                "ref_logprobs",
-                &event.ref_logprobs,
-                &mut flat.other_logprobs,
-            ),
-        ] {
-            if let Some(rows) = rows {
-                *place = Some(flat_ragged(what, rows, &mut flat.offsets)?);
-            }
-        }
-        Ok(flat)
-    }
-
-    /// Of `after_update`. Error: rows of different lengths.
-    pub fn update(event: &UpdateEvent) -> Result<Self> {
-        let mut flat = Self {
-            scores: flat_matrix("scores", &event.scores)?,
-            ..Self::default()
-        };
-        flat.old_logprobs = Some(flat_ragged(
-            "old_logprobs",
-            &event.old_logprobs,
-            &mut flat.offsets,
-        )?);
-        flat.other_logprobs = Some(flat_ragged(
-            "new_logprobs",
-            &event.new_logprobs,
-            &mut flat.offsets,
-        )?);
-        Ok(flat)
-    }
-
-    /// Of `weigh_gradients`. Error: rows of different lengths.
-    pub fn gradients(event: &GradientsEvent) -> Result<Self> {
-        Ok(Self {
-            gram: flat_matrix("gram", &event.gram)?,
-            ..Self::default()
-        })
-    }
-
-    /// The input of `scalarize`.
-    pub fn batch_input<'a>(&'a self, event: &'a BatchEvent, m: usize) -> BatchInput<'a> {
-        BatchInput {
-            step: event.step,
-            m,
-            scores: &self.scores,
-            groups: &event.groups,
-            lengths: &event.lengths,
-            objective_advantages: self.objective_advantages.as_deref(),
-            old_logprobs: self.old_logprobs.as_deref(),
-            ref_logprobs: self.other_logprobs.as_deref(),
-            offsets: &self.offsets,
-        }
-    }
-
-    /// The input of `after_update`.
-    pub fn update_input<'a>(&'a self, event: &'a UpdateEvent, m: usize) -> UpdateInput<'a> {
-        UpdateInput {
-            step: event.step,
-            m,
-            groups: &event.groups,
-            scores: &self.scores,
-            advantages: &event.advantages,
-            old_logprobs: self.old_logprobs.as_deref().unwrap_or_default(),
-            new_logprobs: self.other_logprobs.as_deref().unwrap_or_default(),
-            offsets: &self.offsets,
-            clip_low: event.clip_low,
-            clip_high: event.clip_high,
-        }
-    }
-
-    /// The input of `weigh_gradients`.
-    pub fn gradients_input<'a>(&'a self, event: &'a GradientsEvent) -> GradientsInput<'a> {
-        GradientsInput {
-            step: event.step,
-            minibatch: event.minibatch,
-            lr: event.lr,
-            gram: &self.gram,
-            losses: &event.losses,
-        }
-    }
-}
-
-/// Rows of equal length one after the other.
-fn flat_matrix<T: Copy>(what: &str, rows: &[Vec<T>]) -> Result<Vec<T>> {
-    if let Some(first) = rows.first() {
-        for (index, row) in rows.iter().enumerate() {
-            if row.len() != first.len() {
-                return Err(Error::new(format!(
-                    "row {index} of {what} has {} values, expected {}",
-                    row.len(),
-                    first.len()
-                )));
-            }
-        }
-    }
-    Ok(rows.concat())
-}
-
-/// Rows of any length one after the other; sets `offsets`, or checks that they are the same.
-fn flat_ragged(what: &str, rows: &[Vec<f32>], offsets: &mut Vec<usize>) -> Result<Vec<f32>> {
-    let mut own = vec![0];
-    let mut end = 0;
-    for row in rows {
-        end += row.len();
-        own.push(end);
-    }
-    if offsets.is_empty() {
-        *offsets = own;
-    } else if *offsets != own {
-        return Err(Error::new(format!(
-            "{what} has rows of other lengths than old_logprobs"
-        )));
-    }
-    Ok(rows.concat())
-}
-
-/// B rows of a flat `[B, M]`, for writing.
-pub fn rows_of<T: Copy>(flat: &[T], columns: usize) -> Vec<Vec<T>> {
-    flat.chunks(columns.max(1)).map(<[T]>::to_vec).collect()
-}
-
-/// B rows of a packed `[N]`, for writing.
-pub fn ragged_rows_of(values: &[f32], offsets: &[usize]) -> Vec<Vec<f32>> {
-    offsets
-        .windows(2)
-        .map(|pair| values.get(pair[0]..pair[1]).unwrap_or_default().to_vec())
-        .collect()
-}
-
-/// A difference between what was expected and what was found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Difference {
-    /// Which field: `weights[1]`, `metrics.contribution`.
-    pub field: String,
-    /// What was expected.
-    pub expected: String,
-    /// What was found.
-    pub found: String,
-}
-
-impl Expect {
-    /// The first field of `self` that `found` does not have within the tolerance, if any. What `self` does not
-    /// name is not compared.
-    pub fn first_difference(&self, found: &Expect) -> Option<Difference> {
-        let lists = [
-            ("weights", &self.weights, &found.weights),
-            ("rewards", &self.rewards, &found.rewards),
-            ("advantages", &self.advantages, &found.advantages),
-        ];
-        for (field, expected, found) in lists {
-            if let Some(expected) = expected
-                && let Some(difference) = list_difference(field, expected, found.as_deref())
-            {
-                return Some(difference);
-            }
-        }
-        if let Some(expected) = self.advantage_scale {
-            let found = found.advantage_scale.map(f64::from);
-            let difference = number_difference("advantage_scale", f64::from(expected), found);
-            if difference.is_some() {
-                return difference;
-            }
-        }
-        self.metrics
-            .iter()
-            .flat_map(Metrics::iter)
-            .find_map(|(name, expected)| {
-                let value = found.metrics.as_ref().and_then(|metrics| metrics.get(name));
-                number_difference(&format!("metrics.{name}"), expected, value)
-            })
-    }
-}
-
-/// Whether two numbers are the same for a trace: |found − expected| <= 1e-5 + 1e-4·|expected|. NaN is not.
-pub fn close(found: f64, expected: f64) -> bool {
-    found == expected || (found - expected).abs() <= 1e-5 + 1e-4 * expected.abs()
-}
-
-fn number_difference(field: &str, expected: f64, found: Option<f64>) -> Option<Difference> {
-    if found.is_some_and(|found| close(found, expected)) {
-        return None;
-    }
-    Some(Difference {
-        field: field.to_owned(),
-        expected: expected.to_string(),
-        found: found.map_or_else(|| "nothing".to_owned(), |found| found.to_string()),
-    })
-}
-
-fn list_difference(field: &str, expected: &[f32], found: Option<&[f32]>) -> Option<Difference> {
-    let Some(found) = found else {
-        return Some(Difference {
-            field: field.to_owned(),
-            expected: format!("{} values", expected.len()),
-            found: "nothing".to_owned(),
-        });
-    };
-    if found.len() != expected.len() {
-        return Some(Difference {
-            field: field.to_owned(),
-            expected: format!("{} values", expected.len()),
-            found: format!("{} values", found.len()),
-        });
-    }
-    expected
-        .iter()
-        .zip(found)
-        .enumerate()
-        .find(|(_, (expected, found))| !close(f64::from(**found), f64::from(**expected)))
-        .map(|(index, (expected, found))| Difference {
-            field: format!("{field}[{index}]"),
-            expected: expected.to_string(),
-            found: found.to_string(),
-        })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Event, Expect, Flat, Trace, close};
-    use crate::{Metrics, Result};
+    use super::{Event, Flat, Trace};
+    use crate::Result;
 
     const TEXT: &str = r#"{"format":"moa-trace","version":1,"scalarizer":"x","objectives":[{"name":"a","direction":"maximize"},{"name":"b","direction":"minimize"}],"params":{"k":1},"seed":3}
 {"hook":"on_validation","step":0,"values":[0.5,12.0]}
@@ -584,37 +346,14 @@ mod tests {
         let Event::AfterUpdate(mut event) = Trace::parse(TEXT)?.events.remove(3) else {
             panic!("the fourth event is after_update");
         };
-        assert_eq!(Flat::update(&event)?.offsets, [0, 2]);
+        assert_eq!(
+            Flat::update(&event)?.update_input(&event, 2).offsets,
+            [0, 2]
+        );
         event.new_logprobs = vec![vec![-0.4]];
         assert!(Flat::update(&event).is_err());
         event.scores.push(vec![]);
         assert!(Flat::update(&event).is_err());
         Ok(())
-    }
-
-    #[test]
-    fn the_first_difference_is_named() {
-        let expect = Expect {
-            weights: Some(vec![0.5, 0.5]),
-            metrics: Some(Metrics::new().with("gap", 1.0)),
-            ..Expect::default()
-        };
-        let mut found = expect.clone();
-        found.rewards = Some(vec![1.0]);
-        assert_eq!(expect.first_difference(&found), None);
-        found.metrics = Some(Metrics::new().with("gap", 1.1));
-        let field = |found: &Expect| expect.first_difference(found).map(|d| d.field);
-        assert_eq!(field(&found).as_deref(), Some("metrics.gap"));
-        found.weights = Some(vec![0.5, 0.5002]);
-        assert_eq!(field(&found).as_deref(), Some("weights[1]"));
-        found.weights = None;
-        assert_eq!(field(&found).as_deref(), Some("weights"));
-    }
-
-    #[test]
-    fn the_tolerance_is_absolute_and_relative() {
-        assert!(close(1e-5, 0.0) && !close(1.1e-5, 0.0));
-        assert!(close(100.009, 100.0) && !close(100.02, 100.0));
-        assert!(!close(f64::NAN, 0.0));
     }
 }
