@@ -235,6 +235,9 @@ pub(crate) enum DataCommand {
         /// Write so many supervised rows too, with prompt and response.
         #[arg(long, value_name = "ROWS")]
         sft: Option<usize>,
+        /// Train and write the tokenizer too.
+        #[arg(long)]
+        tokenizer: bool,
     },
 }
 

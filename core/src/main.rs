@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! moa-host: parse, resolve, run. The only place that prints or exits.
 
 mod cli;
@@ -152,9 +151,8 @@ fn data_command(command: DataCommand) -> Result<(), SessionError> {
             };
             write!(io::stdout().lock(), "{inspection}")?;
         }
-        DataCommand::Generate { out, seed, sft, .. } => {
-            let options =
-                tiny_math::Options { seed: seed.unwrap_or(tiny_math::SEED), supervised: sft, tokenizer: true };
+        DataCommand::Generate { out, seed, sft, tokenizer, .. } => {
+            let options = tiny_math::Options { seed: seed.unwrap_or(tiny_math::SEED), supervised: sft, tokenizer };
             for path in tiny_math::generate(&out, options)? {
                 eprintln!("wrote {}", path.display());
             }
@@ -189,6 +187,3 @@ fn use_threads(threads: Option<usize>) {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
 }
-=======
-fn main(){}
->>>>>>> data

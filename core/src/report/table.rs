@@ -14,8 +14,6 @@ pub struct ValidationRecord {
     pub prompts: usize,
     /// Performance per objective in its own unit, in the order of the objectives.
     pub performance: Map<String, serde_json::Value>,
-    /// Mean score per objective, as the training step sees it.
-    pub scores: Map<String, serde_json::Value>,
     /// Mean response length in tokens.
     pub length: f64,
     /// Share of responses that hit the length cap.
@@ -35,7 +33,10 @@ pub fn before_after(before: &ValidationRecord, after: &ValidationRecord) -> Stri
             rows.push((name.clone(), b, a));
         }
     }
-    rows.push(("response length (tokens)".into(), before.length, after.length));
+    // Where an objective is the response length, the row is there already.
+    if !rows.iter().any(|(_, b, a)| (*b, *a) == (before.length, after.length)) {
+        rows.push(("response length (tokens)".into(), before.length, after.length));
+    }
     rows.push(("truncated".into(), before.truncated, after.truncated));
     let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
     let mut table = format!(
@@ -65,7 +66,6 @@ mod tests {
             performance: [("accuracy".into(), accuracy.into()), ("conciseness (tokens)".into(), tokens.into())]
                 .into_iter()
                 .collect(),
-            scores: Map::new(),
             length: tokens,
             truncated: 0.0,
             weights: None,
@@ -74,6 +74,6 @@ mod tests {
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines[1], "accuracy                     0.500     0.985    +0.485");
         assert_eq!(lines[2], "conciseness (tokens)          52.1      35.0     -17.1");
-        assert_eq!(lines.len(), 5);
+        assert_eq!(lines.len(), 4, "the length is an objective here, and has one row");
     }
 }

@@ -113,13 +113,15 @@ pub struct Logprobs<'a> {
 pub struct Scalarizer {
     plugin: ScalarizerPlugin,
     estimator: Estimator,
+    /// What the last signal mixed with, for methods whose weights are no state of theirs.
+    mixed_with: Option<Vec<f32>>,
 }
 
 impl Scalarizer {
     /// Drives `plugin`; rewards become advantages through `estimator`; all events go to `recorder` if there is one.
     #[must_use]
     pub fn new(plugin: ScalarizerPlugin, estimator: Estimator) -> Self {
-        Self { plugin, estimator }
+        Self { plugin, estimator, mixed_with: None }
     }
 
     /// Name of the plugin.
@@ -134,12 +136,12 @@ impl Scalarizer {
         self.plugin.needs()
     }
 
-    /// The current weights `[M]`, where the method has any.
+    /// The current weights `[M]`, where the method has any: what the plugin says, or what it mixed with last.
     ///
     /// # Errors
     /// The plugin fails.
     pub fn weights(&self) -> Result<Option<Vec<f32>>, ScalarizerError> {
-        Ok(self.plugin.weights()?)
+        Ok(self.plugin.weights()?.or_else(|| self.mixed_with.clone()))
     }
 
     /// Writes every event to `recorder` from now on.
@@ -227,6 +229,7 @@ impl Scalarizer {
         };
         let scalarized = self.plugin.scalarize(&input)?;
 
+        self.mixed_with = scalarized.mixing_weights().map(<[f32]>::to_vec);
         let groups = &rollouts.groups;
         let per_objective = |known: Option<Vec<f32>>| match known {
             Some(advantages) => Ok(advantages),
@@ -254,7 +257,7 @@ impl Scalarizer {
             None => {
                 #[allow(clippy::cast_precision_loss, reason = "a handful of objectives")]
                 let equal = || vec![1.0 / m as f32; m];
-                mixed(&scores.values, &self.plugin.weights()?.unwrap_or_else(equal))
+                mixed(&scores.values, &self.weights()?.unwrap_or_else(equal))
             }
         };
         Ok(Signal { rewards, credit, scale: scalarized.advantage_scale(), layers: self.plugin.gradient_layers().to_vec() })

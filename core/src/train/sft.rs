@@ -26,7 +26,8 @@ pub struct SftOutcome {
     pub tokens: u64,
 }
 
-/// Trains on rows with responses as `[sft]` says and writes the model and its metrics.jsonl to `out`.
+/// Trains on rows with responses as `[sft]` says and writes the model to `out`, and a line a step to
+/// `<out>.metrics.jsonl` beside it.
 ///
 /// # Errors
 /// Rows or model cannot be read, a gradient is not finite, `out` cannot be written.
@@ -47,8 +48,8 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
     schedule.check()?;
     let policy = Policy::new(model, 1.0);
     let mut cursor = Cursor::new(config.train.seed);
-    std::fs::create_dir_all(out)?;
-    let mut metrics = JsonLines::append(&out.join("metrics.jsonl"))?;
+    // Beside the model's folder, which is written whole at the end.
+    let mut metrics = JsonLines::append(&out.with_extension("metrics.jsonl"))?;
     let (mut tokens, mut tail) = (0, Vec::new());
 
     progress.phase("sft");

@@ -28,16 +28,13 @@ impl Session {
         let performance = self.objectives.performance(&rollouts, &scores);
         self.scalarizer.on_validation(step, &performance)?;
 
-        let named = |names: Vec<String>, values: Vec<f64>| -> Map<String, Value> {
-            names.into_iter().zip(values).map(|(name, value)| (name, Value::from(value))).collect()
-        };
+        let named = self.objectives.performance_names().into_iter().zip(performance);
+        let performance: Map<String, Value> = named.map(|(name, value)| (name, Value::from(value))).collect();
         let n = rollouts.len().max(1) as f64;
-        let means = (0..scores.m).map(|m| scores.column(m).iter().map(|&s| f64::from(s)).sum::<f64>() / n).collect();
         let record = ValidationRecord {
             step,
             prompts: rollouts.len(),
-            performance: named(self.objectives.performance_names(), performance),
-            scores: named(self.objectives.names(), means),
+            performance,
             length: rollouts.mean_length(),
             truncated: rollouts.truncated.iter().filter(|t| **t).count() as f64 / n,
             weights: self.scalarizer.weights()?,
