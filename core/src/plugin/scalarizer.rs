@@ -142,14 +142,16 @@ impl ScalarizerPlugin {
             )
         })?;
         self.check_signal(HOOK, &scalarized, input)?;
-        let returned = Returned {
-            weights: None,
-            rewards: scalarized.rewards_of(input.scores),
-            scalarized: Some(scalarized.clone()),
-        };
-        self.record(returned, |recorder, expect| {
-            recorder.scalarize(input, expect)
-        })?;
+        if self.recorder.is_some() {
+            let returned = Returned {
+                weights: None,
+                rewards: scalarized.rewards_of(input.scores),
+                scalarized: Some(scalarized.clone()),
+            };
+            self.record(returned, |recorder, expect| {
+                recorder.scalarize(input, expect)
+            })?;
+        }
         Ok(scalarized)
     }
 
