@@ -44,30 +44,33 @@ simd! {
     /// `to` [rows of w, m] = w · xᵀ.
     fn products(x: &[f32], w: &[f32], k: usize, m: usize, to: &mut [f32]) {
         let n = w.len() / k;
-        let split = k / LANES * LANES;
+        let blocks = k / LANES;
         for j in (0..n).step_by(BLOCK) {
             // past the last row the last one is computed again and not stored
             let wr: [&[f32]; BLOCK] = std::array::from_fn(|b| &w[(j + b).min(n - 1) * k..][..k]);
+            let wc: [&[[f32; LANES]]; BLOCK] = std::array::from_fn(|b| &wr[b].as_chunks().0[..blocks]);
             for i in (0..m).step_by(BLOCK) {
                 let xr: [&[f32]; BLOCK] = std::array::from_fn(|a| &x[(i + a).min(m - 1) * k..][..k]);
+                let xc: [&[[f32; LANES]]; BLOCK] = std::array::from_fn(|a| &xr[a].as_chunks().0[..blocks]);
                 let mut acc = [[[0f32; LANES]; BLOCK]; BLOCK];
-                let mut at = 0;
-                while at < split {
-                    let wv: [[f32; LANES]; BLOCK] = std::array::from_fn(|b| lanes(wr[b], at));
+                for at in 0..blocks {
+                    let wv: [[f32; LANES]; BLOCK] = std::array::from_fn(|b| wc[b][at]);
                     for a in 0..BLOCK {
-                        let xv = lanes(xr[a], at);
+                        let xv = xc[a][at];
                         for b in 0..BLOCK {
                             for l in 0..LANES {
                                 acc[a][b][l] = madd::<FMA>(xv[l], wv[b][l], acc[a][b][l]);
                             }
                         }
                     }
-                    at += LANES;
                 }
+                // Opaque to the compiler: were the sums indexed below what the loop adds to, they would live in memory
+                // and not in registers.
+                let acc = std::hint::black_box(acc);
                 for a in 0..BLOCK.min(m - i) {
                     for b in 0..BLOCK.min(n - j) {
                         let mut sum = fold_sum(acc[a][b]);
-                        for l in split..k {
+                        for l in blocks * LANES..k {
                             sum = madd::<FMA>(xr[a][l], wr[b][l], sum);
                         }
                         to[(j + b) * m + i + a] = sum;
@@ -76,13 +79,6 @@ simd! {
             }
         }
     }
-}
-
-#[inline(always)]
-fn lanes(row: &[f32], at: usize) -> [f32; LANES] {
-    let mut out = [0f32; LANES];
-    out.copy_from_slice(&row[at..at + LANES]);
-    out
 }
 
 #[cfg(test)]
