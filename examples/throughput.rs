@@ -66,12 +66,25 @@ fn main() -> Result<()> {
         .collect();
     let groups: Vec<u32> = (0..(p * g) as u32).map(|b| b / g as u32).collect();
 
-    let (weights, copy) = best(rounds, || Ok(model.weights()?))?;
-    let (responses, decode) = best(rounds, || {
+    println!(
+        "{} weights, {p} x {g} x {new} tokens, prompts of {prompt_len}",
+        model.spec.size()
+    );
+    let total = (p * g * new) as f64;
+    let report = |what: &str, seconds: f64| {
+        println!(
+            "{what:26} {seconds:9.4} s  {:9.0} tokens/s",
+            total / seconds
+        );
+    };
+
+    let (weights, seconds) = best(rounds, || Ok(model.weights()?))?;
+    report("copy of the weights", seconds);
+    let (responses, seconds) = best(rounds, || {
         let (mut cache, mut logits) = Cache::prefill(&weights, &prompts, &groups, new)?;
         let mut responses = vec![Vec::with_capacity(new); p * g];
         for step in 0..new {
-            // any token will do: the next one depends on the logits, so that the work is real
+            // any token will do, as long as the next one depends on the logits
             let tokens: Vec<u32> = logits
                 .chunks_exact(vocab as usize)
                 .enumerate()
@@ -89,11 +102,18 @@ fn main() -> Result<()> {
         }
         Ok(responses)
     })?;
+    report("decode", seconds);
 
     let packed = Arc::new(Packed::new(&prompts, &responses, &groups)?);
-    let (rows, n) = (packed.tokens().len(), packed.targets().len());
-    let (_, score) = best(rounds, || Ok(weights.score(&packed, 1.0)?))?;
-    let (_, forward) = best(rounds, || Ok(model.forward(&packed, 1.0)?))?;
+    let n = packed.targets().len();
+    report(
+        "score, no graph",
+        best(rounds, || Ok(weights.score(&packed, 1.0)?))?.1,
+    );
+    report(
+        "forward",
+        best(rounds, || Ok(model.forward(&packed, 1.0)?))?.1,
+    );
     let cotangent = |m: usize| -> Vec<f32> {
         (0..n)
             .map(|i| ((i * 7 + m * 3) as f32).sin() / n as f32)
@@ -107,34 +127,10 @@ fn main() -> Result<()> {
                 .collect::<Result<Vec<_>>>()
         })
     };
-    let ((_, one), (_, three)) = (update(1)?, update(3)?);
-
-    println!(
-        "{} weights, {p} x {g} x {new} tokens, prompts of {prompt_len}, {rows} packed rows",
-        model.spec.size()
-    );
-    let per = |seconds: f64| n as f64 / seconds;
-    println!("copy weights               {copy:8.4} s");
-    println!(
-        "decode                     {decode:8.4} s  {:8.0} tokens/s",
-        per(decode)
-    );
-    println!(
-        "score (no graph)           {score:8.4} s  {:8.0} tokens/s",
-        per(score)
-    );
-    println!(
-        "forward                    {forward:8.4} s  {:8.0} tokens/s",
-        per(forward)
-    );
-    println!(
-        "forward + backward, M = 1  {one:8.4} s  {:8.0} tokens/s",
-        per(one)
-    );
-    println!(
-        "forward + backward, M = 3  {three:8.4} s  {:8.0} tokens/s  ({:.2} x M = 1)",
-        per(three),
-        three / one
-    );
+    let (_, one) = update(1)?;
+    report("forward + backward, M = 1", one);
+    let (_, three) = update(3)?;
+    report("forward + backward, M = 3", three);
+    println!("M = 3 costs {:.2} times M = 1", three / one);
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use gemm::Parallelism;
 
+use super::skinny;
+
 /// A matrix in a slice: element (i, j) stands at `i * row + j * col`.
 #[derive(Clone, Copy)]
 pub(crate) struct Mat<'a> {
@@ -111,6 +113,9 @@ pub(crate) fn linear(
     threads: Threads,
 ) {
     let rows = x.len() / inp;
+    if threads == Threads::All && rows <= skinny::MAX_ROWS {
+        return skinny::linear(x, w, inp, out, y, accumulate);
+    }
     gemm(
         (rows, out, inp),
         y,

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::gemm::{Mat, Threads, gemm, linear};
+use super::pool::take;
 use super::simd::{add, exp_shifted, log_sum_exp};
 use super::{norm, slice, with_slice};
 use crate::model::packed::Packed;
@@ -140,7 +141,8 @@ pub(crate) fn score(
         entropy: vec![0f32; n],
         lse: vec![0f32; n],
     };
-    let (mut x, mut logits) = (Vec::new(), Vec::new());
+    let mut x = Vec::new();
+    let mut logits = take(block.min(n) * vocab);
     for from in (0..n).step_by(block) {
         let to = n.min(from + block);
         gather(
@@ -149,8 +151,8 @@ pub(crate) fn score(
             d,
             &mut x,
         );
-        logits.resize((to - from) * vocab, 0.0);
-        linear(&x, w, d, vocab, &mut logits, false, Threads::All);
+        let logits = &mut logits[..(to - from) * vocab];
+        linear(&x, w, d, vocab, logits, false, Threads::All);
         logits
             .par_chunks(vocab)
             .zip(targets[from..to].par_iter())
@@ -188,7 +190,8 @@ fn score_backward(
         .collect();
     let mut dhidden = vec![0f32; hidden.len()];
     let mut dw = vec![0f32; w.len()];
-    let (mut x, mut logits, mut dx) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut x, mut dx) = (Vec::new(), Vec::new());
+    let mut logits = take(block_rows(vocab).min(live.len()) * vocab);
     for block in live.chunks(block_rows(vocab)) {
         gather(
             hidden,
@@ -196,8 +199,8 @@ fn score_backward(
             d,
             &mut x,
         );
-        logits.resize(block.len() * vocab, 0.0);
-        linear(&x, w, d, vocab, &mut logits, false, Threads::All);
+        let logits = &mut logits[..block.len() * vocab];
+        linear(&x, w, d, vocab, logits, false, Threads::All);
         // d log p_target / d logit_v = inverse (1[v = target] − p_v)
         logits
             .par_chunks_mut(vocab)
@@ -218,7 +221,7 @@ fn score_backward(
             d,
             false,
             1.0,
-            Mat::rows(&logits, vocab),
+            Mat::rows(logits, vocab),
             Mat::rows(w, d),
             Threads::All,
         );
@@ -228,7 +231,7 @@ fn score_backward(
             d,
             true,
             1.0,
-            Mat::rows(&logits, vocab).t(),
+            Mat::rows(logits, vocab).t(),
             Mat::rows(&x, d),
             Threads::All,
         );

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::attention::Heads;
 use super::gemm::{Threads, linear, linear_input, linear_weight};
+use super::pool::{Buffer, take};
 use super::rope::RopeTable;
 use super::simd::add;
 use super::{ROWS, attention, norm, slice, swiglu, with_slice};
@@ -84,22 +85,24 @@ impl LayerShape {
 
 /// What the backward needs of the forward.
 pub(crate) struct Saved {
-    rstd1: Vec<f32>,          // [T]
-    qk_raw: Vec<f32>,         // [T, (H + K) d] before the norm of queries and keys; empty without
-    qk_rstd: Vec<f32>,        // [T, H + K]
-    pub(crate) qkv: Vec<f32>, // [T, (H + 2K) d] rotated
-    lse: Vec<f32>,            // [T, H]
-    mixed: Vec<f32>,          // [T, H d] attention's output
-    y: Vec<f32>,              // [T, D]
-    rstd2: Vec<f32>,          // [T]
-    gate_up: Vec<f32>,        // [T, 2F]
+    rstd1: Buffer,          // [T]
+    qk_raw: Buffer,         // [T, (H + K) d] before the norm of queries and keys; empty without
+    qk_rstd: Buffer,        // [T, H + K]
+    pub(crate) qkv: Buffer, // [T, (H + 2K) d] rotated
+    lse: Buffer,            // [T, H]
+    mixed: Buffer,          // [T, H d] attention's output
+    y: Buffer,              // [T, D]
+    rstd2: Buffer,          // [T]
+    gate_up: Buffer,        // [T, 2F]
 }
 
 /// Rows of one task: enough tasks for all threads, and no more rows than stay in the cache.
-fn rows_per_task(total: usize) -> usize {
+fn rows_per_task(total: usize, hidden: usize) -> usize {
+    // wide layers: every task packs the weights for itself, so few and long ones
+    let most = if hidden > 256 { 4 * ROWS } else { ROWS };
     total
         .div_ceil(2 * rayon::current_num_threads())
-        .clamp(16, ROWS)
+        .clamp(16, most)
 }
 
 /// Norm, projections, norm of queries and keys, rotation: rows of `x` -> rows of `qkv`.
@@ -176,7 +179,7 @@ pub(crate) fn forward(
 ) -> (Vec<f32>, Option<Saved>) {
     let (d, f, heads) = (shape.hidden, shape.intermediate, shape.heads);
     let t = x.len() / d;
-    let rows = rows_per_task(t);
+    let rows = rows_per_task(t, d);
     let (width, out, qk) = (heads.width(), heads.out(), heads.query + heads.kv);
     let keep = if save && !shape.q_norm.is_empty() {
         t
@@ -184,10 +187,10 @@ pub(crate) fn forward(
         0
     };
 
-    let mut rstd1 = vec![0f32; t];
-    let mut qkv = vec![0f32; t * width];
-    let mut qk_raw = vec![0f32; keep * qk * heads.dim];
-    let mut qk_rstd = vec![0f32; keep * qk];
+    let mut rstd1 = take(t);
+    let mut qkv = take(t * width);
+    let mut qk_raw = take(keep * qk * heads.dim);
+    let mut qk_rstd = take(keep * qk);
     if keep > 0 {
         x.par_chunks(rows * d)
             .zip(packed.positions().par_chunks(rows))
@@ -237,8 +240,8 @@ pub(crate) fn forward(
             });
     }
 
-    let mut lse = vec![0f32; t * heads.query];
-    let mut mixed = vec![0f32; t * out];
+    let mut lse = take(t * heads.query);
+    let mut mixed = take(t * out);
     attention::forward(heads, packed, &qkv, &mut mixed, &mut lse);
 
     let mut z = vec![0f32; t * d];
@@ -260,9 +263,9 @@ pub(crate) fn forward(
             });
         return (z, None);
     }
-    let mut y = vec![0f32; t * d];
-    let mut rstd2 = vec![0f32; t];
-    let mut gate_up = vec![0f32; t * 2 * f];
+    let mut y = take(t * d);
+    let mut rstd2 = take(t);
+    let mut gate_up = take(t * 2 * f);
     x.par_chunks(rows * d)
         .zip(mixed.par_chunks(rows * out))
         .zip(
@@ -353,16 +356,16 @@ pub(crate) fn backward(
 ) -> (Vec<f32>, Vec<f32>) {
     let (d, f, heads) = (shape.hidden, shape.intermediate, shape.heads);
     let t = x.len() / d;
-    let rows = rows_per_task(t);
+    let rows = rows_per_task(t, d);
     let (width, out, qk) = (heads.width(), heads.out(), heads.query + heads.kv);
     let mut dw = vec![0f32; shape.len()];
 
     // MLP and output projection, by rows
-    let mut s = vec![0f32; t * f];
-    let mut h = vec![0f32; t * d];
-    let mut dgate_up = vec![0f32; t * 2 * f];
+    let mut s = take(t * f);
+    let mut h = take(t * d);
+    let mut dgate_up = take(t * 2 * f);
     let mut dy = vec![0f32; t * d];
-    let mut dmixed = vec![0f32; t * out];
+    let mut dmixed = take(t * out);
     let dnorm2: Vec<Vec<f32>> = dz
         .par_chunks(rows * d)
         .zip(
@@ -420,7 +423,7 @@ pub(crate) fn backward(
     linear_weight(&dy, &saved.mixed, out, d, &mut dw[shape.out.clone()], false);
     drop((s, dgate_up));
 
-    let mut dqkv = vec![0f32; t * width];
+    let mut dqkv = take(t * width);
     attention::backward(
         heads,
         packed,

@@ -3,6 +3,7 @@
 //!
 //! * [`simd`]: vector helpers, compiled for AVX-512, AVX2 and the baseline, chosen at run time
 //! * [`gemm`]: matrix products on row-major slices, through the gemm crate
+//! * [`skinny`]: products with few rows; [`pool`]: buffers that are used again
 //! * [`norm`], [`rope`], [`swiglu`], [`attention`]: forward and backward on plain slices
 //! * [`decode`]: attention of one new token over a cache
 //! * [`layer`]: one whole decoder layer as one candle custom op made of these
@@ -14,6 +15,10 @@
 pub(crate) mod simd;
 
 pub(crate) mod gemm;
+
+pub(crate) mod skinny;
+
+pub(crate) mod pool;
 
 pub mod norm;
 

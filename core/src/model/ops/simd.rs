@@ -100,7 +100,7 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn fold_sum(acc: [f32; LANES]) -> f32 {
+pub(crate) fn fold_sum(acc: [f32; LANES]) -> f32 {
     let mut width = LANES;
     let mut acc = acc;
     while width > 1 {

@@ -1,0 +1,370 @@
+//! The fused decoder against a slow, obvious twin in plain candle operations, against finite differences, and the
+//! properties that packing promises.
+
+use std::sync::Arc;
+
+use candle_core::{D, DType, Device, Tensor};
+use moa_core::model::{Family, Model, Packed, Spec, Tokenizer, TokenizerFiles};
+
+const TOKENIZER: &[u8] =
+    br#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}}"#;
+
+fn model(family: Family, tied: bool) -> Model {
+    let spec = Spec {
+        family,
+        vocab: 37,
+        hidden: 24,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 6,
+        intermediate: 20,
+        rope_theta: 100.0,
+        rope_scaling: None,
+        rms_eps: 1e-6,
+        tied,
+        qkv_bias: family == Family::Qwen2,
+        qk_norm: family == Family::Qwen3,
+        max_positions: 128,
+    };
+    let tokenizer = Tokenizer::from_bytes(&TokenizerFiles {
+        tokenizer: TOKENIZER,
+        ..Default::default()
+    })
+    .expect("tokenizer");
+    let model = Model::init(spec, tokenizer, 7).expect("model");
+    // norms of 1 and biases of 0 would hide errors in them
+    for (i, (name, var)) in model.params().iter().enumerate() {
+        if var.dims().len() == 1 || name.contains("embed") {
+            let noise = Tensor::arange(0u32, var.elem_count() as u32, &Device::Cpu)
+                .and_then(|t| t.to_dtype(DType::F32))
+                .and_then(|t| (t * (1.7 + i as f64))?.sin()? * 0.3)
+                .and_then(|t| t.reshape(var.shape()))
+                .expect("noise");
+            var.set(&(var.as_tensor() + noise).expect("sum"))
+                .expect("set");
+        }
+    }
+    model
+}
+
+const FAMILIES: [(Family, bool); 4] = [
+    (Family::Llama, false),
+    (Family::Qwen2, true),
+    (Family::Qwen3, true),
+    (Family::Qwen3, false),
+];
+
+/// Log-probabilities of `response` after `prompt` by plain candle operations, one sequence at a time.
+fn twin(
+    model: &Model,
+    prompt: &[u32],
+    response: &[u32],
+    temperature: f64,
+) -> candle_core::Result<Tensor> {
+    let spec = &model.spec;
+    let p = |name: String| -> &Tensor {
+        model
+            .params()
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| v.as_tensor())
+            .expect("weight")
+    };
+    let rms = |x: &Tensor, w: &Tensor| -> candle_core::Result<Tensor> {
+        let scale = (x.sqr()?.mean_keepdim(D::Minus1)? + spec.rms_eps)?.sqrt()?;
+        x.broadcast_div(&scale)?.broadcast_mul(w)
+    };
+    let ids = [prompt, response].concat();
+    let t = ids.len();
+    let dim = spec.head_dim;
+    let angles: Vec<f32> = (0..t)
+        .flat_map(|pos| {
+            (0..dim).map(move |i| {
+                (pos as f64
+                    * spec
+                        .rope_theta
+                        .powf(-2.0 * (i % (dim / 2)) as f64 / dim as f64)) as f32
+            })
+        })
+        .collect();
+    let angles = Tensor::from_vec(angles, (t, dim), &Device::Cpu)?;
+    let (cos, sin) = (angles.cos()?, angles.sin()?);
+    let rope = |x: &Tensor| -> candle_core::Result<Tensor> {
+        let (a, b) = (
+            x.narrow(D::Minus1, 0, dim / 2)?,
+            x.narrow(D::Minus1, dim / 2, dim / 2)?,
+        );
+        let turned = Tensor::cat(&[&b.neg()?, &a], D::Minus1)?;
+        x.broadcast_mul(&cos)? + turned.broadcast_mul(&sin)?
+    };
+    let mask: Vec<f32> = (0..t * t)
+        .map(|i| {
+            if i % t > i / t {
+                f32::NEG_INFINITY
+            } else {
+                0.0
+            }
+        })
+        .collect();
+    let mask = Tensor::from_vec(mask, (t, t), &Device::Cpu)?;
+    let mut x = p("model.embed_tokens.weight".into())
+        .index_select(&Tensor::new(&ids[..], &Device::Cpu)?, 0)?;
+    for layer in 0..spec.layers {
+        let w = |name: &str| p(format!("model.layers.{layer}.{name}"));
+        let h = rms(&x, w("input_layernorm.weight"))?;
+        let project = |name: &str, heads: usize| -> candle_core::Result<Tensor> {
+            let mut y = h.matmul(&w(&format!("self_attn.{name}_proj.weight")).t()?)?;
+            if spec.qkv_bias {
+                y = y.broadcast_add(w(&format!("self_attn.{name}_proj.bias")))?;
+            }
+            let mut y = y.reshape((t, heads, dim))?.transpose(0, 1)?;
+            if spec.qk_norm && name != "v" {
+                y = rms(&y, w(&format!("self_attn.{name}_norm.weight")))?;
+            }
+            Ok(y)
+        };
+        let q = rope(&project("q", spec.heads)?)?;
+        let (k, v) = (
+            rope(&project("k", spec.kv_heads)?)?,
+            project("v", spec.kv_heads)?,
+        );
+        let mut heads = Vec::new();
+        for head in 0..spec.heads {
+            let kv = head * spec.kv_heads / spec.heads;
+            let scores =
+                (q.get(head)?.contiguous()?.matmul(&k.get(kv)?.t()?)? / (dim as f64).sqrt())?;
+            let scores = scores.broadcast_add(&mask)?;
+            let e = scores
+                .broadcast_sub(&scores.max_keepdim(1)?.detach())?
+                .exp()?;
+            let p = e.broadcast_div(&e.sum_keepdim(1)?)?;
+            heads.push(p.matmul(&v.get(kv)?.contiguous()?)?);
+        }
+        let mixed = Tensor::cat(&heads, 1)?;
+        x = (x + mixed.matmul(&w("self_attn.o_proj.weight").t()?)?)?;
+        let h = rms(&x, w("post_attention_layernorm.weight"))?;
+        let gate = h.matmul(&w("mlp.gate_proj.weight").t()?)?;
+        let up = h.matmul(&w("mlp.up_proj.weight").t()?)?;
+        let s = (&gate / (gate.neg()?.exp()? + 1.0)? * up)?;
+        x = (x + s.matmul(&w("mlp.down_proj.weight").t()?)?)?;
+    }
+    let x = rms(&x, p("model.norm.weight".into()))?;
+    let head = if spec.tied {
+        "model.embed_tokens.weight"
+    } else {
+        "lm_head.weight"
+    };
+    let logits = (x.matmul(&p(head.into()).t()?)? / temperature)?;
+    let logits = logits.narrow(0, prompt.len() - 1, response.len())?;
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?.detach())?;
+    let all = shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(1)?.log()?)?;
+    all.gather(&Tensor::new(response, &Device::Cpu)?.unsqueeze(1)?, 1)?
+        .squeeze(1)
+}
+
+/// Prompts, responses and groups with every odd case: G of 0, 1 and 3, an empty response, one token, a tile's end.
+fn batch() -> (Vec<Vec<u32>>, Vec<Vec<u32>>, Vec<u32>) {
+    let run = |seed: u32, n: u32| -> Vec<u32> {
+        (0..n).map(|i| (seed + i * i * 5 + i * 11) % 37).collect()
+    };
+    let prompts = vec![run(1, 5), run(2, 1), run(3, 20), run(4, 3)];
+    let responses = vec![
+        run(5, 9),
+        run(6, 1),
+        run(7, 70),
+        vec![],
+        run(9, 4),
+        run(10, 2),
+    ];
+    (prompts, responses, vec![0, 2, 0, 0, 1, 2])
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().and_then(|t| t.to_vec1()).expect("f32")
+}
+
+fn cotangents(n: usize, m: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 13 + m * 5) as f32).sin()).collect()
+}
+
+#[test]
+fn the_unfused_twin_gives_the_same_logprobs_and_gradients() {
+    for (family, tied) in FAMILIES {
+        let model = model(family, tied);
+        let (prompts, responses, groups) = batch();
+        let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
+        let forward = model.forward(&packed, 0.7).expect("forward");
+        let n = packed.targets().len();
+        let cotangent = cotangents(n, 0);
+        let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu).expect("zero");
+        for (b, response) in responses.iter().enumerate().filter(|(_, r)| !r.is_empty()) {
+            let range = packed.offsets()[b]..packed.offsets()[b + 1];
+            let logprobs = twin(&model, &prompts[groups[b] as usize], response, 0.7).expect("twin");
+            for (f, t) in forward.scored().logprobs[range.clone()]
+                .iter()
+                .zip(values(&logprobs))
+            {
+                assert!((f - t).abs() < 2e-5, "{family:?} response {b}: {f} and {t}");
+            }
+            let c = Tensor::new(&cotangent[range], &Device::Cpu).expect("cotangent");
+            loss = (loss + (logprobs * c).and_then(|p| p.sum_all()).expect("sum")).expect("loss");
+        }
+        let store = loss.backward().expect("backward");
+        let gradients = forward.gradients(&cotangent).expect("gradients");
+        for ((name, var), gradient) in model.params().iter().zip(&gradients) {
+            let (found, want) = (
+                values(gradient),
+                values(store.get(var.as_tensor()).expect("twin's gradient")),
+            );
+            let size = want.iter().fold(0f32, |m, v| m.max(v.abs()));
+            assert!(size > 0.0, "{family:?} {name}");
+            for (f, w) in found.iter().zip(&want) {
+                assert!(
+                    (f - w).abs() <= 3e-5 * size + 1e-6,
+                    "{family:?} {name}: {f} and {w}, largest {size}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn finite_differences_agree() {
+    for (family, tied) in FAMILIES {
+        let model = model(family, tied);
+        let (prompts, responses, groups) = batch();
+        let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
+        let cotangent = cotangents(packed.targets().len(), 1);
+        let gradients = model
+            .forward(&packed, 1.0)
+            .expect("forward")
+            .gradients(&cotangent)
+            .expect("gradients");
+        let loss = |model: &Model| -> f64 {
+            let scored = model
+                .weights()
+                .and_then(|w| w.score(&packed, 1.0))
+                .expect("score");
+            scored
+                .logprobs
+                .iter()
+                .zip(&cotangent)
+                .map(|(l, c)| f64::from(*l) * f64::from(*c))
+                .sum()
+        };
+        for ((name, var), gradient) in model.params().iter().zip(&gradients) {
+            // one step along the gradient itself: its slope is the squared norm
+            let before = var.as_tensor().copy().expect("copy");
+            let norm2: f64 = values(gradient).iter().map(|g| f64::from(*g).powi(2)).sum();
+            let h = 1e-2 / norm2.sqrt();
+            let step = |sign: f64| {
+                var.set(&(&before + (gradient * (sign * h)).expect("scaled")).expect("sum"))
+                    .expect("set");
+                loss(&model)
+            };
+            let slope = (step(1.0) - step(-1.0)) / (2.0 * h);
+            var.set(&before).expect("set");
+            assert!(
+                (slope - norm2).abs() < 1e-2 * norm2,
+                "{family:?} {name}: slope {slope}, norm² {norm2}"
+            );
+        }
+    }
+}
+
+#[test]
+fn many_backward_passes_of_one_forward() {
+    let model = model(Family::Qwen2, true);
+    let (prompts, responses, groups) = batch();
+    let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
+    let n = packed.targets().len();
+    let forward = model.forward(&packed, 1.0).expect("forward");
+    for m in 0..3 {
+        let shared = forward.gradients(&cotangents(n, m)).expect("gradients");
+        let fresh = model
+            .forward(&packed, 1.0)
+            .and_then(|f| f.gradients(&cotangents(n, m)))
+            .expect("gradients");
+        for ((name, _), (a, b)) in model.params().iter().zip(shared.iter().zip(&fresh)) {
+            assert_eq!(
+                values(a),
+                values(b),
+                "{name}, objective {m}: also the same bit for bit when run again"
+            );
+        }
+    }
+    assert!(forward.gradients(&[1.0]).is_err());
+    let none = forward.gradients(&vec![0.0; n]).expect("gradients");
+    assert!(none.iter().all(|g| values(g).iter().all(|v| *v == 0.0)));
+}
+
+#[test]
+fn entropy_and_graphless_scores() {
+    let model = model(Family::Llama, true);
+    let (prompts, responses, groups) = batch();
+    let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
+    let weights = model.weights().expect("weights");
+    let (scored, logits) = (
+        weights.score(&packed, 2.0).expect("score"),
+        weights.logits(&packed).expect("logits"),
+    );
+    let forward = model.forward(&packed, 2.0).expect("forward");
+    assert_eq!(forward.scored().logprobs, scored.logprobs);
+    for (i, row) in packed.predictors().iter().enumerate() {
+        let z: Vec<f64> = logits[*row as usize * 37..][..37]
+            .iter()
+            .map(|v| f64::from(*v) / 2.0)
+            .collect();
+        let lse = z.iter().map(|z| z.exp()).sum::<f64>().ln();
+        let entropy: f64 = z.iter().map(|z| -(z - lse) * (z - lse).exp()).sum();
+        assert!(
+            (entropy - f64::from(scored.entropy[i])).abs() < 1e-4,
+            "entropy of token {i}"
+        );
+        let logprob = z[packed.targets()[i] as usize] - lse;
+        assert!(
+            (logprob - f64::from(scored.logprobs[i])).abs() < 1e-4,
+            "logprob of token {i}"
+        );
+    }
+}
+
+#[test]
+fn a_frozen_copy_stays_and_seeds_repeat() {
+    let model = model(Family::Qwen2, true);
+    let (prompts, responses, groups) = batch();
+    let packed = Packed::new(&prompts, &responses, &groups).expect("packed");
+    let frozen = model.weights().expect("weights");
+    let before = frozen.score(&packed, 1.0).expect("score").logprobs;
+    let moved: Vec<Tensor> = model
+        .params()
+        .iter()
+        .map(|(_, v)| (v.as_tensor() * 1.1).expect("scaled"))
+        .collect();
+    model.set_params(&moved).expect("set");
+    assert_eq!(frozen.score(&packed, 1.0).expect("score").logprobs, before);
+    assert_ne!(
+        model
+            .weights()
+            .and_then(|w| w.score(&packed, 1.0))
+            .expect("score")
+            .logprobs,
+        before
+    );
+
+    let again = |seed| {
+        let tokenizer = model.tokenizer.clone();
+        Model::init(model.spec.clone(), tokenizer, seed)
+            .and_then(|m| m.to_safetensors())
+            .expect("bytes")
+    };
+    assert_eq!(again(3), again(3));
+    assert_ne!(again(3), again(4));
+    let out_of_vocabulary = Packed::new(&[vec![37]], &[vec![1]], &[0]).expect("packed");
+    let error = frozen
+        .score(&out_of_vocabulary, 1.0)
+        .expect_err("token 37 of 37")
+        .to_string();
+    assert!(error.contains("37"), "{error}");
+}
