@@ -103,7 +103,7 @@ fn a_model_folder_without_tokenizer_or_of_an_unknown_architecture() {
         ("m/config.json", other.as_bytes()),
         ("m/model.safetensors", &weights),
     ]);
-    assert_refused(&outcome, 1, &["mamba", "qwen2"]);
+    assert_refused(&outcome, 1, &["MambaForCausalLM", "Qwen2ForCausalLM"]);
 }
 
 #[test]

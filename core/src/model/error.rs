@@ -162,6 +162,14 @@ impl Hint for ModelError {
                 "save the tokenizer beside the weights (AutoTokenizer.from_pretrained(…).save_pretrained(folder))"
                     .to_string()
             }
+            ModelError::File { path, .. } if path.extension().is_some_and(|e| e == "gguf") => {
+                "the file may be cut short: compare its size with the original, and fetch it again".to_string()
+            }
+            ModelError::File { .. } | ModelError::MissingKey { .. } | ModelError::BadValue { .. } => {
+                "a model folder holds config.json, tokenizer.json and *.safetensors, as save_pretrained writes them"
+                    .to_string()
+            }
+            ModelError::Tensor { .. } => "the file may be damaged: fetch it again".to_string(),
             ModelError::Hub { .. } => {
                 "check the network and the name, set HF_TOKEN for a gated model, or fetch the folder beforehand and \
                  give its path"

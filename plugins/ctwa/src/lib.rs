@@ -308,7 +308,8 @@ fn one_for_each(what: &str, numbers: &mut Vec<f64>, m: usize) -> Result<()> {
         None => Err(Error::new(format!(
             "{what} has {} values, expected {m}, one for each objective",
             numbers.len()
-        ))),
+        ))
+        .hint(format!("give {m} numbers for {what}, or leave it out for its default"))),
     }
 }
 
