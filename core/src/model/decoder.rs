@@ -6,7 +6,8 @@ use candle_core::{Device, Tensor, Var};
 
 use super::error::ModelError;
 use super::ops::head::{self, LogProbHead, RmsNorm, Scored};
-use super::ops::layer::{self, DecoderLayer, LayerShape};
+use super::ops::layer::{self, LayerShape};
+use super::ops::layer_op::DecoderLayer;
 use super::ops::rope::RopeTable;
 use super::packed::Packed;
 use super::spec::Spec;

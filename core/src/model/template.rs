@@ -160,7 +160,7 @@ mod tests {
         let source = "{%- for m in messages %}\n    {%- if m.content.strip().startswith('a') %}\n{{ m.content.split('|')[-1].upper() }}{% continue %}\n    {% endif %}\n{{ m.get('x', 'none') }}\n{%- endfor %}";
         assert_eq!(
             render(source, &[("user", " a|b"), ("user", "c")], "", "").expect("renders"),
-            "B\nnone"
+            "Bnone"
         );
         let error = render("{{ raise_exception('Only user roles') }}", &[], "", "")
             .expect_err("raises")

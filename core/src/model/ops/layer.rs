@@ -1,13 +1,10 @@
-//! One decoder layer as one candle custom op of two arguments, the hidden states and the layer's weights in a row:
+//! One decoder layer, forward and backward, on hidden states [T, D] and the layer's weights in a row:
 //! y = x + attention(norm₁(x)), z = y + mlp(norm₂(y)).
 //!
-//! One op a layer, as candle's own backward fills a tensor with zeros and adds to it for every argument of every op,
-//! which for a small model costs as much as the products. Dense work runs in tasks of rows, attention by group.
+//! Dense work runs in tasks of rows, attention by group.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::attention::Heads;
@@ -15,7 +12,7 @@ use super::gemm::{Threads, linear, linear_input, linear_weight};
 use super::pool::{Buffer, take};
 use super::rope::RopeTable;
 use super::simd::add;
-use super::{ROWS, attention, norm, slice, swiglu, with_slice};
+use super::{ROWS, attention, norm, swiglu};
 use crate::model::packed::Packed;
 use crate::model::spec::Spec;
 
@@ -517,91 +514,5 @@ fn norm_heads_backward(
             );
             head.copy_from_slice(&dhead);
         }
-    }
-}
-
-/// The layer as a candle op on (x [T, D], weights [`LayerShape::len`]). Its saved state stays, so any number of
-/// backward passes may follow one forward.
-pub struct DecoderLayer {
-    /// Sizes and weight layout.
-    pub shape: Arc<LayerShape>,
-    /// Rotations of all positions of the batch.
-    pub rope: Arc<RopeTable>,
-    /// The batch's layout.
-    pub packed: Arc<Packed>,
-    saved: OnceLock<Saved>,
-}
-
-impl DecoderLayer {
-    /// An op for one forward of one layer.
-    pub fn new(shape: Arc<LayerShape>, rope: Arc<RopeTable>, packed: Arc<Packed>) -> Self {
-        DecoderLayer {
-            shape,
-            rope,
-            packed,
-            saved: OnceLock::new(),
-        }
-    }
-}
-
-impl CustomOp2 for DecoderLayer {
-    fn name(&self) -> &'static str {
-        "decoder-layer"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        w: &CpuStorage,
-        lw: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, w) = (slice(x, lx)?, slice(w, lw)?);
-        if w.len() != self.shape.len() || x.len() != self.packed.tokens().len() * self.shape.hidden
-        {
-            candle_core::bail!(
-                "decoder-layer: x {:?} and {} weights do not fit",
-                lx.shape(),
-                w.len()
-            );
-        }
-        let (z, saved) = forward(&self.shape, w, &self.rope, &self.packed, x, true);
-        if let Some(saved) = saved {
-            // a second forward of the same op would give the same state
-            let _ = self.saved.set(saved);
-        }
-        Ok((CpuStorage::F32(z), lx.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        _: &Tensor,
-        dz: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Some(saved) = self.saved.get() else {
-            candle_core::bail!("decoder-layer: backward before forward")
-        };
-        let (dx, dw) = with_slice(x, |x| {
-            with_slice(w, |w| {
-                with_slice(dz, |dz| {
-                    Ok(backward(
-                        &self.shape,
-                        w,
-                        &self.rope,
-                        &self.packed,
-                        x,
-                        saved,
-                        dz,
-                    ))
-                })
-            })
-        })?;
-        let n = dw.len();
-        Ok((
-            Some(Tensor::from_vec(dx, x.shape(), x.device())?),
-            Some(Tensor::from_vec(dw, n, w.device())?),
-        ))
     }
 }

@@ -6,7 +6,7 @@
 //! * [`skinny`]: products with few rows; [`pool`]: buffers that are used again
 //! * [`norm`], [`rope`], [`swiglu`], [`attention`]: forward and backward on plain slices
 //! * [`decode`]: attention of one new token over a cache
-//! * [`layer`]: one whole decoder layer as one candle custom op made of these
+//! * [`layer`]: one whole decoder layer made of these; [`layer_op`]: the same as one candle custom op
 //! * [`head`]: RMS norm and the chunked log-probability head as candle custom ops
 //!
 //! Every result is a pure function of the inputs: work is split at fixed row numbers and sums are added in a
@@ -31,6 +31,8 @@ pub mod attention;
 pub(crate) mod decode;
 
 pub mod layer;
+
+pub mod layer_op;
 
 pub mod head;
 

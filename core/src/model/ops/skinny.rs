@@ -50,6 +50,11 @@ simd! {
             let wr: [&[f32]; BLOCK] = std::array::from_fn(|b| &w[(j + b).min(n - 1) * k..][..k]);
             let wc: [&[[f32; LANES]]; BLOCK] = std::array::from_fn(|b| &wr[b].as_chunks().0[..blocks]);
             for i in (0..m).step_by(BLOCK) {
+                // one row of the next four while these are at work: rows are too short for the hardware's own guess
+                let next = j + BLOCK + i / BLOCK;
+                if i / BLOCK < BLOCK && next < n {
+                    prefetch(&w[next * k..][..k]);
+                }
                 let xr: [&[f32]; BLOCK] = std::array::from_fn(|a| &x[(i + a).min(m - 1) * k..][..k]);
                 let xc: [&[[f32; LANES]]; BLOCK] = std::array::from_fn(|a| &xr[a].as_chunks().0[..blocks]);
                 let mut acc = [[[0f32; LANES]; BLOCK]; BLOCK];
@@ -79,6 +84,19 @@ simd! {
             }
         }
     }
+}
+
+/// Asks for a row ahead of its use.
+#[inline(always)]
+fn prefetch(row: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(LANES) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that reads nothing, at an address inside the slice; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
 }
 
 #[cfg(test)]
