@@ -64,7 +64,7 @@ pub struct Forward {
     /// log p of each response token at the temperature [N], with a graph to every weight.
     pub logprobs: Tensor,
     scored: Arc<OnceLock<Scored>>,
-    params: Vec<Tensor>,
+    params: Vec<(String, Tensor)>,
 }
 
 impl Forward {
@@ -84,7 +84,7 @@ impl Forward {
             scored,
             params: params
                 .iter()
-                .map(|(_, var)| var.as_tensor().clone())
+                .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
                 .collect(),
         })
     }
@@ -115,10 +115,7 @@ impl Forward {
         let mut store = (&self.logprobs * cotangent)?.sum_all()?.backward()?;
         self.params
             .iter()
-            .map(|param| match store.remove(param) {
-                Some(gradient) => Ok(gradient),
-                None => Ok(param.zeros_like()?),
-            })
+            .map(|(name, param)| store.remove(param).ok_or_else(|| ModelError::NoGradient { name: name.clone() }))
             .collect()
     }
 }

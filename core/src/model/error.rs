@@ -123,6 +123,12 @@ pub enum ModelError {
         /// The client's words.
         message: String,
     },
+    /// A trainable weight that a backward pass did not reach: an operation cut the graph.
+    #[error("weight `{name}` gets no gradient")]
+    NoGradient {
+        /// Its Hugging Face name.
+        name: String,
+    },
     /// A batch that does not fit together.
     #[error("{what}: found {found}, expected {expected}")]
     Batch {
