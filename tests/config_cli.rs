@@ -61,8 +61,10 @@ fn shape(line: &str) -> String {
             out,
             seed,
             sft,
+            tokenizer,
         })) => {
-            format!("generate {name} {} {seed:?} {sft:?}", out.display())
+            let tokenizer = if tokenizer { " tokenizer" } else { "" };
+            format!("generate {name} {} {seed:?} {sft:?}{tokenizer}", out.display())
         }
         Ok(Command::Config(C::Check(args))) => format!("check {:?} {:?}", args.config, args.sets),
         Ok(Command::Config(C::Explain { key, config })) => {

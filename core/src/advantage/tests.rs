@@ -39,7 +39,8 @@ fn golden_name(name: &str) -> Option<Estimator> {
         .replace("reinforce_plus_plus", "reinforce++")
         .replace('_', "-");
     Estimator::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .find(|estimator| estimator.name() == name)
 }
 
@@ -94,7 +95,7 @@ fn interleaved_groups() {
     let rewards = [0.1, 0.9, 0.4, -2.0, 0.3, 1.5];
     let (groups, lengths) = ([7, 7, 7, 2, 2, 2], [3, 1, 4, 1, 5, 9]);
     let order = [3, 0, 4, 1, 5, 2];
-    for estimator in Estimator::ALL {
+    for &estimator in Estimator::ALL {
         let straight = estimate(estimator, &rewards, &groups, &lengths).expect("valid");
         let mixed = estimate(
             estimator,
@@ -121,7 +122,7 @@ fn interleaved_groups() {
 /// Equal rewards carry no signal, and rounding makes none up (in f32, seven times 0.1 over 7 is not 0.1).
 #[test]
 fn equal_rewards_give_exactly_zero() {
-    for estimator in Estimator::ALL {
+    for &estimator in Estimator::ALL {
         let found = estimate(
             estimator,
             &[0.1; 9],
@@ -160,7 +161,7 @@ fn group_of_one() {
 /// Nothing to estimate, no tokens, one token: defined, never NaN.
 #[test]
 fn degenerate_batches() {
-    for estimator in Estimator::ALL {
+    for &estimator in Estimator::ALL {
         assert_eq!(estimate(estimator, &[], &[], &[]), Ok(vec![]));
         let empty = estimate(estimator, &[1.0, 0.0], &[0, 0], &[0, 0]).expect("valid");
         let one = estimate(estimator, &[1.0, 0.0], &[0, 0], &[1, 0]).expect("valid");
@@ -193,7 +194,7 @@ fn refusals() {
 /// `name` is what a config holds.
 #[test]
 fn names_round_trip() {
-    for estimator in Estimator::ALL {
+    for &estimator in Estimator::ALL {
         let json = serde_json::to_string(&estimator).expect("serialisable");
         assert_eq!(json, format!("\"{}\"", estimator.name()));
         assert_eq!(

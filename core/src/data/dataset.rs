@@ -20,7 +20,7 @@ pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 pub type Encode<'a> = dyn FnMut(&PromptText) -> Result<Encoded, EncodeError> + 'a;
 
 /// A prompt ready for the model, with what rewards need to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
     /// [`Row::index`] of its row.
     pub row: usize,

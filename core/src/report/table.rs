@@ -38,14 +38,10 @@ pub fn before_after(before: &ValidationRecord, after: &ValidationRecord) -> Stri
         rows.push(("response length (tokens)".into(), before.length, after.length));
     }
     rows.push(("truncated".into(), before.truncated, after.truncated));
-    let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
-    let mut table = format!(
-        "{:width$} {:>9} {:>9} {:>9}\n",
-        format!("validation ({} prompts)", before.prompts).chars().take(width).collect::<String>(),
-        "before",
-        "after",
-        "change"
-    );
+    let title = format!("validation ({} prompts)", before.prompts);
+    let names = rows.iter().map(|(name, ..)| name.chars().count());
+    let width = names.chain([title.chars().count()]).max().unwrap_or(0);
+    let mut table = format!("{title:width$} {:>9} {:>9} {:>9}\n", "before", "after", "change");
     for (name, b, a) in rows {
         // Shares get three decimals, lengths one.
         let digits = if b.abs().max(a.abs()) > 2.0 { 1 } else { 3 };
