@@ -18,6 +18,10 @@
 //! # use moa_sdk::serde_json;
 //! ```
 
+mod limits;
+
+pub use limits::{at_scales, plain_with_one_objective, reordered};
+
 use serde_json::Value;
 
 use crate::replay::{Direct, run_event};

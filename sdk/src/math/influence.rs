@@ -31,14 +31,19 @@ pub fn influence(gram: Matrix64<'_>, clip_norm: Option<f64>) -> Result<Vec<f64>>
 /// w_m · exp(x_m) / Σ_k w_k · exp(x_k): a step of exponentiated gradient (Kivinen and Warmuth, "Exponentiated
 /// gradient versus gradient descent for linear predictors", Information and Computation 132, 1997). `weights` are
 /// >= 0, at least one of them above 0. A weight of 0 stays 0; any other stays above it, so that it can come back
-/// however large a step was.
-pub fn exponentiated(weights: &[f64], x: &[f64]) -> Vec<f64> {
+/// however large a step was. Error: an x that is not finite.
+pub fn exponentiated(weights: &[f64], x: &[f64]) -> Result<Vec<f64>> {
+    if let Some((m, x)) = x.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+        return Err(Error::new(format!(
+            "the logarithm of weight {m} would change by {x}, expected a finite number"
+        )));
+    }
     let logs: Vec<f64> = weights.iter().zip(x).map(|(w, x)| w.ln() + x).collect();
-    super::softmax(&logs)
+    Ok(super::softmax(&logs)
         .into_iter()
         .zip(weights)
         .map(|(new, old)| if *old > 0.0 { new.max(f64::MIN_POSITIVE) } else { 0.0 })
-        .collect()
+        .collect())
 }
 
 #[cfg(test)]
@@ -67,11 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_multiplied_and_none_is_lost() {
-        let w = exponentiated(&[0.5, 0.5], &[2_f64.ln(), 0.0]);
+    fn weights_are_multiplied_and_none_is_lost() -> Result<()> {
+        let w = exponentiated(&[0.5, 0.5], &[2_f64.ln(), 0.0])?;
         assert!((w[0] - 2.0 / 3.0).abs() < 1e-15 && (w[1] - 1.0 / 3.0).abs() < 1e-15);
-        let far = exponentiated(&[0.5, 0.5, 0.0], &[1e19, 0.0, 1e20]);
+        let far = exponentiated(&[0.5, 0.5, 0.0], &[1e19, 0.0, 1e20])?;
         assert!(far[0] == 1.0 && far[1] > 0.0 && far[2] == 0.0, "{far:?}");
-        assert!(exponentiated(&far, &[0.0, 1e19, 0.0])[1] == 1.0);
+        assert!(exponentiated(&far, &[0.0, 1e19, 0.0])?[1] == 1.0);
+        let error = exponentiated(&[0.5, 0.5], &[0.0, f64::INFINITY]).expect_err("refused");
+        assert!(error.message.contains("weight 1 would change by inf"));
+        Ok(())
     }
 }

@@ -13,4 +13,4 @@ pub use hypervolume::{hypervolume, hypervolume_increment};
 pub use influence::{exponentiated, influence};
 pub use min_norm::min_norm_point;
 pub use pareto::{dominates, pareto_front};
-pub use weights::{project_to_simplex, softmax, weights_or_equal};
+pub use weights::{as_f32, one_for_each, project_to_simplex, softmax, weights_or_equal};
