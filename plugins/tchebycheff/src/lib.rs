@@ -112,12 +112,12 @@ impl Scalarizer for Tchebycheff {
     }
 
     fn examples() -> Vec<Example> {
-        // z = (1, 1), then (1, 2): −max(½·0, ½·1), −max(½·1, ½·0); −max(½·½, ½·0), −max(½·0, ½·1).
+        // z = (1, 1), then (1, 2): −max(½·0, ½·1), −max(½·1, ½·0); −max(½·½, ½·0), −max(½·½, ½·1).
         moa_sdk::serde_json::from_str(
             r#"[{"about": "the worst weighted distance from the largest scores so far", "objectives": [{"name": "a"}, {"name": "b"}],
             "events": [
             {"hook": "scalarize", "step": 1, "groups": [0, 0], "lengths": [1, 9], "scores": [[1.0, 0.0], [0.0, 1.0]], "expect": {"rewards": [-0.5, -0.5]}},
-            {"hook": "scalarize", "step": 2, "groups": [0, 0], "lengths": [1, 9], "scores": [[0.5, 2.0], [1.0, 1.0]], "expect": {"rewards": [-0.25, -0.5], "metrics": {"reference/b": 2.0}}}]}]"#,
+            {"hook": "scalarize", "step": 2, "groups": [0, 0], "lengths": [1, 9], "scores": [[0.5, 2.0], [0.5, 1.0]], "expect": {"rewards": [-0.25, -0.5], "metrics": {"reference/b": 2.0}}}]}]"#,
         )
         .expect("a constant that the tests read")
     }
