@@ -227,7 +227,7 @@ mod tests {
         for case in 0..3000 {
             let (m, n) = (1 + case % 8, 1 + rng.below(12));
             let normalize = ["none", "norm", "loss"][case % 3];
-            let scale = [0.0, 3.0][case / 3 % 2]; // lengths within 10^±scale
+            let scale = [0.0, 3.0, 10.0][case / 3 % 3]; // lengths within 10^±scale
             let jacobian: Vec<Vec<f64>> = (0..m)
                 .map(|_| {
                     let length = 10_f64.powf(scale * (2.0 * rng.uniform() - 1.0));

@@ -95,7 +95,7 @@ fn sliced(mut points: Vec<Vec<f64>>, last: usize) -> f64 {
 
 /// What of the box below `point` no other point dominates: the box less the volume of the others limited to it.
 fn exclusive(point: &[f64], others: &[Vec<f64>]) -> f64 {
-    // Exactly 0 where nothing is left, whatever the rounding of the volumes.
+    // Nothing is left of the box: the common case, and no volume is needed to know it.
     if others.iter().any(|other| covers(other, point)) {
         return 0.0;
     }

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::{Family, create, properties_of};
-use crate::replay::{Direct, run_event};
-use crate::trace::{Event, Expect};
+use crate::replay::{Direct, Hooks, run_event};
+use crate::trace::{Event, Expect, Flat};
 use crate::{Error, Objective, Result, Scalarizer, Setup};
 
 fn setup_of(names: impl Iterator<Item = usize>) -> Setup {
@@ -80,9 +80,20 @@ pub fn plain_with_one_objective<S: Scalarizer>(params: &Value) -> Result<()> {
     for family in Family::ALL {
         let mut hooks = Direct(create::<S>(&setup_of(0..1), params)?);
         for (index, event) in family.events(1, S::NEEDS, 4, 5).iter().enumerate() {
+            let number = index + 1;
+            if let Event::WeighGradients(gradients) = event {
+                // What the hook gives back, which need not be what `weights` reports.
+                let flat = Flat::gradients(gradients)?;
+                let weights = hooks.weigh_gradients(&flat.gradients_input(gradients))?;
+                if weights != [1.0] {
+                    return Err(Error::new(format!(
+                        "{family:?} inputs, event {number}: the gradient's weight is {weights:?}, expected [1.0]"
+                    )));
+                }
+                continue;
+            }
             let found = run_event(&mut hooks, 1, event)?;
             if let Some(what) = not_plain(event, &found) {
-                let number = index + 1;
                 return Err(Error::new(format!("{family:?} inputs, event {number}: {what}")));
             }
         }
