@@ -16,22 +16,24 @@ use crate::{Error, Result};
 /// The volume that `points` dominate above `reference`, in any number of dimensions from 1 on; in more than 5 the
 /// time grows quickly. Error: a point of another length, or a number that is not finite.
 pub fn hypervolume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> Result<f64> {
-    Ok(volume(above(points, reference)?, reference.len()))
+    check(points, reference)?;
+    Ok(volume(points, reference))
 }
 
 /// How much `point` would add to the hypervolume of `points`: 0 where one of them dominates or equals it, or where
 /// it is not strictly above the reference. Not a difference of two large volumes: what is taken off the point's own
 /// box is the part that the others have of it. Errors as in [`hypervolume`].
 pub fn hypervolume_increment<P: AsRef<[f64]>>(points: &[P], point: &[f64], reference: &[f64]) -> Result<f64> {
-    let others = above(points, reference)?;
-    match above(&[point], reference)?.first() {
-        Some(point) => Ok(exclusive(point, &others)),
+    check(points, reference)?;
+    check(&[point], reference)?;
+    match above(&[point], reference).first() {
+        Some(point) => Ok(exclusive(point, &above(points, reference))),
         None => Ok(0.0),
     }
 }
 
-/// The points that are strictly above the reference, with it as their origin.
-fn above<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> Result<Vec<Vec<f64>>> {
+/// Error: a point of another length than the reference, none at all of it, or a number that is not finite.
+fn check<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> Result<()> {
     if reference.is_empty() {
         return Err(Error::new(
             "the reference point has no dimension, expected at least one",
@@ -53,24 +55,45 @@ fn above<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> Result<Vec<Vec<f64
             "the reference point has {bad}, expected finite numbers"
         )));
     }
-    let is_above = |point: &&[f64]| point.iter().zip(reference).all(|(x, r)| x > r);
-    let from_reference = |point: &[f64]| point.iter().zip(reference).map(|(x, r)| x - r).collect();
-    Ok(points
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(is_above)
-        .map(from_reference)
-        .collect())
+    Ok(())
 }
 
-/// The volume above the origin; all coordinates are positive.
-fn volume(points: Vec<Vec<f64>>, dimensions: usize) -> f64 {
-    match dimensions {
-        1 => points.iter().map(|p| p[0]).fold(0.0, f64::max),
-        2 => volume_of_two(points.iter().map(|p| [p[0], p[1]]).collect()),
-        3 => volume_of_three(points.iter().map(|p| [p[0], p[1], p[2]]).collect()),
-        4 => volume_of_four(points.iter().map(|p| [p[0], p[1], p[2], p[3]]).collect()),
-        _ => sliced(points, dimensions - 1),
+fn is_above(point: &[f64], reference: &[f64]) -> bool {
+    point.iter().zip(reference).all(|(x, r)| x > r)
+}
+
+/// The points that are strictly above the reference, with it as their origin.
+fn above<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> Vec<Vec<f64>> {
+    let points = points
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|point| is_above(point, reference));
+    let from_reference = |point: &[f64]| point.iter().zip(reference).map(|(x, r)| x - r).collect();
+    points.map(from_reference).collect()
+}
+
+/// As [`above`], for a number of dimensions that is known: one allocation for all points.
+fn above_of<const D: usize>(points: &[impl AsRef<[f64]>], reference: &[f64]) -> Vec<[f64; D]> {
+    let points = points
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|point| is_above(point, reference));
+    points
+        .map(|point| std::array::from_fn(|d| point[d] - reference[d]))
+        .collect()
+}
+
+/// The volume above the reference, of points that have been checked.
+fn volume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> f64 {
+    match reference.len() {
+        1 => above_of::<1>(points, reference)
+            .iter()
+            .map(|p| p[0])
+            .fold(0.0, f64::max),
+        2 => volume_of_two(above_of(points, reference)),
+        3 => volume_of_three(above_of(points, reference)),
+        4 => volume_of_four(above_of(points, reference)),
+        dimensions => sliced(above(points, reference), dimensions - 1),
     }
 }
 
@@ -104,8 +127,8 @@ fn exclusive(point: &[f64], others: &[Vec<f64>]) -> f64 {
         .map(|other| other.iter().zip(point).map(|(o, p)| o.min(*p)).collect())
         .collect();
     let front = pareto_front(&limited);
-    let limited = front.into_iter().map(|index| limited[index].clone()).collect();
-    (point.iter().product::<f64>() - volume(limited, point.len())).max(0.0)
+    let limited: Vec<&[f64]> = front.into_iter().map(|index| &limited[index][..]).collect();
+    (point.iter().product::<f64>() - volume(&limited, &vec![0.0; point.len()])).max(0.0)
 }
 
 fn covers(a: &[f64], b: &[f64]) -> bool {

@@ -39,7 +39,7 @@ impl Staircase {
 }
 
 pub(super) fn volume_of_two(mut points: Vec<[f64; 2]>) -> f64 {
-    points.sort_by(|a, b| b[0].total_cmp(&a[0]));
+    points.sort_unstable_by(|a, b| b[0].total_cmp(&a[0]));
     let (mut sum, mut top) = (0.0, 0.0);
     for [x, y] in points {
         if y > top {
@@ -52,7 +52,7 @@ pub(super) fn volume_of_two(mut points: Vec<[f64; 2]>) -> f64 {
 
 /// From the top of z down: between two points the slice is the area of the staircase so far.
 pub(super) fn volume_of_three(mut points: Vec<[f64; 3]>) -> f64 {
-    points.sort_by(|a, b| b[2].total_cmp(&a[2]));
+    points.sort_unstable_by(|a, b| b[2].total_cmp(&a[2]));
     let mut staircase = Staircase::default();
     points.iter().map(|[x, y, z]| z * staircase.add(*x, *y)).sum()
 }
@@ -60,7 +60,7 @@ pub(super) fn volume_of_three(mut points: Vec<[f64; 3]>) -> f64 {
 /// From the top of the fourth dimension down: each point adds, over its own height, its exclusive volume in the
 /// other three among the points above it.
 pub(super) fn volume_of_four(mut points: Vec<[f64; 4]>) -> f64 {
-    points.sort_by(|a, b| b[3].total_cmp(&a[3]));
+    points.sort_unstable_by(|a, b| b[3].total_cmp(&a[3]));
     let mut front: Vec<[f64; 3]> = Vec::new(); // z falling, none dominates another
     let mut corners = Vec::new();
     let mut sum = 0.0;
