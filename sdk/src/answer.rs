@@ -42,9 +42,7 @@ pub fn has_boxed(text: &str) -> bool {
             b'{' => open.push(None),
             b'}' => {
                 if let Some(Some(start)) = open.pop()
-                    && bytes[start..at]
-                        .iter()
-                        .any(|byte| !byte.is_ascii_whitespace())
+                    && bytes[start..at].iter().any(|byte| !byte.is_ascii_whitespace())
                 {
                     return true;
                 }
@@ -100,10 +98,7 @@ pub fn normalize(answer: &str) -> String {
         .replace("dfrac", "frac");
     text = without_command(&text, "\\left");
     text = without_command(&text, "\\right");
-    text = text
-        .replace("^{\\circ}", "")
-        .replace("^\\circ", "")
-        .replace("\\$", "");
+    text = text.replace("^{\\circ}", "").replace("^\\circ", "").replace("\\$", "");
     text = without_unit(&text).replace("\\%", "").replace('%', "");
     // `k = 5`: what stands before the only equals sign, if it is as short as a variable's name.
     if let Some((name, value)) = text.trim().split_once('=')
@@ -218,8 +213,7 @@ fn simple_fraction(text: &str) -> Option<String> {
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         digits && (number == "0" || !number.starts_with('0'))
     };
-    (whole(numerator) && whole(denominator))
-        .then(|| format!("{sign}\\frac{{{numerator}}}{{{denominator}}}"))
+    (whole(numerator) && whole(denominator)).then(|| format!("{sign}\\frac{{{numerator}}}{{{denominator}}}"))
 }
 
 #[cfg(test)]
@@ -229,10 +223,7 @@ mod tests {
     #[test]
     fn the_last_box_with_balanced_braces() {
         for (text, expected) in [
-            (
-                r"so \boxed{4} and \boxed{\frac{1}{2}}.",
-                Some(r"\frac{1}{2}"),
-            ),
+            (r"so \boxed{4} and \boxed{\frac{1}{2}}.", Some(r"\frac{1}{2}")),
             (r"\boxed{ 5 }", Some("5")),
             (r"\boxed {5}", Some("5")),
             (r"\boxed{\boxed{6}}", Some("6")),
@@ -337,8 +328,8 @@ mod tests {
     #[test]
     fn any_text() {
         let pieces = [
-            "\\", "\\boxed", "\\boxed{", "{", "}", "\\frac", "\\sqrt", "é", "½", "=", "/", ".",
-            "\\text{ ", "-", "\u{0}",
+            "\\", "\\boxed", "\\boxed{", "{", "}", "\\frac", "\\sqrt", "é", "½", "=", "/", ".", "\\text{ ", "-",
+            "\u{0}",
         ];
         for a in pieces {
             for b in pieces {

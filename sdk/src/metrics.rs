@@ -33,16 +33,12 @@ impl Metrics {
 
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<f64> {
-        self.iter()
-            .find(|(entry, _)| *entry == name)
-            .map(|(_, value)| value)
+        self.iter().find(|(entry, _)| *entry == name).map(|(_, value)| value)
     }
 
     /// All pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.entries
-            .iter()
-            .map(|(name, value)| (name.as_str(), *value))
+        self.entries.iter().map(|(name, value)| (name.as_str(), *value))
     }
 
     /// Whether there are none.

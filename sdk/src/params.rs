@@ -110,9 +110,7 @@ impl ParamValue for f32 {
     }
     fn to_value(&self) -> Value {
         // Through the shortest text, so that a default of 0.1 reads 0.1 and not 0.10000000149011612.
-        self.to_string()
-            .parse::<f64>()
-            .map_or(Value::Null, Value::from)
+        self.to_string().parse::<f64>().map_or(Value::Null, Value::from)
     }
 }
 
@@ -228,9 +226,7 @@ impl<'a> ParamFields<'a> {
                 });
             }
         }
-        Ok(Self {
-            object: Some(object),
-        })
+        Ok(Self { object: Some(object) })
     }
 
     /// The value of `key`, or its default where the key is not there.
@@ -241,19 +237,13 @@ impl<'a> ParamFields<'a> {
         if let Some(value) = T::from_value(value) {
             return Ok(value);
         }
-        let error = Error::new(format!(
-            "param `{key}` is {}, expected {}",
-            found(value),
-            T::kind()
-        ));
+        let error = Error::new(format!("param `{key}` is {}, expected {}", found(value), T::kind()));
         let choices = T::choices();
         let words: Vec<&str> = choices.iter().map(String::as_str).collect();
-        Err(
-            match value.as_str().and_then(|word| nearest(word, &words)) {
-                Some(word) => error.hint(format!("did you mean {word:?}?")),
-                None => error,
-            },
-        )
+        Err(match value.as_str().and_then(|word| nearest(word, &words)) {
+            Some(word) => error.hint(format!("did you mean {word:?}?")),
+            None => error,
+        })
     }
 }
 
@@ -386,10 +376,7 @@ mod tests {
     fn errors_name_key_found_expected_and_the_nearest_key() {
         let error = |value| All::from_json(&value).expect_err("must be refused");
         let unknown = error(json!({"weight": [1]}));
-        assert!(
-            unknown.message.contains("unknown param `weight`"),
-            "{unknown}"
-        );
+        assert!(unknown.message.contains("unknown param `weight`"), "{unknown}");
         assert_eq!(unknown.hint.as_deref(), Some("did you mean `weights`?"));
         assert_eq!(error(json!({"zzzzzzzz": 1})).hint, None);
         assert_eq!(

@@ -2,9 +2,7 @@
 //! the same code for `plugin replay`, for the recorder of a run and for [`crate::testing`].
 
 use crate::trace::{Event, Expect, Flat};
-use crate::views::{
-    Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput, Validation, check_len,
-};
+use crate::views::{Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput, Validation, check_len};
 use crate::{Error, Metrics, Result, Scalarized, Scalarizer};
 
 /// The hooks that a trace calls.

@@ -26,10 +26,7 @@ pub trait Reward: Send + Sync + Sized + 'static {
 
     /// Scores of many completions, one for each, in order. An error of the whole call stops the run.
     fn score_all(&self, completions: &[Completion<'_>]) -> Result<Vec<Result<f32>>> {
-        Ok(completions
-            .iter()
-            .map(|completion| self.score(completion))
-            .collect())
+        Ok(completions.iter().map(|completion| self.score(completion)).collect())
     }
 }
 

@@ -87,10 +87,7 @@ mod tests {
         ];
         let mut rng = Rng::new(0);
         assert_eq!(rng.state, state);
-        let first = state[0]
-            .wrapping_add(state[3])
-            .rotate_left(23)
-            .wrapping_add(state[0]);
+        let first = state[0].wrapping_add(state[3]).rotate_left(23).wrapping_add(state[0]);
         assert_eq!(rng.next_u64(), first);
     }
 
@@ -122,10 +119,6 @@ mod tests {
         assert!((sum / n - 0.5).abs() < 0.011);
         assert!((normal / n).abs() < 0.036);
         assert!((square / n - 1.0).abs() < 0.05);
-        assert!(
-            counts
-                .iter()
-                .all(|c| (f64::from(*c) - n / 3.0).abs() < 340.0)
-        );
+        assert!(counts.iter().all(|c| (f64::from(*c) - n / 3.0).abs() < 340.0));
     }
 }

@@ -34,12 +34,10 @@ pub trait Scalarizer: Serialize + DeserializeOwned + Send + Sized + 'static {
     /// weights `[M]` of the objectives' gradients.
     fn weigh_gradients(&mut self, gradients: &Gradients<'_>) -> Result<Vec<f32>> {
         let _ = gradients;
-        Err(
-            Error::new("weigh_gradients is not implemented").hint(format!(
-                "implement it in {}, or take gradients_per_… out of its NEEDS",
-                Self::NAME
-            )),
-        )
+        Err(Error::new("weigh_gradients is not implemented").hint(format!(
+            "implement it in {}, or take gradients_per_… out of its NEEDS",
+            Self::NAME
+        )))
     }
 
     /// Once a step, after scoring.
@@ -285,12 +283,9 @@ impl Scalarized {
     /// rewards themselves where they are given, `None` for the other forms.
     pub fn rewards_of(&self, scores: &[f32]) -> Option<Vec<f32>> {
         match &self.signal {
-            Signal::Weights(weights) if !weights.is_empty() => Some(
-                scores
-                    .chunks(weights.len())
-                    .map(|row| mixed(weights, row))
-                    .collect(),
-            ),
+            Signal::Weights(weights) if !weights.is_empty() => {
+                Some(scores.chunks(weights.len()).map(|row| mixed(weights, row)).collect())
+            }
             Signal::Rewards(rewards) => Some(rewards.clone()),
             _ => None,
         }
@@ -325,10 +320,7 @@ mod tests {
     #[test]
     fn weights_mix_scores_into_rewards() {
         let weights = Scalarized::weights(&[0.5, 0.25]);
-        assert_eq!(
-            weights.rewards_of(&[1.0, 2.0, 0.0, -4.0]),
-            Some(vec![1.0, -1.0])
-        );
+        assert_eq!(weights.rewards_of(&[1.0, 2.0, 0.0, -4.0]), Some(vec![1.0, -1.0]));
         assert_eq!(Scalarized::gradient_weights().rewards_of(&[1.0]), None);
     }
 }

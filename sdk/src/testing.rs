@@ -18,12 +18,14 @@
 //! # use moa_sdk::serde_json;
 //! ```
 
+mod limits;
+
+pub use limits::{at_scales, plain_with_one_objective, reordered};
+
 use serde_json::Value;
 
 use crate::replay::{Direct, run_event};
-use crate::trace::{
-    BatchEvent, Event, Expect, GradientsEvent, Trace, UpdateEvent, ValidationEvent,
-};
+use crate::trace::{BatchEvent, Event, Expect, GradientsEvent, Trace, UpdateEvent, ValidationEvent};
 use crate::{Error, Needs, Objective, Params, Result, Rng, Scalarizer, Setup};
 
 /// Replays a trace on a scalarizer type and compares what each event expects. Gives the number of events.
@@ -57,16 +59,9 @@ pub fn examples<S: Scalarizer>() -> Result<()> {
 fn replay_events<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event]) -> Result<usize> {
     let mut hooks = Direct(create::<S>(setup, params)?);
     for (index, event) in events.iter().enumerate() {
-        let place = || {
-            format!(
-                "event {} ({}, step {})",
-                index + 1,
-                event.hook(),
-                event.step()
-            )
-        };
-        let found = run_event(&mut hooks, setup.m(), event)
-            .map_err(|error| Error::new(format!("{}: {error}", place())))?;
+        let place = || format!("event {} ({}, step {})", index + 1, event.hook(), event.step());
+        let found =
+            run_event(&mut hooks, setup.m(), event).map_err(|error| Error::new(format!("{}: {error}", place())))?;
         if let Some(difference) = event.expect().and_then(|e| e.first_difference(&found)) {
             return Err(Error::new(format!(
                 "{}: {} is {}, expected {}",
@@ -126,9 +121,7 @@ impl Family {
             }
             let update = update_of(&batch, &mut rng, self == Family::Large);
             events.push(Event::Scalarize(BatchEvent {
-                old_logprobs: batch
-                    .old_logprobs
-                    .filter(|_| needs.has(Needs::OLD_LOGPROBS)),
+                old_logprobs: batch.old_logprobs.filter(|_| needs.has(Needs::OLD_LOGPROBS)),
                 ..batch
             }));
             if needs.has(Needs::GRADIENTS_PER_MINIBATCH) {
@@ -164,9 +157,7 @@ impl Family {
         let groups: Vec<u32> = (0..16).map(group).collect();
         let lengths: Vec<u32> = (0..16_u32).map(|b| 1 + (b * 5) % 8).collect();
         let rows = |rng: &mut Rng| -> Vec<Vec<f32>> {
-            (0..16)
-                .map(|_| (0..m).map(|m| self.score(m, rng)).collect())
-                .collect()
+            (0..16).map(|_| (0..m).map(|m| self.score(m, rng)).collect()).collect()
         };
         let logprobs = |rng: &mut Rng| -> Vec<Vec<f32>> {
             lengths
@@ -209,9 +200,7 @@ impl Family {
             Self::Large => 1e4,
             _ => 1.0,
         };
-        let jacobian: Vec<Vec<f64>> = (0..m)
-            .map(|_| (0..5).map(|_| scale * rng.normal()).collect())
-            .collect();
+        let jacobian: Vec<Vec<f64>> = (0..m).map(|_| (0..5).map(|_| scale * rng.normal()).collect()).collect();
         let gram = jacobian
             .iter()
             .map(|a| {
@@ -266,9 +255,7 @@ fn narrow(x: f64) -> f32 {
 /// the event.
 pub fn properties<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
     let setup = Setup {
-        objectives: (0..m)
-            .map(|m| Objective::new(format!("objective{m}")))
-            .collect(),
+        objectives: (0..m).map(|m| Objective::new(format!("objective{m}"))).collect(),
         seed: 11,
     };
     for family in Family::ALL {
@@ -291,18 +278,15 @@ fn properties_of<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event])
         well_formed(&found, event, setup.m()).map_err(|e| fail(e.message))?;
         let again = run_event(&mut second, setup.m(), event).map_err(|e| fail(e.message))?;
         if found != again {
-            return Err(fail("two runs differ: is there a clock, an unordered map or an own source of randomness?".to_owned()));
+            return Err(fail(
+                "two runs differ: is there a clock, an unordered map or an own source of randomness?".to_owned(),
+            ));
         }
         // The second scalarizer goes on from its saved state from here: a lost field shows at the next event.
         let saved = state(&second.0)?;
-        second = Direct(
-            serde_json::from_str(&saved)
-                .map_err(|e| fail(format!("its state cannot be read back: {e}")))?,
-        );
+        second = Direct(serde_json::from_str(&saved).map_err(|e| fail(format!("its state cannot be read back: {e}")))?);
         if state(&second.0)? != saved || state(&first.0)? != saved {
-            return Err(fail(
-                "its state changes when it is saved and read back".to_owned(),
-            ));
+            return Err(fail("its state changes when it is saved and read back".to_owned()));
         }
     }
     Ok(())
@@ -310,8 +294,7 @@ fn properties_of<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event])
 
 fn state<S: Scalarizer>(scalarizer: &S) -> Result<String> {
     crate::abi::finite::check(scalarizer)?;
-    serde_json::to_string(scalarizer)
-        .map_err(|e| Error::new(format!("its state cannot be written: {e}")))
+    serde_json::to_string(scalarizer).map_err(|e| Error::new(format!("its state cannot be written: {e}")))
 }
 
 /// Lengths and finite numbers of an outcome.

@@ -23,11 +23,7 @@ impl<'a, T: Copy + Into<f64>> MatrixOf<'a, T> {
     /// A view of `values`; the error names `what` where they are not `rows × columns`.
     pub fn new(what: &str, values: &'a [T], rows: usize, columns: usize) -> Result<Self> {
         check_len(what, values.len(), rows * columns)?;
-        Ok(Self {
-            values,
-            rows,
-            columns,
-        })
+        Ok(Self { values, rows, columns })
     }
 
     /// Number of rows.
@@ -90,9 +86,7 @@ impl<'a> Ragged<'a> {
     pub fn new(what: &str, values: &'a [f32], offsets: &'a [usize]) -> Result<Self> {
         let rising = offsets.windows(2).all(|pair| pair[0] <= pair[1]);
         if offsets.first() != Some(&0) || !rising {
-            return Err(Error::new(format!(
-                "offsets of {what} do not rise from 0: {offsets:?}"
-            )));
+            return Err(Error::new(format!("offsets of {what} do not rise from 0: {offsets:?}")));
         }
         check_len(what, values.len(), offsets[offsets.len() - 1])?;
         Ok(Self { values, offsets })
@@ -116,9 +110,7 @@ impl<'a> Ragged<'a> {
     /// All rows in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [f32]> + use<'a> {
         let (values, offsets) = (self.values, self.offsets);
-        offsets
-            .windows(2)
-            .map(move |pair| &values[pair[0]..pair[1]])
+        offsets.windows(2).map(move |pair| &values[pair[0]..pair[1]])
     }
 
     /// All tokens, `[N]`.
@@ -237,34 +229,23 @@ impl<'a> Batch<'a> {
 
     /// `[N]` log-probabilities of the policy that sampled. Error: not asked for in `NEEDS`.
     pub fn old_logprobs(&self) -> Result<Ragged<'a>> {
-        given(
-            self.old_logprobs,
-            self.needs.has(Needs::OLD_LOGPROBS),
-            "old_logprobs",
-        )
+        given(self.old_logprobs, self.needs.has(Needs::OLD_LOGPROBS), "old_logprobs")
     }
 
     /// `[N]` log-probabilities of the reference policy. Error: not asked for in `NEEDS`.
     pub fn ref_logprobs(&self) -> Result<Ragged<'a>> {
-        given(
-            self.ref_logprobs,
-            self.needs.has(Needs::REF_LOGPROBS),
-            "ref_logprobs",
-        )
+        given(self.ref_logprobs, self.needs.has(Needs::REF_LOGPROBS), "ref_logprobs")
     }
 }
 
 /// An optional array: an error where the plugin did not ask for it, or the host did not give it.
 fn given<T>(value: Option<T>, asked: bool, what: &str) -> Result<T> {
     if !asked {
-        return Err(Error::new(format!("`{what}` was not asked for"))
-            .hint(format!("add .{what}() to the plugin's NEEDS")));
+        return Err(
+            Error::new(format!("`{what}` was not asked for")).hint(format!("add .{what}() to the plugin's NEEDS"))
+        );
     }
-    value.ok_or_else(|| {
-        Error::new(format!(
-            "`{what}` is missing: the host or the trace does not give it"
-        ))
-    })
+    value.ok_or_else(|| Error::new(format!("`{what}` is missing: the host or the trace does not give it")))
 }
 
 /// Performance after a validation.
@@ -463,9 +444,7 @@ pub(crate) fn check_len(what: &str, found: usize, expected: usize) -> Result<()>
     if found == expected {
         Ok(())
     } else {
-        Err(Error::new(format!(
-            "{what} has {found} values, expected {expected}"
-        )))
+        Err(Error::new(format!("{what} has {found} values, expected {expected}")))
     }
 }
 
@@ -502,10 +481,7 @@ mod tests {
     fn what_was_not_asked_for_is_an_error_with_a_hint() -> Result<()> {
         let batch = Batch::new(input(), Needs::NONE)?;
         let error = batch.old_logprobs().expect_err("not in NEEDS");
-        assert_eq!(
-            error.hint.as_deref(),
-            Some("add .old_logprobs() to the plugin's NEEDS")
-        );
+        assert_eq!(error.hint.as_deref(), Some("add .old_logprobs() to the plugin's NEEDS"));
         let asked = Batch::new(input(), Needs::NONE.ref_logprobs())?;
         assert!(asked.ref_logprobs().is_err(), "asked for but not given");
         Ok(())
@@ -516,14 +492,9 @@ mod tests {
         let refused = |change: fn(&mut BatchInput<'static>)| {
             let mut changed = input();
             change(&mut changed);
-            Batch::new(changed, Needs::NONE)
-                .expect_err("must be refused")
-                .message
+            Batch::new(changed, Needs::NONE).expect_err("must be refused").message
         };
-        assert_eq!(
-            refused(|i| i.scores = &[1.0]),
-            "scores has 1 values, expected 4"
-        );
+        assert_eq!(refused(|i| i.scores = &[1.0]), "scores has 1 values, expected 4");
         assert!(refused(|i| i.lengths = &[1]).starts_with("lengths"));
         assert!(refused(|i| i.offsets = &[0, 3, 1]).contains("old_logprobs"));
         assert!(refused(|i| i.offsets = &[0, 3]).starts_with("offsets"));

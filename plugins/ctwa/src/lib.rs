@@ -84,7 +84,8 @@ pub struct Ctwa {
 
 impl Scalarizer for Ctwa {
     const NAME: &str = "ctwa";
-    const PAPER: &str = "Lu and Jiang, Uncovering Cross-Objective Interference in Multi-Objective Alignment, arXiv 2602.06869";
+    const PAPER: &str =
+        "Lu and Jiang, Uncovering Cross-Objective Interference in Multi-Objective Alignment, arXiv 2602.06869";
     const NEEDS: Needs = Needs::NONE.after_update();
     type Params = Params;
 
@@ -95,17 +96,13 @@ impl Scalarizer for Ctwa {
             .map(f64::from)
             .collect();
         if params.covariance_targets.is_empty() {
-            params.covariance_targets = (0..m)
-                .map(|index| if index == 0 { 0.1 } else { 0.05 })
-                .collect();
+            params.covariance_targets = (0..m).map(|index| if index == 0 { 0.1 } else { 0.05 }).collect();
         }
         one_for_each("covariance_targets", &mut params.covariance_targets, m)?;
         if let Some(targets) = &mut params.objective_targets {
             one_for_each("objective_targets", targets, m)?;
         }
-        let Params {
-            weight_lr, ema_tau, ..
-        } = params;
+        let Params { weight_lr, ema_tau, .. } = params;
         if !(weight_lr >= 0.0 && weight_lr.is_finite()) {
             return Err(Error::new(format!(
                 "weight_lr is {weight_lr}, expected a finite number >= 0"
@@ -149,8 +146,7 @@ impl Scalarizer for Ctwa {
         };
         for (m, weight) in self.weights.iter_mut().enumerate() {
             let targets = self.params.objective_targets.as_ref();
-            let reached =
-                targets.is_some_and(|targets| update.scores().column_mean(m) >= targets[m]);
+            let reached = targets.is_some_and(|targets| update.scores().column_mean(m) >= targets[m]);
             let deficit = if reached {
                 0.0
             } else {
@@ -172,10 +168,7 @@ impl Scalarizer for Ctwa {
 
     fn metrics(&self) -> Metrics {
         let mut metrics = Metrics::new().with("weight_sum", self.weights.iter().sum::<f64>());
-        for (name, values) in [
-            (self.params.statistic.word(), &self.last),
-            ("average", &self.average),
-        ] {
+        for (name, values) in [(self.params.statistic.word(), &self.last), ("average", &self.average)] {
             for (objective, value) in self.objectives.iter().zip(values.iter().flatten()) {
                 metrics.push(format!("{name}/{objective}"), *value);
             }
@@ -201,17 +194,12 @@ impl Ctwa {
         prompts.retain(|rows| rows.len() > 1);
         let one = |m: usize| {
             let pairs = prompts.iter().map(|rows| {
-                let scores: Vec<f64> = rows
-                    .iter()
-                    .map(|&b| f64::from(update.scores().get(b, m)))
-                    .collect();
+                let scores: Vec<f64> = rows.iter().map(|&b| f64::from(update.scores().get(b, m))).collect();
                 (scores, rows.iter().map(|&b| v[b]).collect::<Vec<f64>>())
             });
             let statistic = self.params.statistic;
             if self.params.pooled {
-                let (scores, v): (Vec<_>, Vec<_>) = pairs
-                    .map(|(scores, v)| (centred(&scores), centred(&v)))
-                    .unzip();
+                let (scores, v): (Vec<_>, Vec<_>) = pairs.map(|(scores, v)| (centred(&scores), centred(&v))).unzip();
                 of_pair(statistic, &scores.concat(), &v.concat()).unwrap_or(0.0)
             } else {
                 let defined: Vec<f64> = pairs
@@ -240,9 +228,7 @@ fn clipped_weight(update: &Update, b: usize, aggregation: Aggregation) -> f64 {
     let (old, new) = (update.old_logprobs().row(b), update.new_logprobs().row(b));
     let (mut sum, mut kept) = (0.0, 0_u32);
     for (old, new) in old.iter().zip(new) {
-        let ratio = (f64::from(*new) - f64::from(*old))
-            .clamp(-LOG_RATIO, LOG_RATIO)
-            .exp();
+        let ratio = (f64::from(*new) - f64::from(*old)).clamp(-LOG_RATIO, LOG_RATIO).exp();
         let keep = if advantage >= 0.0 {
             ratio <= 1.0 + update.clip_high()
         } else {
@@ -262,18 +248,9 @@ fn clipped_weight(update: &Update, b: usize, aggregation: Aggregation) -> f64 {
 
 /// The lower median of |v| over finite values; where that is 0, over those that are not 0.
 fn median_size(v: &[f64]) -> f64 {
-    let mut sizes: Vec<f64> = v
-        .iter()
-        .map(|v| v.abs())
-        .filter(|size| size.is_finite())
-        .collect();
+    let mut sizes: Vec<f64> = v.iter().map(|v| v.abs()).filter(|size| size.is_finite()).collect();
     sizes.sort_by(f64::total_cmp);
-    let median = |sizes: &[f64]| {
-        sizes
-            .get(sizes.len().saturating_sub(1) / 2)
-            .copied()
-            .unwrap_or(0.0)
-    };
+    let median = |sizes: &[f64]| sizes.get(sizes.len().saturating_sub(1) / 2).copied().unwrap_or(0.0);
     match median(&sizes) {
         0.0 => median(&sizes[sizes.partition_point(|&size| size == 0.0)..]),
         median => median,
@@ -301,9 +278,7 @@ fn one_for_each(what: &str, numbers: &mut Vec<f64>, m: usize) -> Result<()> {
         *numbers = vec![all; m];
     }
     match numbers.iter().find(|number| !number.is_finite()) {
-        Some(bad) => Err(Error::new(format!(
-            "{what} contains {bad}, expected finite numbers"
-        ))),
+        Some(bad) => Err(Error::new(format!("{what} contains {bad}, expected finite numbers"))),
         None if numbers.len() == m => Ok(()),
         None => Err(Error::new(format!(
             "{what} has {} values, expected {m}, one for each objective",
@@ -313,10 +288,7 @@ fn one_for_each(what: &str, numbers: &mut Vec<f64>, m: usize) -> Result<()> {
     }
 }
 
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "weights cross the boundary as f32"
-)]
+#[allow(clippy::cast_possible_truncation, reason = "weights cross the boundary as f32")]
 fn as_f32(weights: &[f64]) -> Vec<f32> {
     weights.iter().map(|&weight| weight as f32).collect()
 }

@@ -21,10 +21,7 @@ fn golden_traces() -> Result<()> {
 #[test]
 fn properties_of_every_scalarizer() -> Result<()> {
     testing::properties::<Ctwa>(3, &serde_json::json!({}))?;
-    testing::properties::<Ctwa>(
-        2,
-        &serde_json::json!({"pooled": true, "statistic": "correlation"}),
-    )?;
+    testing::properties::<Ctwa>(2, &serde_json::json!({"pooled": true, "statistic": "correlation"}))?;
     testing::properties::<Ctwa>(
         3,
         &serde_json::json!({"aggregation": "mean-unclipped", "renormalize": true}),
@@ -60,8 +57,7 @@ const GROUPS: [u32; 4] = [0, 0, 1, 1];
 /// v = 1, −1, 0, 0: covariances ½ and −½ in the first prompt, 0 in the second.
 #[test]
 fn by_hand() -> Result<()> {
-    let mut ctwa =
-        plugin(serde_json::json!({"weight_lr": 0.5, "covariance_targets": [0.1, 0.05]}))?;
+    let mut ctwa = plugin(serde_json::json!({"weight_lr": 0.5, "covariance_targets": [0.1, 0.05]}))?;
     ctwa.after_update(&Update::new(step(&[1.0, -1.0, 0.0, 0.0], &GROUPS))?)?;
     let metrics = ctwa.metrics();
     assert_eq!(
@@ -81,16 +77,10 @@ fn outliers() -> Result<()> {
     let statistics = |advantages: &[f32], groups: &[u32]| -> Result<Option<Vec<f64>>> {
         Ok(ctwa.statistics(&Update::new(step(advantages, groups))?))
     };
-    assert_eq!(
-        statistics(&[1.0, 0.0, 0.0, 0.0], &GROUPS)?,
-        Some(vec![0.125, -0.125])
-    );
+    assert_eq!(statistics(&[1.0, 0.0, 0.0, 0.0], &GROUPS)?, Some(vec![0.125, -0.125]));
     // Without the last completion its prompt has one left and is skipped.
     let first_prompt = Some(vec![0.5, -0.5]);
-    assert_eq!(
-        statistics(&[1.0, -1.0, 1.0, f32::NAN], &GROUPS)?,
-        first_prompt
-    );
+    assert_eq!(statistics(&[1.0, -1.0, 1.0, f32::NAN], &GROUPS)?, first_prompt);
     assert_eq!(statistics(&[1.0, -1.0, 1.0, 101.0], &GROUPS)?, first_prompt);
     assert_ne!(statistics(&[1.0, -1.0, 1.0, 99.0], &GROUPS)?, first_prompt);
     assert_eq!(statistics(&[1.0, -1.0, 1.0, 0.5], &[0, 1, 2, 3])?, None);
@@ -108,8 +98,7 @@ fn nothing_to_compare() -> Result<()> {
 
 #[test]
 fn reached_targets_hold_a_weight() -> Result<()> {
-    let mut ctwa =
-        plugin(serde_json::json!({"objective_targets": [0.5, 0.51], "covariance_targets": [1.0]}))?;
+    let mut ctwa = plugin(serde_json::json!({"objective_targets": [0.5, 0.51], "covariance_targets": [1.0]}))?;
     ctwa.after_update(&Update::new(step(&[1.0, -1.0, 0.0, 0.0], &GROUPS))?)?;
     assert_eq!(ctwa.weights[0], 0.5, "the mean of 0.5 has reached 0.5");
     assert!(ctwa.weights[1] > 0.5);
@@ -148,22 +137,12 @@ fn weights_never_fall() -> Result<()> {
                 };
                 ctwa.after_update(&Update::new(input)?)?;
                 normalized.after_update(&Update::new(input)?)?;
-                assert!(
-                    ctwa.weights
-                        .iter()
-                        .zip(&before)
-                        .all(|(after, before)| after >= before)
-                );
+                assert!(ctwa.weights.iter().zip(&before).all(|(after, before)| after >= before));
                 grown |= ctwa.weights != before;
                 assert!((normalized.weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-                let text =
-                    serde_json::to_string(&ctwa).map_err(|error| Error::new(error.to_string()))?;
-                let loaded: Ctwa =
-                    serde_json::from_str(&text).map_err(|error| Error::new(error.to_string()))?;
-                assert_eq!(
-                    (&loaded.weights, &loaded.average),
-                    (&ctwa.weights, &ctwa.average)
-                );
+                let text = serde_json::to_string(&ctwa).map_err(|error| Error::new(error.to_string()))?;
+                let loaded: Ctwa = serde_json::from_str(&text).map_err(|error| Error::new(error.to_string()))?;
+                assert_eq!((&loaded.weights, &loaded.average), (&ctwa.weights, &ctwa.average));
                 ctwa = loaded;
             }
             assert!(grown, "{statistic} {aggregation}: weights grow somewhere");
@@ -174,12 +153,7 @@ fn weights_never_fall() -> Result<()> {
 
 #[test]
 fn refusals() {
-    let refused = |params| {
-        plugin(params)
-            .err()
-            .map(|error| error.message)
-            .unwrap_or_default()
-    };
+    let refused = |params| plugin(params).err().map(|error| error.message).unwrap_or_default();
     assert_eq!(
         refused(serde_json::json!({"covariance_targets": [0.1, 0.2, 0.3]})),
         "covariance_targets has 3 values, expected 2, one for each objective"
@@ -187,8 +161,5 @@ fn refusals() {
     assert!(refused(serde_json::json!({"ema_tau": 0.0})).contains("ema_tau is 0"));
     assert!(refused(serde_json::json!({"weight_lr": -1.0})).contains("weight_lr is -1"));
     assert!(refused(serde_json::json!({"weights": [0.9, 0.9]})).contains("sum to 1.8"));
-    assert!(
-        refused(serde_json::json!({"objective_targets": []}))
-            .contains("objective_targets has 0 values")
-    );
+    assert!(refused(serde_json::json!({"objective_targets": []})).contains("objective_targets has 0 values"));
 }

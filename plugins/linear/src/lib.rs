@@ -22,7 +22,8 @@ pub struct Linear {
 
 impl Scalarizer for Linear {
     const NAME: &str = "linear";
-    const PAPER: &str = "weighted sum; Gass and Saaty, The computational algorithm for the parametric objective function, 1955";
+    const PAPER: &str =
+        "weighted sum; Gass and Saaty, The computational algorithm for the parametric objective function, 1955";
     const NEEDS: Needs = Needs::NONE;
     type Params = Params;
 

@@ -4,8 +4,8 @@
 use std::fmt::Display;
 
 use serde::ser::{
-    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
-    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
 use crate::{Error, Result};
@@ -72,11 +72,7 @@ impl Serializer for Finite {
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Json> {
         value.serialize(Finite)
     }
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        value: &T,
-    ) -> Result<(), Json> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Json> {
         value.serialize(Finite)
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -97,13 +93,7 @@ impl Serializer for Finite {
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Json> {
         Ok(self)
     }
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self, Json> {
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self, Json> {
         Ok(self)
     }
     fn serialize_map(self, _: Option<usize>) -> Result<Self, Json> {
@@ -112,13 +102,7 @@ impl Serializer for Finite {
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Json> {
         Ok(self)
     }
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self, Json> {
+    fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self, Json> {
         Ok(self)
     }
 }
@@ -202,16 +186,9 @@ mod tests {
             change(&mut outer.inner);
             check(&outer).err().map(|error| error.message)
         };
-        let text = |field: &str, number: &str| {
-            Some(format!(
-                "the state cannot be saved: inner.{field} is {number}"
-            ))
-        };
+        let text = |field: &str, number: &str| Some(format!("the state cannot be saved: inner.{field} is {number}"));
         assert_eq!(message(|_| {}), None);
-        assert_eq!(
-            message(|i| i.list = vec![0.0, f32::NAN]),
-            text("list", "NaN")
-        );
+        assert_eq!(message(|i| i.list = vec![0.0, f32::NAN]), text("list", "NaN"));
         assert_eq!(message(|i| i.maybe = Some(f64::NAN)), text("maybe", "NaN"));
         assert_eq!(message(|i| i.pair.1 = f64::INFINITY), text("pair", "inf"));
         assert_eq!(

@@ -42,8 +42,7 @@ pub fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T, Stopped> {
                     .or_else(|| payload.downcast_ref::<String>().cloned())
                     .unwrap_or_else(|| "a value that is no text".to_owned());
                 // At the end of a thread the place may be gone; the panic is caught all the same.
-                let _ =
-                    LAST.try_with(|last| last.replace(Some(format!("panicked: {message}{place}"))));
+                let _ = LAST.try_with(|last| last.replace(Some(format!("panicked: {message}{place}"))));
             } else {
                 previous(info);
             }
@@ -62,9 +61,9 @@ pub fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T, Stopped> {
                 .ok()
                 .flatten()
                 .unwrap_or_else(|| "panicked".to_owned());
-            Err(Stopped::Panic(Error::new(message).hint(
-                "this is a defect of the plugin, not of the run's configuration",
-            )))
+            Err(Stopped::Panic(
+                Error::new(message).hint("this is a defect of the plugin, not of the run's configuration"),
+            ))
         }
     }
 }

@@ -6,10 +6,7 @@ use abi_stable::std_types::{RErr, ROk, RString};
 use super::guard::{Stopped, catch};
 use super::native::{NativeReward, NativeScalarizer};
 use super::raw::{RawResult, RawReward_TO, RawRewardBox, RawScalarizer_TO, RawScalarizerBox};
-use crate::{
-    Description, Error, Params, Result, Reward, RewardDescription, Scalarizer,
-    ScalarizerDescription, Setup,
-};
+use crate::{Description, Error, Params, Result, Reward, RewardDescription, Scalarizer, ScalarizerDescription, Setup};
 
 /// One scalarizer of a library.
 pub struct ScalarizerEntry {
@@ -58,8 +55,7 @@ impl RewardEntry {
 
 /// JSON that the host wrote.
 fn read<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|e| Error::new(format!("the host's {what} cannot be read: {e}")))
+    serde_json::from_str(text).map_err(|e| Error::new(format!("the host's {what} cannot be read: {e}")))
 }
 
 fn raw<T>(result: Result<T, Stopped>) -> RawResult<T> {

@@ -32,8 +32,7 @@ pub use native::{NativeReward, NativeScalarizer};
 #[doc(hidden)]
 pub mod export {
     pub use abi_stable::library::{
-        __call_root_module_loader as call_root_module_loader, CheckTypeLayout, LibHeader,
-        RootModuleResult,
+        __call_root_module_loader as call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult,
     };
     pub use abi_stable::prefix_type::PrefixTypeTrait;
     pub use abi_stable::std_types::{RResult, RStr, RString};

@@ -7,8 +7,7 @@ use abi_stable::std_types::{RErr, ROk, ROption, RResult, RSlice, RStr, RString, 
 use super::finite;
 use super::guard::{Stopped, catch};
 use super::raw::{
-    RawBatch, RawCompletion, RawGradients, RawResult, RawReward, RawScalarized, RawScalarizer,
-    RawUpdate,
+    RawBatch, RawCompletion, RawGradients, RawResult, RawReward, RawScalarized, RawScalarizer, RawUpdate,
 };
 use crate::views::{Batch, Gradients, Update, Validation};
 use crate::{Completion, Error, Result, Reward, Scalarizer};
@@ -99,8 +98,7 @@ fn save<S: Scalarizer>(scalarizer: &S) -> Result<String> {
 }
 
 fn to_json<S: Scalarizer>(scalarizer: &S) -> Result<String> {
-    serde_json::to_string(scalarizer)
-        .map_err(|e| Error::new(format!("the state cannot be written: {e}")))
+    serde_json::to_string(scalarizer).map_err(|e| Error::new(format!("the state cannot be written: {e}")))
 }
 
 fn from_json<S: Scalarizer>(text: &str) -> Result<S> {
@@ -128,8 +126,7 @@ impl<S: Scalarizer> RawScalarizer for NativeScalarizer<S> {
     }
 
     fn after_update(&mut self, update: RawUpdate<'_>) -> RawResult<()> {
-        self.0
-            .with_mut(|s| s.after_update(&Update::new(update.into())?))
+        self.0.with_mut(|s| s.after_update(&Update::new(update.into())?))
     }
 
     fn weights(&self) -> RawResult<ROption<RVec<f32>>> {
@@ -177,10 +174,7 @@ impl<R: Reward> NativeReward<R> {
 }
 
 impl<R: Reward> RawReward for NativeReward<R> {
-    fn score_all(
-        &self,
-        completions: RSlice<'_, RawCompletion<'_>>,
-    ) -> RawResult<RVec<RResult<f32, RString>>> {
+    fn score_all(&self, completions: RSlice<'_, RawCompletion<'_>>) -> RawResult<RVec<RResult<f32, RString>>> {
         self.0.with(|reward| {
             let completions: Vec<Completion<'_>> = completions
                 .iter()
@@ -252,13 +246,8 @@ mod tests {
     fn state_survives_to_the_last_bit() {
         let from = fragile();
         let state = from.save().into_result().expect("finite");
-        let mut to = NativeScalarizer::new(Fragile {
-            small: 0.0,
-            large: 0.0,
-        });
-        to.load(state.as_str().into())
-            .into_result()
-            .expect("its own state");
+        let mut to = NativeScalarizer::new(Fragile { small: 0.0, large: 0.0 });
+        to.load(state.as_str().into()).into_result().expect("its own state");
         let (a, b) = (from.0.value.as_ref(), to.0.value.as_ref());
         let bits = |f: Option<&Fragile>| f.map(|f| (f.small.to_bits(), f.large.to_bits()));
         assert_eq!(bits(a), bits(b));
@@ -291,11 +280,7 @@ mod tests {
         };
         assert!(call(&mut fragile, 1).is_ok());
         let error = call(&mut fragile, 2).expect_err("it panics");
-        assert!(
-            error
-                .message
-                .starts_with("panicked: step 2 is too much at ")
-        );
+        assert!(error.message.starts_with("panicked: step 2 is too much at "));
         let error = call(&mut fragile, 1).expect_err("it has panicked");
         assert!(
             error

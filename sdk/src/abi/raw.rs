@@ -3,10 +3,7 @@
 // The attribute `sabi_trait` writes impls inside function bodies.
 #![allow(non_local_definitions, reason = "code of #[sabi_trait]")]
 #![allow(missing_docs, reason = "derives write items without docs")]
-#![allow(
-    non_camel_case_types,
-    reason = "abi_stable names its reference types so"
-)]
+#![allow(non_camel_case_types, reason = "abi_stable names its reference types so")]
 
 use abi_stable::StableAbi;
 use abi_stable::library::RootModule;
@@ -25,8 +22,7 @@ pub struct PluginRoot {
     /// [`crate::Description`] as JSON.
     pub describe: extern "C" fn() -> RResult<RString, RawError>,
     /// (name, [`crate::Setup`] as JSON, params as JSON) to a scalarizer.
-    pub new_scalarizer:
-        extern "C" fn(RStr<'_>, RStr<'_>, RStr<'_>) -> RResult<RawScalarizerBox, RawError>,
+    pub new_scalarizer: extern "C" fn(RStr<'_>, RStr<'_>, RStr<'_>) -> RResult<RawScalarizerBox, RawError>,
     /// (name, params as JSON) to a reward.
     #[sabi(last_prefix_field)]
     pub new_reward: extern "C" fn(RStr<'_>, RStr<'_>) -> RResult<RawRewardBox, RawError>,
@@ -84,10 +80,7 @@ raw_scalarizer! {}
 pub trait RawReward: Send + Sync {
     /// One result for each completion, in order.
     #[sabi(last_prefix_field)]
-    fn score_all(
-        &self,
-        completions: RSlice<'_, RawCompletion<'_>>,
-    ) -> RawResult<RVec<RResult<f32, RString>>>;
+    fn score_all(&self, completions: RSlice<'_, RawCompletion<'_>>) -> RawResult<RVec<RResult<f32, RString>>>;
 }
 
 /// [`crate::Error`].

@@ -50,11 +50,7 @@ pub fn covariance(x: &[f64], y: &[f64]) -> f64 {
     let count = x.len().min(y.len());
     let (x, y) = (&x[..count], &y[..count]);
     let (x_mean, y_mean) = (mean(x), mean(y));
-    let products: Vec<f64> = x
-        .iter()
-        .zip(y)
-        .map(|(x, y)| (x - x_mean) * (y - y_mean))
-        .collect();
+    let products: Vec<f64> = x.iter().zip(y).map(|(x, y)| (x - x_mean) * (y - y_mean)).collect();
     mean(&products)
 }
 
@@ -75,10 +71,7 @@ mod tests {
 
     #[test]
     fn groups_keep_their_first_appearance() {
-        assert_eq!(
-            groups_of(&[7, 2, 7, 2, 2]),
-            [(7, vec![0, 2]), (2, vec![1, 3, 4])]
-        );
+        assert_eq!(groups_of(&[7, 2, 7, 2, 2]), [(7, vec![0, 2]), (2, vec![1, 3, 4])]);
     }
 
     #[test]

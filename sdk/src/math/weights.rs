@@ -42,6 +42,28 @@ pub fn weights_or_equal(weights: &[f32], m: usize) -> Result<Vec<f32>> {
     Ok(weights.to_vec())
 }
 
+/// Numbers of a param, one for each of `m` objectives; a single one stands for all. Error: another count, or a
+/// number that is not finite; `what` is the key.
+pub fn one_for_each(what: &str, numbers: &[f64], m: usize) -> Result<Vec<f64>> {
+    if let Some(bad) = numbers.iter().find(|number| !number.is_finite()) {
+        return Err(Error::new(format!("{what} contains {bad}, expected finite numbers")));
+    }
+    match numbers {
+        [all] => Ok(vec![*all; m]),
+        _ if numbers.len() == m => Ok(numbers.to_vec()),
+        _ => Err(Error::new(format!(
+            "{what} has {} values, expected {m}, one for each objective, or one for all",
+            numbers.len()
+        ))),
+    }
+}
+
+/// Rounded to f32, as weights and rewards cross the boundary.
+#[allow(clippy::cast_possible_truncation, reason = "rounding is meant")]
+pub fn as_f32(numbers: &[f64]) -> Vec<f32> {
+    numbers.iter().map(|number| *number as f32).collect()
+}
+
 /// exp(x) / Σ exp(x), shifted by the maximum so that no exponential overflows.
 pub fn softmax(x: &[f64]) -> Vec<f64> {
     let maximum = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -70,7 +92,7 @@ pub fn project_to_simplex(x: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{project_to_simplex, softmax, weights_or_equal};
+    use super::{as_f32, one_for_each, project_to_simplex, softmax, weights_or_equal};
     use crate::Rng;
 
     #[test]
@@ -85,6 +107,16 @@ mod tests {
         assert!(refused(&[1.5, -0.5], 2).contains("-0.5"));
         assert!(refused(&[f32::NAN, 1.0], 2).contains("NaN"));
         assert!(weights_or_equal(&[], 0).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn one_number_stands_for_all() -> crate::Result<()> {
+        assert_eq!(one_for_each("k", &[0.5], 3)?, [0.5; 3]);
+        assert_eq!(as_f32(&one_for_each("k", &[0.1, 0.2], 2)?), [0.1, 0.2]);
+        let refused = |numbers: &[f64]| one_for_each("k", numbers, 3).expect_err("refused").message;
+        assert!(refused(&[0.1, 0.2]).contains("k has 2 values, expected 3"));
+        assert!(refused(&[f64::NAN]).contains("k contains NaN"));
         Ok(())
     }
 

@@ -30,11 +30,7 @@ impl Flat {
         };
         for (what, rows, place) in [
             ("old_logprobs", &event.old_logprobs, &mut flat.old_logprobs),
-            (
-                "ref_logprobs",
-                &event.ref_logprobs,
-                &mut flat.other_logprobs,
-            ),
+            ("ref_logprobs", &event.ref_logprobs, &mut flat.other_logprobs),
         ] {
             if let Some(rows) = rows {
                 *place = Some(flat_ragged(what, rows, &mut flat.offsets)?);
@@ -49,16 +45,8 @@ impl Flat {
             scores: flat_matrix("scores", &event.scores)?,
             ..Self::default()
         };
-        flat.old_logprobs = Some(flat_ragged(
-            "old_logprobs",
-            &event.old_logprobs,
-            &mut flat.offsets,
-        )?);
-        flat.other_logprobs = Some(flat_ragged(
-            "new_logprobs",
-            &event.new_logprobs,
-            &mut flat.offsets,
-        )?);
+        flat.old_logprobs = Some(flat_ragged("old_logprobs", &event.old_logprobs, &mut flat.offsets)?);
+        flat.other_logprobs = Some(flat_ragged("new_logprobs", &event.new_logprobs, &mut flat.offsets)?);
         Ok(flat)
     }
 

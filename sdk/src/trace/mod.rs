@@ -53,8 +53,8 @@ impl Header {
 
     /// Reads the first line. Error: not a header, or of another format or version.
     pub fn parse(line: &str) -> Result<Self> {
-        let header: Self = serde_json::from_str(line)
-            .map_err(|e| Error::new(format!("line 1 is not the header of a trace: {e}")))?;
+        let header: Self =
+            serde_json::from_str(line).map_err(|e| Error::new(format!("line 1 is not the header of a trace: {e}")))?;
         if header.format != FORMAT || header.version != VERSION {
             return Err(Error::new(format!(
                 "the trace has format {:?} version {}, expected {FORMAT:?} version {VERSION}",
@@ -221,19 +221,13 @@ pub struct Trace {
 impl Trace {
     /// Reads a trace; empty lines are passed over. Errors name the line.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut lines = text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty());
+        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let Some((_, first)) = lines.next() else {
             return Err(Error::new("the trace is empty, expected a header line"));
         };
         let header = Header::parse(first)?;
         let events = lines
-            .map(|(index, line)| {
-                Event::parse(line)
-                    .map_err(|error| Error::new(format!("line {}: {error}", index + 1)))
-            })
+            .map(|(index, line)| Event::parse(line).map_err(|error| Error::new(format!("line {}: {error}", index + 1))))
             .collect::<Result<_>>()?;
         Ok(Self { header, events })
     }
@@ -247,8 +241,7 @@ impl Event {
 
     /// The event as one line, without its end.
     pub fn to_line(&self) -> Result<String> {
-        serde_json::to_string(self)
-            .map_err(|e| Error::new(format!("the event cannot be written: {e}")))
+        serde_json::to_string(self).map_err(|e| Error::new(format!("the event cannot be written: {e}")))
     }
 
     /// Name of the hook.
@@ -320,11 +313,7 @@ mod tests {
     fn a_trace_survives_reading_and_writing() -> Result<()> {
         let trace = Trace::parse(TEXT)?;
         assert_eq!(trace.header.setup().m(), 2);
-        let written: Vec<String> = trace
-            .events
-            .iter()
-            .map(Event::to_line)
-            .collect::<Result<_>>()?;
+        let written: Vec<String> = trace.events.iter().map(Event::to_line).collect::<Result<_>>()?;
         for (written, read) in written.iter().zip(TEXT.lines().skip(1)) {
             assert_eq!(*written, read);
         }
@@ -346,10 +335,7 @@ mod tests {
         let Event::AfterUpdate(mut event) = Trace::parse(TEXT)?.events.remove(3) else {
             panic!("the fourth event is after_update");
         };
-        assert_eq!(
-            Flat::update(&event)?.update_input(&event, 2).offsets,
-            [0, 2]
-        );
+        assert_eq!(Flat::update(&event)?.update_input(&event, 2).offsets, [0, 2]);
         event.new_logprobs = vec![vec![-0.4]];
         assert!(Flat::update(&event).is_err());
         event.scores.push(vec![]);

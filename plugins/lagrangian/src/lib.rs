@@ -1,0 +1,176 @@
+//! Lagrangian primal-dual method: the first objective is maximised, each other one is to reach a mean score, and a
+//! multiplier grows for as long as it does not (Mahdavi, Yang, Jin, "Stochastic convex optimization with multiple
+//! objectives", NeurIPS 2013, algorithm 1; as a baseline in arXiv 2602.06869).
+//!
+//! For scores s `[B, M]`, each objective's own advantage A_m, and constraints c `[M−1]`:
+//! ```text
+//! λ_k ← max(λ_k + α (c_k − mean s_k), 0)          k = 1 … M−1, λ = 0 at first
+//! A    = A_0 + Σ_k λ_k A_k
+//! ```
+//! The multipliers of a batch already know its scores. The host estimates the advantages and mixes them with the
+//! weights (1, λ). Departures from the released code: none in the rule; the multipliers are in the checkpoint.
+
+#![deny(unsafe_code)]
+
+use moa_sdk::prelude::*;
+
+/// What steers the multipliers.
+#[derive(Params)]
+pub struct Params {
+    /// α: how fast a multiplier grows and falls.
+    #[param(default = 0.01)]
+    dual_lr: f64,
+    /// mean score that each objective but the first has to reach, one for each of them or one for all; default:
+    /// 0.9, as in the published runs.
+    constraints: Vec<f64>,
+}
+
+/// Constraints `[M−1]`, multipliers `[M−1]`.
+#[derive(Serialize, Deserialize)]
+pub struct Lagrangian {
+    dual_lr: f64,
+    constraints: Vec<f64>,
+    multipliers: Vec<f64>,
+}
+
+/// The constraint of the published runs.
+const PUBLISHED: f64 = 0.9;
+
+impl Scalarizer for Lagrangian {
+    const NAME: &str = "lagrangian";
+    const PAPER: &str = "Mahdavi, Yang, Jin, Stochastic convex optimization with multiple objectives, NeurIPS 2013";
+    type Params = Params;
+
+    fn new(setup: &Setup, params: Params) -> Result<Self> {
+        let Params { dual_lr, constraints } = params;
+        if !(dual_lr >= 0.0 && dual_lr.is_finite()) {
+            return Err(Error::new(format!(
+                "dual_lr is {dual_lr}, expected a finite number >= 0"
+            )));
+        }
+        let given = if constraints.is_empty() {
+            vec![PUBLISHED]
+        } else {
+            constraints
+        };
+        let others = setup.m().saturating_sub(1);
+        Ok(Self {
+            dual_lr,
+            constraints: math::one_for_each("constraints", &given, others)
+                .map_err(|error| error.hint("the first objective is maximised and has no constraint"))?,
+            multipliers: vec![0.0; others],
+        })
+    }
+
+    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+        for (k, (multiplier, constraint)) in self.multipliers.iter_mut().zip(&self.constraints).enumerate() {
+            let gap = constraint - batch.scores().column_mean(k + 1);
+            *multiplier = (*multiplier + self.dual_lr * gap).max(0.0);
+        }
+        Ok(Scalarized::advantage_weights(&self.mixing()))
+    }
+
+    fn weights(&self) -> Option<Vec<f32>> {
+        Some(self.mixing())
+    }
+
+    fn examples() -> Vec<Example> {
+        // λ = 0.1 · (0.9 − 0.5) = 0.04; then 0.04 + 0.1 · (0.9 − 2) < 0.
+        moa_sdk::serde_json::from_str(
+            r#"[{"about": "a multiplier grows while its constraint is missed, and never falls below 0", "objectives": [{"name": "a"}, {"name": "b"}],
+            "params": {"dual_lr": 0.1, "constraints": [0.9]}, "events": [
+            {"hook": "scalarize", "step": 1, "groups": [0, 0], "lengths": [1, 1], "scores": [[1.0, 1.0], [1.0, 0.0]], "expect": {"weights": [1.0, 0.04]}},
+            {"hook": "scalarize", "step": 2, "groups": [0, 0], "lengths": [1, 1], "scores": [[1.0, 2.0], [1.0, 2.0]], "expect": {"weights": [1.0, 0.0]}}]}]"#,
+        )
+        .expect("a constant that the tests read")
+    }
+}
+
+impl Lagrangian {
+    /// (1, λ) `[M]`.
+    fn mixing(&self) -> Vec<f32> {
+        math::as_f32(&[&[1.0], &self.multipliers[..]].concat())
+    }
+}
+
+moa_sdk::export!(scalarizers: [Lagrangian]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moa_sdk::Params as _;
+    use moa_sdk::serde_json::json;
+    use moa_sdk::testing;
+    use moa_sdk::views::BatchInput;
+
+    #[test]
+    fn golden_trace() -> Result<()> {
+        let events = testing::replay::<Lagrangian>(include_str!("../../../tests/golden/lagrangian.jsonl"))?;
+        assert_eq!(events, 6);
+        Ok(())
+    }
+
+    #[test]
+    fn examples_hold() -> Result<()> {
+        assert_eq!(Lagrangian::examples().len(), 1);
+        testing::examples::<Lagrangian>()
+    }
+
+    #[test]
+    fn properties_at_every_count_scale_and_order() -> Result<()> {
+        for m in 1..=8 {
+            testing::properties::<Lagrangian>(m, &json!({}))?;
+        }
+        testing::at_scales::<Lagrangian>(3, &json!({}))?;
+        testing::plain_with_one_objective::<Lagrangian>(&json!({}))?;
+        // The first objective is another role; among the others the order does not matter.
+        let constraints = |c: [f64; 3]| json!({"dual_lr": 0.5, "constraints": c});
+        let (one, other) = (constraints([0.9, 0.1, 0.5]), constraints([0.5, 0.9, 0.1]));
+        testing::reordered::<Lagrangian>(&[0, 3, 1, 2], &one, &other)
+    }
+
+    fn plugin(params: &moa_sdk::serde_json::Value) -> Result<Lagrangian> {
+        let objectives = ["a", "b", "c"].map(Objective::new).to_vec();
+        Lagrangian::new(&Setup { objectives, seed: 0 }, Params::from_json(params)?)
+    }
+
+    #[test]
+    fn multipliers_stay_at_or_above_zero() -> Result<()> {
+        let mut rng = Rng::new(3);
+        let mut plugin = plugin(&json!({"dual_lr": 1.0, "constraints": [0.0, 0.5]}))?;
+        let mut zeros = 0;
+        for _ in 0..500 {
+            #[allow(clippy::cast_possible_truncation, reason = "made-up scores")]
+            let scores: Vec<f32> = (0..12).map(|_| rng.normal() as f32).collect();
+            let input = BatchInput {
+                m: 3,
+                scores: &scores,
+                groups: &[0; 4],
+                lengths: &[1; 4],
+                ..Default::default()
+            };
+            plugin.scalarize(&Batch::new(input, Lagrangian::NEEDS)?)?;
+            assert!(plugin.multipliers.iter().all(|multiplier| *multiplier >= 0.0));
+            zeros += plugin
+                .multipliers
+                .iter()
+                .filter(|multiplier| **multiplier == 0.0)
+                .count();
+        }
+        assert!(zeros > 0, "the bound was never met");
+        Ok(())
+    }
+
+    #[test]
+    fn params_are_checked() {
+        for (bad, part) in [
+            (json!({"dual_lr": -0.1}), "dual_lr is -0.1"),
+            (
+                json!({"constraints": [0.1, 0.2, 0.3]}),
+                "constraints has 3 values, expected 2",
+            ),
+        ] {
+            assert!(plugin(&bad).is_err_and(|error| error.message.contains(part)), "{bad}");
+        }
+    }
+}

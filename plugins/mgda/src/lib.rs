@@ -1,0 +1,305 @@
+//! MGDA: the direction along which no objective gets worse, the point of least norm in the convex hull of the
+//! objectives' gradients (Désidéri, "Multiple-gradient descent algorithm (MGDA) for multiobjective optimization",
+//! Comptes Rendus Mathématique 350, 2012; Sener and Koltun, "Multi-Task Learning as Multi-Objective Optimization",
+//! arXiv 1810.04650, equation 3; as a baseline in arXiv 2602.06869).
+//!
+//! In each mini-batch, from the Gramian G `[M, M]` and the losses L `[M]`:
+//! ```text
+//! Ĝ_ij = G_ij / (d_i d_j)      d = 1 ("none"), √G_mm ("norm"), |L_m| ("loss"); 1 where that is 0
+//! w    = argmin wᵀ Ĝ w  over the simplex              what `weights` reports, [M]
+//! u_m  = (w_m / d_m) / Σ_k (w_k / d_k)                what the gradients are mixed with, [M]
+//! ```
+//! u makes Σ u_m g_m the least point of the scaled gradients up to its length, so that it is never against an
+//! objective whatever the scaling. Where all gradients are zero the weights are equal; a single zero gradient is the
+//! least point itself: nothing can be improved without a loss there.
+//!
+//! Departures from the released code: the minimum is exact. There, with more than two objectives, at most 200 steps
+//! of projected gradient at the limit of stability, often without convergence; `compat = "ctwa-repo"` repeats them,
+//! and the direction's length under "norm", Σ w_m g_m / d_m. There each rank also had weights of its own; here the
+//! Gramian is of the whole mini-batch.
+
+#![deny(unsafe_code)]
+
+use moa_sdk::prelude::*;
+
+/// What each gradient is divided by before the minimum is sought.
+#[derive(Clone, Copy, PartialEq, Default, Choice, Serialize, Deserialize)]
+pub enum Normalize {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its own norm.
+    Norm,
+    /// The size of its loss.
+    Loss,
+}
+
+/// Whose released behaviour.
+#[derive(Clone, Copy, PartialEq, Choice, Serialize, Deserialize)]
+pub enum Compat {
+    /// yining610/ctwa: its solver and its length under "norm".
+    CtwaRepo,
+}
+
+/// How gradients are scaled and the minimum is found.
+#[derive(Params, Serialize, Deserialize)]
+pub struct Params {
+    /// what each gradient is divided by before the minimum is sought.
+    normalize: Normalize,
+    /// the released code's behaviour: a solver that may stop before the minimum.
+    compat: Option<Compat>,
+}
+
+/// The last weights w `[M]`; equal before the first mini-batch.
+#[derive(Serialize, Deserialize)]
+pub struct Mgda {
+    params: Params,
+    weights: Vec<f64>,
+}
+
+/// A norm or loss up to this is taken for 0; its square is still far from the smallest f64.
+const ZERO: f64 = 1e-100;
+
+impl Scalarizer for Mgda {
+    const NAME: &str = "mgda";
+    const PAPER: &str = "Désidéri, Multiple-gradient descent algorithm (MGDA) for multiobjective optimization, 2012; Sener and Koltun, arXiv 1810.04650";
+    const NEEDS: Needs = Needs::NONE.gradients_per_minibatch();
+    type Params = Params;
+
+    fn new(setup: &Setup, params: Params) -> Result<Self> {
+        let equal = math::weights_or_equal(&[], setup.m())?;
+        Ok(Self {
+            params,
+            weights: equal.into_iter().map(f64::from).collect(),
+        })
+    }
+
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
+        Ok(Scalarized::gradient_weights())
+    }
+
+    fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
+        let (m, gram) = (gradients.m(), gradients.gram());
+        let divisor = |i: usize| {
+            let size = match self.params.normalize {
+                Normalize::None => 1.0,
+                Normalize::Norm => gram.get(i, i).max(0.0).sqrt(),
+                Normalize::Loss => gradients.losses()[i].abs(),
+            };
+            if size > ZERO { size } else { 1.0 }
+        };
+        let divisors: Vec<f64> = (0..m).map(divisor).collect();
+        let scaled: Vec<f64> = (0..m * m)
+            .map(|at| gram.as_slice()[at] / divisors[at / m] / divisors[at % m])
+            .collect();
+        let scaled = Matrix64::new("the scaled Gramian", &scaled, m, m)?;
+        let exact = math::min_norm_point(scaled)?; // checks the numbers, too
+        let compat = self.params.compat == Some(Compat::CtwaRepo);
+        self.weights = if compat && m > 2 {
+            released_solver(scaled)
+        } else {
+            exact
+        };
+        let mixed: Vec<f64> = self.weights.iter().zip(&divisors).map(|(w, d)| w / d).collect();
+        let sum = if compat { 1.0 } else { mixed.iter().sum() };
+        Ok(math::as_f32(&mixed.iter().map(|u| u / sum).collect::<Vec<f64>>()))
+    }
+
+    fn weights(&self) -> Option<Vec<f32>> {
+        Some(math::as_f32(&self.weights))
+    }
+
+    fn examples() -> Vec<Example> {
+        // Orthogonal gradients of lengths 1 and 2: in proportion to 1 / length². Then g_1 = (−2, 1) against (1, 0):
+        // w_0 = g_1·(g_1 − g_0) / |g_1 − g_0|² = (5 + 2) / 10.
+        moa_sdk::serde_json::from_str(
+            r#"[{"about": "the least point of two gradients", "objectives": [{"name": "a"}, {"name": "b"}], "events": [
+            {"hook": "weigh_gradients", "step": 1, "minibatch": 0, "lr": 1e-6, "gram": [[1.0, 0.0], [0.0, 4.0]], "losses": [0.1, -0.1], "expect": {"weights": [0.8, 0.2]}},
+            {"hook": "weigh_gradients", "step": 1, "minibatch": 1, "lr": 1e-6, "gram": [[1.0, -2.0], [-2.0, 5.0]], "losses": [0.1, -0.1], "expect": {"weights": [0.7, 0.3]}}]}]"#,
+        )
+        .expect("a constant that the tests read")
+    }
+}
+
+/// Projected gradient with step 1 / (largest eigenvalue), at most 200 times, until a step is shorter than 1e-6.
+fn released_solver(gram: Matrix64) -> Vec<f64> {
+    let m = gram.rows();
+    let product = |w: &[f64]| -> Vec<f64> {
+        gram.iter_rows()
+            .map(|row| row.iter().zip(w).map(|(g, w)| g * w).sum())
+            .collect()
+    };
+    let length = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    // The largest eigenvalue, by repeated multiplication; from a start that no eigenvector is likely to be across.
+    #[allow(clippy::cast_precision_loss, reason = "M is small")]
+    let mut vector: Vec<f64> = (0..m).map(|i| 1.0 + 0.1 * i as f64).collect();
+    let mut largest = 0.0;
+    for _ in 0..1000 {
+        let size = length(&vector);
+        vector = product(&vector.iter().map(|x| x / size).collect::<Vec<f64>>());
+        largest = length(&vector);
+        if largest <= 0.0 {
+            break;
+        }
+    }
+    let step = 1.0 / largest.max(1e-6);
+    #[allow(clippy::cast_precision_loss, reason = "M is small")]
+    let mut w = vec![1.0 / m as f64; m];
+    for _ in 0..200 {
+        let moved: Vec<f64> = w.iter().zip(product(&w)).map(|(w, g)| w - step * 2.0 * g).collect();
+        let next = math::project_to_simplex(&moved);
+        let moved_by = length(&next.iter().zip(&w).map(|(a, b)| a - b).collect::<Vec<f64>>());
+        w = next;
+        if moved_by < 1e-6 {
+            break;
+        }
+    }
+    w
+}
+
+moa_sdk::export!(scalarizers: [Mgda]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moa_sdk::Params as _;
+    use moa_sdk::serde_json::{Value, json};
+    use moa_sdk::testing;
+    use moa_sdk::views::GradientsInput;
+
+    #[test]
+    fn golden_traces() -> Result<()> {
+        let three = include_str!("../../../tests/golden/mgda.jsonl");
+        let five = include_str!("../../../tests/golden/mgda-five-objectives.jsonl");
+        assert_eq!(testing::replay::<Mgda>(three)?, 12);
+        assert_eq!(testing::replay::<Mgda>(five)?, 6);
+        Ok(())
+    }
+
+    #[test]
+    fn examples_hold() -> Result<()> {
+        assert_eq!(Mgda::examples().len(), 1);
+        testing::examples::<Mgda>()
+    }
+
+    #[test]
+    fn properties_at_every_count_scale_and_order() -> Result<()> {
+        for params in [
+            json!({}),
+            json!({"normalize": "norm"}),
+            json!({"normalize": "loss"}),
+            json!({"compat": "ctwa-repo"}),
+        ] {
+            for m in 1..=8 {
+                testing::properties::<Mgda>(m, &params)?;
+            }
+            testing::at_scales::<Mgda>(3, &params)?;
+            testing::plain_with_one_objective::<Mgda>(&params)?;
+            testing::reordered::<Mgda>(&[2, 0, 1], &params, &params)?;
+        }
+        Ok(())
+    }
+
+    /// The weights that a fresh plugin mixes the rows of `jacobian` with.
+    fn mix(params: &Value, jacobian: &[Vec<f64>], losses: &[f64]) -> Result<Vec<f32>> {
+        let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+        let gram: Vec<f64> = jacobian
+            .iter()
+            .flat_map(|a| jacobian.iter().map(|b| dot(a, b)))
+            .collect();
+        let objectives = (0..jacobian.len()).map(|m| Objective::new(format!("o{m}"))).collect();
+        let mut plugin = Mgda::new(&Setup { objectives, seed: 0 }, Params::from_json(params)?)?;
+        let input = GradientsInput {
+            step: 1,
+            minibatch: Some(0),
+            lr: 1e-6,
+            gram: &gram,
+            losses,
+        };
+        plugin.weigh_gradients(&Gradients::new(input)?)
+    }
+
+    /// The mixed gradient has no negative product with any objective's, within the rounding of its f32 weights; the
+    /// weights sum to 1.
+    #[test]
+    fn the_direction_is_never_against_an_objective() -> Result<()> {
+        let mut rng = Rng::new(12);
+        for case in 0..3000 {
+            let (m, n) = (1 + case % 8, 1 + rng.below(12));
+            let normalize = ["none", "norm", "loss"][case % 3];
+            let scale = [0.0, 3.0, 10.0][case / 3 % 3]; // lengths within 10^±scale
+            let jacobian: Vec<Vec<f64>> = (0..m)
+                .map(|_| {
+                    let length = 10_f64.powf(scale * (2.0 * rng.uniform() - 1.0));
+                    (0..n).map(|_| length * rng.normal()).collect()
+                })
+                .collect();
+            let losses: Vec<f64> = (0..m).map(|_| rng.normal()).collect();
+            let weights = mix(&json!({ "normalize": normalize }), &jacobian, &losses)?;
+            let sum: f64 = weights.iter().map(|w| f64::from(*w)).sum();
+            assert!(
+                (sum - 1.0).abs() < 1e-6 && weights.iter().all(|w| *w >= 0.0),
+                "{weights:?}"
+            );
+            let size = |g: &[f64]| g.iter().map(|x| x * x).sum::<f64>().sqrt();
+            // What each parameter may be off by, were every weight rounded up or down.
+            let terms: f64 = weights
+                .iter()
+                .zip(&jacobian)
+                .map(|(w, g)| f64::from(*w) * size(g))
+                .sum();
+            for objective in &jacobian {
+                let product: f64 = (0..n)
+                    .map(|k| {
+                        objective[k]
+                            * weights
+                                .iter()
+                                .zip(&jacobian)
+                                .map(|(w, g)| f64::from(*w) * g[k])
+                                .sum::<f64>()
+                    })
+                    .sum();
+                assert!(
+                    product >= -1e-6 * terms * size(objective),
+                    "{normalize}: {product} {jacobian:?} {weights:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn scaling_by_norm_and_loss_by_hand() -> Result<()> {
+        // Orthogonal, lengths 1 and 2. Scaled to 1 each: w = (½, ½), u in proportion to (½, ¼).
+        let jacobian = [vec![1.0, 0.0], vec![0.0, 2.0]];
+        let near =
+            |found: Vec<f32>, first: f32| (found[0] - first).abs() < 1e-6 && (found[1] + first - 1.0).abs() < 1e-6;
+        assert!(near(
+            mix(&json!({"normalize": "norm"}), &jacobian, &[1.0, 1.0])?,
+            2.0 / 3.0
+        ));
+        // Losses −1 and 4: lengths 1 and ½, w = (1/5, 4/5), u in proportion to (1/5, 1/5).
+        assert!(near(mix(&json!({"normalize": "loss"}), &jacobian, &[-1.0, 4.0])?, 0.5));
+        // Released: not divided by the sum.
+        let released = mix(
+            &json!({"normalize": "norm", "compat": "ctwa-repo"}),
+            &jacobian,
+            &[1.0, 1.0],
+        )?;
+        assert_eq!(released, [0.5, 0.25]);
+        Ok(())
+    }
+
+    /// The released solver finds easy minima and steps past the hard ones, of which the golden trace has some.
+    #[test]
+    fn the_released_solver_is_another_one() -> Result<()> {
+        let gram = [2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0];
+        let w = released_solver(Matrix64::new("gram", &gram, 3, 3)?);
+        assert!(w.iter().all(|w| (w - 1.0 / 3.0).abs() < 1e-6));
+        let golden = include_str!("../../../tests/golden/mgda.jsonl");
+        let released = golden.replace("\"params\":{}", "\"params\":{\"compat\":\"ctwa-repo\"}");
+        assert_ne!(golden, released);
+        assert!(testing::replay::<Mgda>(&released).is_err());
+        Ok(())
+    }
+}

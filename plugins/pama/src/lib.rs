@@ -1,0 +1,224 @@
+//! PAMA: the objective that has least to gain takes the step, with advantages that are never negative (He and
+//! Maghsudi, "Pareto Multi-Objective Alignment for Language Models", arXiv 2508.07768: Noon PPO and the closed form
+//! of its convex problem; as a baseline in arXiv 2602.06869).
+//!
+//! For each objective's own advantages A `[B, M]` and the log-probabilities old, ref `[N]`:
+//! ```text
+//! A⁺_bm = max(A_bm, 0)                             Noon
+//! u_t   = exp(old_t − ref_t)
+//! a_m   = mean over all tokens t of A⁺_bm · 1[u_t ≤ 1 + ε]             b the response of t
+//! s*    = the point of [min a, max a] that is nearest to 0 = Σ_m c_m a_m,  c on the simplex
+//! A_b   = Σ_m c_m A⁺_bm                            advantage of completion b
+//! ```
+//! As no a_m is negative, s* is the least of them, and c is 1 there; objectives that tie share it. Where an objective
+//! has no positive advantage in the batch, s* and all advantages are 0: a Pareto-stationary point to this method.
+//!
+//! Departures from the released code, which `compat = "ctwa-repo"` repeats: it gives s* to every completion, which
+//! says nothing about which of them was good; the default gives each its own credit. With one objective there is
+//! nothing to align, and without `compat` its advantages are the plain ones, negative ones included.
+
+#![deny(unsafe_code)]
+
+use moa_sdk::prelude::*;
+
+/// Whose released behaviour.
+#[derive(Clone, Copy, PartialEq, Choice, Serialize, Deserialize)]
+pub enum Compat {
+    /// yining610/ctwa: s* for every completion.
+    CtwaRepo,
+}
+
+/// Which tokens count, and what a completion gets.
+#[derive(Params, Serialize, Deserialize)]
+pub struct Params {
+    /// ε: tokens count whose probability is at most 1 + ε times that under the reference policy.
+    #[param(default = 0.2)]
+    clip: f64,
+    /// the released code's behaviour: the scalar s* for every completion.
+    compat: Option<Compat>,
+}
+
+/// The last a and c, each `[M]`.
+#[derive(Serialize, Deserialize)]
+pub struct Pama {
+    params: Params,
+    objectives: Vec<String>,
+    means: Option<Vec<f64>>,
+    weights: Option<Vec<f64>>,
+}
+
+impl Scalarizer for Pama {
+    const NAME: &str = "pama";
+    const PAPER: &str = "He and Maghsudi, Pareto Multi-Objective Alignment for Language Models, arXiv 2508.07768";
+    const NEEDS: Needs = Needs::NONE.objective_advantages().old_logprobs().ref_logprobs();
+    type Params = Params;
+
+    fn new(setup: &Setup, params: Params) -> Result<Self> {
+        if !(params.clip >= 0.0 && params.clip.is_finite()) {
+            return Err(Error::new(format!(
+                "clip is {}, expected a finite number >= 0",
+                params.clip
+            )));
+        }
+        let objectives = setup.objectives.iter().map(|o| o.name.clone()).collect();
+        Ok(Self {
+            params,
+            objectives,
+            means: None,
+            weights: None,
+        })
+    }
+
+    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+        let advantages = batch.objective_advantages()?; // [B, M]
+        let means = self.mean_advantages(batch)?; // [M]
+        let least = means.iter().copied().fold(f64::INFINITY, f64::min); // s*
+        let at_least: Vec<f64> = means.iter().map(|a| f64::from(u8::from(*a == least))).collect();
+        let ties: f64 = at_least.iter().sum();
+        let weights: Vec<f64> = at_least.iter().map(|c| c / ties).collect();
+        let credit = |row: &[f32]| match self.params.compat {
+            Some(Compat::CtwaRepo) => least,
+            None if row.len() == 1 => f64::from(row[0]),
+            None => row.iter().zip(&weights).map(|(a, c)| c * f64::from(a.max(0.0))).sum(),
+        };
+        let of_completions: Vec<f64> = advantages.iter_rows().map(credit).collect(); // [B]
+        (self.means, self.weights) = (Some(means), Some(weights));
+        Ok(Scalarized::advantages(math::as_f32(&of_completions)))
+    }
+
+    fn weights(&self) -> Option<Vec<f32>> {
+        self.weights.as_deref().map(math::as_f32)
+    }
+
+    fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::new();
+        for (objective, a) in self.objectives.iter().zip(self.means.iter().flatten()) {
+            metrics.push(format!("a/{objective}"), *a);
+        }
+        metrics
+    }
+
+    fn examples() -> Vec<Example> {
+        // Tokens: one of the first response, three of the second, whose last has u = e > 1.2. a = (1·1 + 2·2, 4·1) / 4:
+        // the second is the least, and c = (0, 1).
+        moa_sdk::serde_json::from_str(
+            r#"[{"about": "each completion gets its advantage in the objective with least to gain", "objectives": [{"name": "a"}, {"name": "b"}],
+            "events": [{"hook": "scalarize", "step": 1, "groups": [0, 0], "lengths": [1, 3], "scores": [[0.0, 0.0], [0.0, 0.0]],
+            "objective_advantages": [[1.0, 4.0], [2.0, -3.0]], "old_logprobs": [[-1.0], [-1.0, -1.0, -1.0]], "ref_logprobs": [[-1.0], [-1.0, -1.0, -2.0]],
+            "expect": {"weights": [0.0, 1.0], "advantages": [4.0, 0.0], "metrics": {"a/a": 1.25, "a/b": 1.0}}}]}]"#,
+        )
+        .expect("a constant that the tests read")
+    }
+}
+
+impl Pama {
+    /// a `[M]`; 0 for a batch without tokens.
+    fn mean_advantages(&self, batch: &Batch) -> Result<Vec<f64>> {
+        let (old, reference) = (batch.old_logprobs()?, batch.ref_logprobs()?);
+        let limit = 1.0 + self.params.clip;
+        let (mut sums, mut tokens) = (vec![0.0; batch.m()], 0.0);
+        let rows = batch
+            .objective_advantages()?
+            .iter_rows()
+            .zip(old.iter().zip(reference.iter()));
+        for (advantages, (old, reference)) in rows {
+            let ratios = old
+                .iter()
+                .zip(reference)
+                .map(|(old, reference)| (f64::from(*old) - f64::from(*reference)).exp());
+            let kept: f64 = ratios.map(|u| f64::from(u8::from(u <= limit))).sum();
+            for (sum, advantage) in sums.iter_mut().zip(advantages) {
+                *sum += kept * f64::from(advantage.max(0.0));
+            }
+            #[allow(clippy::cast_precision_loss, reason = "a response has few tokens")]
+            let length = old.len() as f64;
+            tokens += length;
+        }
+        Ok(sums
+            .iter()
+            .map(|sum| if tokens > 0.0 { sum / tokens } else { 0.0 })
+            .collect())
+    }
+}
+
+moa_sdk::export!(scalarizers: [Pama]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moa_sdk::Params as _;
+    use moa_sdk::serde_json::json;
+    use moa_sdk::testing;
+    use moa_sdk::views::BatchInput;
+
+    #[test]
+    fn golden_trace() -> Result<()> {
+        let events = testing::replay::<Pama>(include_str!("../../../tests/golden/pama.jsonl"))?;
+        assert_eq!(events, 5);
+        Ok(())
+    }
+
+    #[test]
+    fn examples_hold() -> Result<()> {
+        assert_eq!(Pama::examples().len(), 1);
+        testing::examples::<Pama>()
+    }
+
+    #[test]
+    fn properties_at_every_count_scale_and_order() -> Result<()> {
+        for params in [json!({}), json!({"compat": "ctwa-repo", "clip": 0.0})] {
+            for m in 1..=8 {
+                testing::properties::<Pama>(m, &params)?;
+            }
+            testing::at_scales::<Pama>(3, &params)?;
+            testing::reordered::<Pama>(&[2, 0, 1], &params, &params)?;
+        }
+        testing::plain_with_one_objective::<Pama>(&json!({}))
+    }
+
+    fn scalarize(params: &moa_sdk::serde_json::Value, advantages: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        let objectives = vec![Objective::new("a"), Objective::new("b")];
+        let mut plugin = Pama::new(&Setup { objectives, seed: 0 }, Params::from_json(params)?)?;
+        let input = BatchInput {
+            m: 2,
+            scores: advantages,
+            groups: &[0, 0],
+            lengths: &[1, 1],
+            objective_advantages: Some(advantages),
+            old_logprobs: Some(&[-1.0, -1.0]),
+            ref_logprobs: Some(&[-1.0, -1.0]),
+            offsets: &[0, 1, 2],
+            ..Default::default()
+        };
+        let scalarized = plugin.scalarize(&Batch::new(input, Pama::NEEDS)?)?;
+        let moa_sdk::Signal::Advantages(found) = scalarized.signal() else {
+            panic!("advantages are expected")
+        };
+        Ok((found.clone(), plugin.weights().unwrap_or_default()))
+    }
+
+    /// Mean Noon advantages 2 and 1; then both 1, which share; then 0 and 1: nothing to gain in the first.
+    #[test]
+    fn credit_ties_and_nothing_to_gain() -> Result<()> {
+        let default = json!({});
+        assert_eq!(
+            scalarize(&default, &[4.0, -1.0, -2.0, 2.0])?,
+            (vec![0.0, 2.0], vec![0.0, 1.0])
+        );
+        assert_eq!(
+            scalarize(&default, &[2.0, -1.0, -2.0, 2.0])?,
+            (vec![1.0, 1.0], vec![0.5, 0.5])
+        );
+        assert_eq!(
+            scalarize(&default, &[-1.0, 2.0, -1.0, 0.0])?,
+            (vec![0.0, 0.0], vec![1.0, 0.0])
+        );
+        let released = json!({"compat": "ctwa-repo"});
+        assert_eq!(
+            scalarize(&released, &[4.0, -1.0, -2.0, 2.0])?,
+            (vec![1.0, 1.0], vec![0.0, 1.0])
+        );
+        assert!(scalarize(&json!({"clip": -0.1}), &[0.0; 4]).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! Tchebycheff scalarization: a completion is as good as its worst weighted distance from a reference point z
+//! (Bowman, "On the relationship of the Tchebycheff norm and the efficient frontier of multiple-criteria
+//! objectives", LNEMS 130, 1976). For scores s `[B, M]` of whole responses and weights w `[M]`:
+//! ```text
+//! r_b = − max_m w_m (z_m − s_bm)
+//! z_m = the largest s_m so far, this batch included   ("running-max")
+//!       the largest s_m of this batch                 ("batch-max")
+//!       reference_point_m                             ("fixed")
+//! ```
+//! Unlike a weighted sum it can reach points in a concave part of the front.
+//!
+//! Departures from the released code of arXiv 2602.06869: it took the maximum at every token, so that padding and
+//! all tokens but the last, of reward 0, got −max w z: a length penalty under REINFORCE++. Here it is taken once a
+//! response; a host that gives rewards to whole responses cannot do the other, hence no `compat`. With one
+//! objective, where r = s − z, the constant z is left out: the plain scores.
+
+#![deny(unsafe_code)]
+
+use moa_sdk::prelude::*;
+
+/// What distances are measured from.
+#[derive(Clone, Copy, Default, Choice, Serialize, Deserialize)]
+pub enum Reference {
+    /// The largest score of each objective so far.
+    #[default]
+    RunningMax,
+    /// The largest score of each objective in the batch.
+    BatchMax,
+    /// `reference_point`.
+    Fixed,
+}
+
+/// Weights and where distances are measured from.
+#[derive(Params)]
+pub struct Params {
+    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
+    weights: Vec<f32>,
+    /// the reference point: largest scores so far, largest scores of the batch, or `reference_point`.
+    reference: Reference,
+    /// score that each objective should reach, one for each or one for all; only with reference = "fixed".
+    reference_point: Option<Vec<f64>>,
+}
+
+/// Weights `[M]`, and the reference point `[M]` once there is one.
+#[derive(Serialize, Deserialize)]
+pub struct Tchebycheff {
+    weights: Vec<f32>,
+    reference: Reference,
+    point: Option<Vec<f64>>,
+    objectives: Vec<String>,
+}
+
+impl Scalarizer for Tchebycheff {
+    const NAME: &str = "tchebycheff";
+    const PAPER: &str = "Bowman, On the relationship of the Tchebycheff norm and the efficient frontier of multiple-criteria objectives, 1976";
+    type Params = Params;
+
+    fn new(setup: &Setup, params: Params) -> Result<Self> {
+        let fixed = matches!(params.reference, Reference::Fixed);
+        let point = match params.reference_point {
+            Some(point) if fixed => Some(math::one_for_each("reference_point", &point, setup.m())?),
+            Some(_) => {
+                return Err(Error::new("reference_point is given, but reference is not \"fixed\"")
+                    .hint("set reference = \"fixed\" or leave reference_point out"));
+            }
+            None if fixed => {
+                return Err(Error::new("reference is \"fixed\", but reference_point is not given")
+                    .hint("reference_point = [1.0] for scores of at most 1"));
+            }
+            None => None,
+        };
+        Ok(Self {
+            weights: math::weights_or_equal(&params.weights, setup.m())?,
+            reference: params.reference,
+            point,
+            objectives: setup.objectives.iter().map(|o| o.name.clone()).collect(),
+        })
+    }
+
+    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+        let scores = batch.scores();
+        if batch.m() == 1 || batch.is_empty() {
+            return Ok(Scalarized::weights(&self.weights));
+        }
+        let largest = |m: usize| scores.column(m).map(f64::from).fold(f64::NEG_INFINITY, f64::max);
+        let of_batch: Vec<f64> = (0..batch.m()).map(largest).collect(); // [M]
+        let point = match (self.reference, self.point.take()) {
+            (Reference::Fixed, Some(point)) => point,
+            (Reference::RunningMax, Some(so_far)) => so_far.iter().zip(&of_batch).map(|(a, b)| a.max(*b)).collect(),
+            _ => of_batch,
+        };
+        let reward = |row: &[f32]| {
+            let distances = row.iter().zip(&point).zip(&self.weights);
+            let weighted = distances.map(|((s, z), w)| f64::from(*w) * (z - f64::from(*s)));
+            -weighted.fold(f64::NEG_INFINITY, f64::max)
+        };
+        let rewards: Vec<f64> = scores.iter_rows().map(reward).collect(); // [B]
+        self.point = Some(point);
+        Ok(Scalarized::rewards(math::as_f32(&rewards)))
+    }
+
+    fn weights(&self) -> Option<Vec<f32>> {
+        Some(self.weights.clone())
+    }
+
+    fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::new();
+        for (objective, z) in self.objectives.iter().zip(self.point.iter().flatten()) {
+            metrics.push(format!("reference/{objective}"), *z);
+        }
+        metrics
+    }
+
+    fn examples() -> Vec<Example> {
+        // z = (1, 1), then (1, 2): −max(½·0, ½·1), −max(½·1, ½·0); −max(½·½, ½·0), −max(½·½, ½·1).
+        moa_sdk::serde_json::from_str(
+            r#"[{"about": "the worst weighted distance from the largest scores so far", "objectives": [{"name": "a"}, {"name": "b"}],
+            "events": [
+            {"hook": "scalarize", "step": 1, "groups": [0, 0], "lengths": [1, 9], "scores": [[1.0, 0.0], [0.0, 1.0]], "expect": {"rewards": [-0.5, -0.5]}},
+            {"hook": "scalarize", "step": 2, "groups": [0, 0], "lengths": [1, 9], "scores": [[0.5, 2.0], [0.5, 1.0]], "expect": {"rewards": [-0.25, -0.5], "metrics": {"reference/b": 2.0}}}]}]"#,
+        )
+        .expect("a constant that the tests read")
+    }
+}
+
+moa_sdk::export!(scalarizers: [Tchebycheff]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moa_sdk::Params as _;
+    use moa_sdk::serde_json::json;
+    use moa_sdk::testing;
+
+    #[test]
+    fn golden_traces() -> Result<()> {
+        for trace in [
+            include_str!("../../../tests/golden/tchebycheff-running-max.jsonl"),
+            include_str!("../../../tests/golden/tchebycheff-batch-max.jsonl"),
+            include_str!("../../../tests/golden/tchebycheff-fixed.jsonl"),
+        ] {
+            assert_eq!(testing::replay::<Tchebycheff>(trace)?, 4);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn examples_hold() -> Result<()> {
+        assert_eq!(Tchebycheff::examples().len(), 1);
+        testing::examples::<Tchebycheff>()
+    }
+
+    #[test]
+    fn properties_at_every_count_scale_and_order() -> Result<()> {
+        for params in [
+            json!({}),
+            json!({"reference": "batch-max"}),
+            json!({"reference": "fixed", "reference_point": [1.0]}),
+        ] {
+            for m in 1..=8 {
+                testing::properties::<Tchebycheff>(m, &params)?;
+            }
+            testing::at_scales::<Tchebycheff>(3, &params)?;
+            testing::reordered::<Tchebycheff>(&[2, 0, 1], &params, &params)?;
+            testing::plain_with_one_objective::<Tchebycheff>(&params)?;
+        }
+        let weights = |w: [f64; 3]| json!({ "weights": w });
+        testing::reordered::<Tchebycheff>(&[2, 0, 1], &weights([0.5, 0.3, 0.2]), &weights([0.2, 0.5, 0.3]))
+    }
+
+    /// The defect of the released code: the reward must not depend on how long a response is.
+    #[test]
+    fn length_does_not_matter() -> Result<()> {
+        let trace = include_str!("../../../tests/golden/tchebycheff-fixed.jsonl");
+        let longer = trace.replace("\"lengths\":[8,2,", "\"lengths\":[800,2,");
+        assert_ne!(trace, longer);
+        testing::replay::<Tchebycheff>(&longer).map(|_| ())
+    }
+
+    #[test]
+    fn a_reference_point_without_its_use_is_refused() -> Result<()> {
+        let setup = Setup {
+            objectives: vec![Objective::new("a"), Objective::new("b")],
+            seed: 0,
+        };
+        let message = |params| match Params::from_json(&params).and_then(|params| Tchebycheff::new(&setup, params)) {
+            Ok(_) => String::new(),
+            Err(error) => error.message,
+        };
+        assert!(message(json!({"reference": "fixed"})).contains("reference_point is not given"));
+        assert!(message(json!({"reference_point": [1.0]})).contains("reference is not"));
+        assert!(message(json!({"reference": "fixed", "reference_point": [1.0, 2.0, 3.0]})).contains("has 3 values"));
+        Ok(())
+    }
+}
