@@ -3,6 +3,8 @@
 //! Without a path: a random model of the embedded one's size, 16 prompts of 47 tokens × 8 completions × 64 tokens.
 //! With one: that model, 4 × 4 × 48. Best of some rounds, in seconds.
 
+#![allow(clippy::print_stdout, clippy::cast_possible_truncation, clippy::unwrap_used, reason = "a program that prints times")]
+
 use std::sync::Arc;
 use std::time::Instant;
 

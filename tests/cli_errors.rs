@@ -1,5 +1,7 @@
 //! What a user's mistake gets: one clear error with a hint, the right exit code, and nothing half-written.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+
 #[path = "support/host.rs"]
 mod common;
 

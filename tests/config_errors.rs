@@ -1,5 +1,7 @@
 //! What bad configuration gets: one error that names key, place, found and expected, with a hint.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+
 #[path = "support/config.rs"]
 mod support;
 
@@ -11,13 +13,13 @@ use support::typed;
 fn a_config_that_should_be_complete_and_is_not_is_refused() {
     let typed = typed().file("plugins = []\n");
     let path = typed.request.file.clone().expect("the file was written");
-    let error = Config::read(&path).err().expect("most keys are missing");
+    let error = Config::read(&path).expect_err("most keys are missing");
     assert_eq!(
         error.to_string(),
         format!("{}: `model` is missing", path.display())
     );
     let typed = typed.file("[model]\npath = \"a\"\ndtype = \"f32\"\n");
-    let error = Config::read(&path).err().expect("a key is missing");
+    let error = Config::read(&path).expect_err("a key is missing");
     assert!(error.to_string().ends_with(" is missing"), "{error}");
     assert!(typed.good().config.model.path == moa_core::config::Source::Path("a".to_owned()));
 }

@@ -1,5 +1,7 @@
 //! The key table, `config explain`, `config check` and `config schema`.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+
 #[path = "support/config.rs"]
 mod support;
 
@@ -109,8 +111,7 @@ fn explain_says_value_origin_default_and_meaning() {
     assert_eq!(rewards.default, None);
     let error = resolved
         .explain("rollout.groups")
-        .err()
-        .expect("no such key");
+        .expect_err("no such key");
     assert_eq!(error.to_string(), "unknown key `rollout.groups`");
 }
 

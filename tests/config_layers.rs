@@ -1,5 +1,7 @@
 //! How the layers of the config lie above each other, and where each value came from.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+
 #[path = "support/config.rs"]
 mod support;
 

@@ -1,6 +1,8 @@
 //! Model files: what is saved is what was loaded, and what is wrong with a file is said by name.
 
-use std::collections::HashMap;
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
@@ -214,11 +216,11 @@ fn a_shard_cannot_point_outside() {
 }
 
 /// The golden Llama as llama.cpp's converter would write it: rows of queries and keys permuted, its own names.
-fn write_gguf(path: &Path, model: &Model, edit: impl Fn(&mut HashMap<&str, gguf_file::Value>)) {
+fn write_gguf(path: &Path, model: &Model, edit: impl Fn(&mut BTreeMap<&str, gguf_file::Value>)) {
     use gguf_file::Value::{self, Array, F32, I32, String as Text, U32};
     let spec = &model.spec;
     let texts = |list: &[&str]| Array(list.iter().map(|t| Text((*t).to_string())).collect());
-    let mut metadata: HashMap<&str, Value> = HashMap::from([
+    let mut metadata: BTreeMap<&str, Value> = BTreeMap::from([
         ("general.architecture", Text("llama".into())),
         ("llama.embedding_length", U32(spec.hidden as u32)),
         ("llama.block_count", U32(spec.layers as u32)),

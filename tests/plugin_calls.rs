@@ -1,5 +1,7 @@
 //! A plugin that misbehaves: every fault becomes an error that names plugin, hook and step, and the host lives on.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+
 mod common;
 
 use std::error::Error;

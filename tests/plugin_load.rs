@@ -1,5 +1,7 @@
 //! What can be loaded, what is refused and with which words; what a library says of itself.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+
 mod common;
 
 use std::error::Error;

@@ -1,5 +1,7 @@
 //! Traces: golden ones replay, differences are named, and what a run records replays exactly.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+
 mod common;
 
 use std::error::Error;

@@ -1,6 +1,8 @@
 //! Whole runs of the embedded default through the built binary: what lies in the folder, that it learns, that the same
 //! seed gives the same numbers, that a recorded run replays, and what a plugin that fails in mid-run leaves.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+
 mod common;
 #[path = "support/host.rs"]
 mod host;

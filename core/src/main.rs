@@ -1,5 +1,7 @@
 //! moa-host: parse, resolve, run. The only place that prints or exits.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+
 mod cli;
 
 use std::{

@@ -55,8 +55,7 @@ impl Typed {
 
     pub fn error(&self) -> ConfigError {
         resolve(&self.request)
-            .err()
-            .expect("the config should be refused")
+            .expect_err("the config should be refused")
     }
 
     /// The message with the temporary folder's name taken out, and the hint.

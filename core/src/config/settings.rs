@@ -307,6 +307,7 @@ impl Setting for Vec<Objective> {
     }
 }
 
+#[allow(clippy::derivable_impls, reason = "the macro that defines the enum marks no default")]
 impl Default for OnError {
     fn default() -> OnError {
         OnError::Stop

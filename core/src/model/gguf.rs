@@ -1,5 +1,6 @@
 //! GGUF files: sizes and tokenizer from the metadata, weights dequantised to f32 under Hugging Face's names.
 
+#[allow(clippy::disallowed_types, reason = "candle gives the metadata so; it is only looked up by key")]
 use std::collections::HashMap;
 use std::io::BufReader;
 use std::path::Path;
@@ -17,6 +18,7 @@ use super::spec::{Family, RopeScaling, Spec};
 /// Metadata with errors that name the key.
 pub(crate) struct Metadata<'a> {
     pub(crate) path: &'a Path,
+    #[allow(clippy::disallowed_types, reason = "as above")]
     pub(crate) values: &'a HashMap<String, Value>,
 }
 

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::error::ModelError;
+use super::ops::narrow;
 use super::spec::Spec;
 
 /// Uniform in (0, 1).
@@ -19,8 +20,8 @@ fn normals(rng: &mut ChaCha8Rng, n: usize, std: f64) -> Vec<f32> {
     while values.len() < n {
         let radius = std * (-2.0 * uniform(rng).ln()).sqrt();
         let angle = 2.0 * std::f64::consts::PI * uniform(rng);
-        values.push((radius * angle.cos()) as f32);
-        values.push((radius * angle.sin()) as f32);
+        values.push(narrow(radius * angle.cos()));
+        values.push(narrow(radius * angle.sin()));
     }
     values.truncate(n);
     values

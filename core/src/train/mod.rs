@@ -151,7 +151,7 @@ fn write_samples(
     rewards: &[f32],
     count: usize,
 ) -> std::io::Result<()> {
-    for b in 0..count.min(rollouts.len()) {
+    for (b, reward) in rewards.iter().enumerate().take(count) {
         let prompt = rollouts.prompt(b);
         folder.samples.write(&json!({
             "step": step,
@@ -162,7 +162,7 @@ fn write_samples(
             "tokens": rollouts.response(b).len(),
             "truncated": rollouts.truncated[b],
             "scores": scores.values[b * scores.m..(b + 1) * scores.m],
-            "reward": rewards[b],
+            "reward": reward,
         }))?;
     }
     Ok(())

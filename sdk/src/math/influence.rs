@@ -29,8 +29,8 @@ pub fn influence(gram: Matrix64<'_>, clip_norm: Option<f64>) -> Result<Vec<f64>>
 }
 
 /// w_m · exp(x_m) / Σ_k w_k · exp(x_k): a step of exponentiated gradient (Kivinen and Warmuth, "Exponentiated
-/// gradient versus gradient descent for linear predictors", Information and Computation 132, 1997). `weights` are
-/// >= 0, at least one of them above 0. A weight of 0 stays 0; any other stays above it, so that it can come back
+/// gradient versus gradient descent for linear predictors", Information and Computation 132, 1997). `weights` are 0 or
+/// more, at least one of them above 0. A weight of 0 stays 0; any other stays above it, so that it can come back
 /// however large a step was. Error: an x that is not finite.
 pub fn exponentiated(weights: &[f64], x: &[f64]) -> Result<Vec<f64>> {
     if let Some((m, x)) = x.iter().enumerate().find(|(_, x)| !x.is_finite()) {

@@ -32,7 +32,7 @@ impl RmsNorm {
     /// With this ε.
     pub fn new(eps: f64) -> Self {
         RmsNorm {
-            eps: eps as f32,
+            eps: super::narrow(eps),
             rstd: OnceLock::new(),
         }
     }

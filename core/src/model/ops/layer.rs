@@ -56,7 +56,7 @@ impl LayerShape {
             hidden: d,
             intermediate: f,
             heads,
-            eps: spec.rms_eps as f32,
+            eps: super::narrow(spec.rms_eps),
             norm1: take(d),
             qkv: take(heads.width() * d),
             bias: take(if spec.qkv_bias { heads.width() } else { 0 }),

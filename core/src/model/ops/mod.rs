@@ -38,6 +38,12 @@ pub mod head;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 
+/// The nearest f32 of a constant or a table entry that was computed in f64.
+#[allow(clippy::cast_possible_truncation, reason = "rounding to f32 is meant")]
+pub(crate) fn narrow(x: f64) -> f32 {
+    x as f32
+}
+
 /// Rows that one task of a row-parallel kernel takes: the widest activation of a small model stays in L2.
 pub(crate) const ROWS: usize = 256;
 

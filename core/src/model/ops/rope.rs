@@ -1,6 +1,7 @@
 //! Rotary embedding, Hugging Face's half-split layout: (x₁, x₂) -> (x₁ cos − x₂ sin, x₂ cos + x₁ sin) with x₁, x₂ the
 //! halves of a head (Su et al. 2021, eq. 34), and Llama 3's scaling of the frequencies.
 
+use super::narrow;
 use super::simd::{madd, simd};
 use crate::model::spec::{RopeScaling, Spec};
 
@@ -23,8 +24,8 @@ impl RopeTable {
             for f in &frequencies {
                 // the product in f32, as the reference implementation forms it
                 let angle = f64::from(position as f32 * f);
-                cos.push(angle.cos() as f32);
-                sin.push(angle.sin() as f32);
+                cos.push(narrow(angle.cos()));
+                sin.push(narrow(angle.sin()));
             }
         }
         RopeTable { half, cos, sin }
@@ -88,7 +89,7 @@ pub(crate) fn inverse_frequencies(spec: &Spec) -> Vec<f32> {
             }
         }
     }
-    frequencies.into_iter().map(|f| f as f32).collect()
+    frequencies.into_iter().map(narrow).collect()
 }
 
 simd! {

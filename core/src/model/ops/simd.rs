@@ -43,6 +43,7 @@ pub(crate) fn level() -> Level {
 macro_rules! simd {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$doc])*
+        #[allow(clippy::too_many_arguments, reason = "kernels take slices and their sizes")]
         #[inline]
         $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
