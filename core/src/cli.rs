@@ -194,6 +194,23 @@ pub(crate) enum PluginCommand {
         /// Library, a path or a bare name.
         lib: String,
     },
+    /// Run the cases that every plugin should pass, each in a process of its own; exit with 1 if one fails or crashes.
+    Check {
+        /// Library, a path or a bare name.
+        lib: String,
+        /// Print the report as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Run only the cases whose names begin so.
+        #[arg(long, value_name = "CASE", default_value = "", hide_default_value = true)]
+        only: String,
+        /// How long a case may take, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        timeout: u64,
+        /// Answer one case: how a check runs itself for each.
+        #[arg(long, value_name = "ID", hide = true)]
+        answer: Option<String>,
+    },
     /// Feed a trace to a scalarizer without any model and print what it answers.
     Replay {
         /// Library, a path or a bare name.

@@ -8,6 +8,7 @@ use std::{
     io::{self, Read, Write},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -18,7 +19,7 @@ use moa_core::{
     error::Hint,
     metrics::Progress,
     model::Model,
-    plugin::{self, Plugins},
+    plugin::{self, Plugins, check},
     report::{RunFolder, before_after},
     train::{self, Session, SessionError, logprobs, sft},
 };
@@ -121,6 +122,36 @@ fn plugin_command(command: PluginCommand) -> Result<u8, SessionError> {
         PluginCommand::Inspect { lib } => {
             let mut plugins = Plugins::new();
             write!(out, "{}", plugin::description_text(plugins.load(&lib)?))?;
+        }
+        PluginCommand::Check { lib, answer: Some(id), .. } => {
+            write!(out, "{}", check::answer_case(&lib, &id).to_line())?;
+        }
+        PluginCommand::Check { lib, json, only, timeout, answer: None } => {
+            let program = std::env::current_exe()?;
+            let child = |lib: &str, id: &str| {
+                let mut command = std::process::Command::new(&program);
+                command.args(["plugin", "check", "--answer", id, "--", lib]);
+                command
+            };
+            let options = check::Options { limit: Duration::from_secs(timeout), only };
+            let mut written = Ok(());
+            let report = check::check(&lib, &options, &child, &mut |case, widths| {
+                if !json && written.is_ok() {
+                    written = writeln!(out, "{}", case.line(widths));
+                }
+            })?;
+            written?;
+            if report.cases.is_empty() {
+                eprintln!("error: no case of {lib} begins with `{}`", options.only);
+                eprintln!("hint: without --only all cases run and show their names");
+                return Ok(2);
+            }
+            if json {
+                writeln!(out, "{:#}", report.to_json())?;
+            } else {
+                writeln!(out, "{}", report.summary())?;
+            }
+            return Ok(u8::from(!report.is_good()));
         }
         PluginCommand::Replay { lib, trace, check } => {
             let mut plugins = Plugins::new();

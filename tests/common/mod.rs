@@ -34,8 +34,12 @@ pub fn fixture(name: &str) -> PathBuf {
     // takes out what the fixtures do not use. A rename, as other test programs may read it at this moment.
     let lock = manifest.with_file_name("Cargo.lock");
     let fresh = lock.with_extension(format!("lock.{}", std::process::id()));
-    std::fs::copy(root().join("Cargo.lock"), &fresh).expect("Cargo.lock can be copied");
-    std::fs::rename(&fresh, &lock).expect("Cargo.lock can be renamed");
+    {
+        // The threads of a test program share its number.
+        let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        std::fs::copy(root().join("Cargo.lock"), &fresh).expect("Cargo.lock can be copied");
+        std::fs::rename(&fresh, &lock).expect("Cargo.lock can be renamed");
+    }
     build(&manifest, &format!("fixture-{name}"), name)
 }
 

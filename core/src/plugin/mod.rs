@@ -6,6 +6,7 @@
 //! what a scalarizer was told and gave back; [`replay`] reads that again. Everything but loading is a pure
 //! function of inputs and of the plugin's state.
 
+pub mod check;
 mod error;
 mod inspect;
 mod library;

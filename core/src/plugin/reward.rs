@@ -46,6 +46,22 @@ impl RewardPlugin {
         &self,
         completions: &[Completion<'_>],
     ) -> Result<Vec<Result<f32, String>>, PluginError> {
+        let finite = |score: f32| match score.is_finite() {
+            true => Ok(score),
+            false => Err(format!("the score is {score}, expected a finite number")),
+        };
+        let scores = self.score_unchecked(completions)?;
+        Ok(scores
+            .into_iter()
+            .map(|score| score.and_then(finite))
+            .collect())
+    }
+
+    /// As [`RewardPlugin::score_all`], but scores that are not finite are given as they are.
+    pub(super) fn score_unchecked(
+        &self,
+        completions: &[Completion<'_>],
+    ) -> Result<Vec<Result<f32, String>>, PluginError> {
         const HOOK: &str = "score_all";
         let raw: Vec<RawCompletion<'_>> = completions.iter().map(|c| (*c).into()).collect();
         let scores = self
@@ -73,11 +89,7 @@ impl RewardPlugin {
         }
         Ok(scores
             .into_iter()
-            .map(|score| match score.into_result() {
-                Ok(score) if score.is_finite() => Ok(score),
-                Ok(score) => Err(format!("the score is {score}, expected a finite number")),
-                Err(message) => Err(message.into_string()),
-            })
+            .map(|score| score.into_result().map_err(Into::into))
             .collect())
     }
 }

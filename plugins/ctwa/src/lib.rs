@@ -17,7 +17,7 @@
 //! Departures from the released code: prompts are whole (there each rank saw its part of a batch and averaged
 //! over ranks); where more than half of the completions have v = 0 (prompts with equal rewards) the median is
 //! taken over the others, as a median of 0 would drop every completion that carries a signal; a weight of 0
-//! stays 0. As published, a weight never falls, so that Σ w grows and with it the reward's scale: the metric
+//! stays 0; a weight stops growing at 1e20, which one update far from the old policy can ask for. As published, a weight never falls, so that Σ w grows and with it the reward's scale: the metric
 //! `weight_sum` shows it, `renormalize` divides by it.
 
 use moa_sdk::prelude::*;
@@ -152,7 +152,8 @@ impl Scalarizer for Ctwa {
             } else {
                 (self.params.covariance_targets[m] - average[m]).max(0.0)
             };
-            *weight *= (self.params.weight_lr * deficit).exp();
+            let growth = (self.params.weight_lr * deficit).exp().min(LARGEST_WEIGHT);
+            *weight = (*weight * growth).min(LARGEST_WEIGHT);
         }
         if self.params.renormalize {
             let sum: f64 = self.weights.iter().sum();
@@ -212,6 +213,8 @@ impl Ctwa {
     }
 }
 
+/// A weight stops growing here: one update that moves the policy far, or scores of 1e5, would make it infinite.
+const LARGEST_WEIGHT: f64 = 1e20;
 /// new − old is clamped to ± this before the exponential.
 const LOG_RATIO: f64 = 20.0;
 /// A completion is left out where |v| is beyond this many times the median.

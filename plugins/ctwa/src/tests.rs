@@ -97,6 +97,16 @@ fn nothing_to_compare() -> Result<()> {
 }
 
 #[test]
+fn a_weight_stays_finite_and_one_of_zero_stays_zero() -> Result<()> {
+    let mut plugin = plugin(serde_json::json!({"weight_lr": 1e9, "weights": [0.0, 1.0]}))?;
+    for _ in 0..3 {
+        plugin.after_update(&Update::new(step(&[1.0, -1.0, -1.0, 1.0], &GROUPS))?)?;
+    }
+    assert_eq!(plugin.weights(), Some(vec![0.0, 1e20]));
+    Ok(())
+}
+
+#[test]
 fn reached_targets_hold_a_weight() -> Result<()> {
     let mut ctwa = plugin(serde_json::json!({"objective_targets": [0.5, 0.51], "covariance_targets": [1.0]}))?;
     ctwa.after_update(&Update::new(step(&[1.0, -1.0, 0.0, 0.0], &GROUPS))?)?;

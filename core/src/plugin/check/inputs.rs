@@ -1,0 +1,462 @@
+//! Families of inputs for scalarizers: what a run can give at its edges, as events in the order of a run. All of it
+//! is valid: shapes agree, numbers are finite, a Gramian is J Jᵀ of some Jacobian J `[M, D]`.
+
+use moa_sdk::trace::{BatchEvent, Event, GradientsEvent, UpdateEvent, ValidationEvent};
+use moa_sdk::{Direction, Needs, Objective, Rng, Setup};
+
+/// The numbers of objectives that are tried.
+pub(super) const OBJECTIVES: std::ops::RangeInclusive<usize> = 1..=8;
+
+/// M objectives, every second of which is minimised.
+pub(super) fn setup(m: usize) -> Setup {
+    let direction = |index: usize| match index % 2 {
+        0 => Direction::Maximize,
+        _ => Direction::Minimize,
+    };
+    let objective = |index: usize| Objective {
+        name: format!("objective-{}", index + 1),
+        direction: direction(index),
+    };
+    Setup {
+        objectives: (0..m).map(objective).collect(),
+        seed: 11,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Scores {
+    Normal,
+    Binary,
+    Equal,
+    OneEqual,
+}
+
+#[derive(Clone, Copy)]
+enum Groups {
+    OfFour,
+    One,
+    OfOne,
+    Uneven,
+    OneCompletion,
+}
+
+#[derive(Clone, Copy)]
+enum Gradients {
+    Independent,
+    Zero,
+    OneZero,
+    Opposed,
+}
+
+#[derive(Clone, Copy)]
+enum Losses {
+    AnySign,
+    Negative,
+    Zero,
+}
+
+#[derive(Clone, Copy)]
+enum Scale {
+    Of(f64),
+    /// 1e10 and 1e-10 by turns.
+    Alternating,
+}
+
+/// One family.
+#[derive(Clone, Copy)]
+pub(super) struct Family {
+    /// kebab-case.
+    pub(super) name: &'static str,
+    /// What is finite for these inputs.
+    pub(super) about: &'static str,
+    scores: Scores,
+    groups: Groups,
+    gradients: Gradients,
+    losses: Losses,
+    scale: Scale,
+    far: bool,
+    minibatches: u32,
+    steps: u64,
+}
+
+/// What the other families differ from.
+pub(super) const ORDINARY: Family = Family {
+    name: "ordinary",
+    about: "finite outputs of the right lengths on normal scores, M = 1 to 8",
+    scores: Scores::Normal,
+    groups: Groups::OfFour,
+    gradients: Gradients::Independent,
+    losses: Losses::AnySign,
+    scale: Scale::Of(1.0),
+    far: false,
+    minibatches: 2,
+    steps: 6,
+};
+
+/// All families.
+pub(super) const FAMILIES: &[Family] = &[
+    ORDINARY,
+    Family {
+        name: "binary",
+        about: "finite outputs where scores are 0 or 1",
+        scores: Scores::Binary,
+        ..ORDINARY
+    },
+    Family {
+        name: "equal-scores",
+        about: "finite outputs where all scores are equal",
+        scores: Scores::Equal,
+        ..ORDINARY
+    },
+    Family {
+        name: "one-equal",
+        about: "finite outputs where one objective has no spread",
+        scores: Scores::OneEqual,
+        ..ORDINARY
+    },
+    Family {
+        name: "one-group",
+        about: "finite outputs where the batch is one group",
+        groups: Groups::One,
+        ..ORDINARY
+    },
+    Family {
+        name: "groups-of-one",
+        about: "finite outputs where each group has one completion",
+        groups: Groups::OfOne,
+        ..ORDINARY
+    },
+    Family {
+        name: "uneven-groups",
+        about: "finite outputs where groups have 1 to 7 completions",
+        groups: Groups::Uneven,
+        ..ORDINARY
+    },
+    Family {
+        name: "one-completion",
+        about: "finite outputs where the batch is one completion",
+        groups: Groups::OneCompletion,
+        ..ORDINARY
+    },
+    Family {
+        name: "zero-gradients",
+        about: "finite outputs where the Gramian is 0",
+        gradients: Gradients::Zero,
+        ..ORDINARY
+    },
+    Family {
+        name: "one-zero-gradient",
+        about: "finite outputs where one objective has no gradient",
+        gradients: Gradients::OneZero,
+        ..ORDINARY
+    },
+    Family {
+        name: "opposed-gradients",
+        about: "finite outputs where gradients cancel and the Gramian has rank 1",
+        gradients: Gradients::Opposed,
+        ..ORDINARY
+    },
+    Family {
+        name: "negative-losses",
+        about: "finite outputs where all losses are below 0",
+        losses: Losses::Negative,
+        ..ORDINARY
+    },
+    Family {
+        name: "zero-losses",
+        about: "finite outputs where all losses are 0",
+        losses: Losses::Zero,
+        ..ORDINARY
+    },
+    Family {
+        name: "many-minibatches",
+        about: "finite outputs with 16 mini-batches in a step",
+        minibatches: 16,
+        ..ORDINARY
+    },
+    Family {
+        name: "far-policy",
+        about: "finite outputs where log-probabilities move by 30 in one update",
+        far: true,
+        ..ORDINARY
+    },
+    Family {
+        name: "scale-1e-10",
+        about: "finite outputs where all inputs are of size 1e-10",
+        scale: Scale::Of(1e-10),
+        ..ORDINARY
+    },
+    Family {
+        name: "scale-1e-5",
+        about: "finite outputs where all inputs are of size 1e-5",
+        scale: Scale::Of(1e-5),
+        ..ORDINARY
+    },
+    Family {
+        name: "scale-1e5",
+        about: "finite outputs where all inputs are of size 1e5",
+        scale: Scale::Of(1e5),
+        ..ORDINARY
+    },
+    Family {
+        name: "scale-1e10",
+        about: "finite outputs where all inputs are of size 1e10",
+        scale: Scale::Of(1e10),
+        ..ORDINARY
+    },
+    Family {
+        name: "mixed-scales",
+        about: "finite outputs where objectives are of size 1e10 and 1e-10 by turns",
+        scale: Scale::Alternating,
+        ..ORDINARY
+    },
+    Family {
+        name: "many-steps",
+        about: "finite outputs over 500 steps",
+        steps: 500,
+        ..ORDINARY
+    },
+];
+
+/// D of the made-up Jacobian: above the largest M, so that its rows are independent.
+const DIMENSIONS: usize = 12;
+
+impl Family {
+    /// The events of a run with `needs` for `m` objectives, in the order of a step: weights of the batch's gradients,
+    /// scalarize, weights of each mini-batch's gradients, after the update, validation.
+    pub(super) fn events(&self, m: usize, needs: Needs) -> Vec<Event> {
+        let mut rng = Rng::new(5);
+        let mut events = vec![self.validation(m, 0, &mut rng)];
+        for step in 1..=self.steps {
+            let (batch, update) = self.batch(m, step, needs, &mut rng);
+            if needs.has(Needs::GRADIENTS_PER_BATCH) {
+                events.push(self.gradients(m, step, None, &mut rng));
+            }
+            events.push(Event::Scalarize(batch));
+            if needs.has(Needs::GRADIENTS_PER_MINIBATCH) {
+                for minibatch in 0..self.minibatches {
+                    events.push(self.gradients(m, step, Some(minibatch), &mut rng));
+                }
+            }
+            if needs.has(Needs::AFTER_UPDATE) {
+                events.push(Event::AfterUpdate(update));
+            }
+            // Without that need a run validates at an interval.
+            if needs.has(Needs::VALIDATION_EACH_STEP) || step % 2 == 0 {
+                events.push(self.validation(m, step, &mut rng));
+            }
+        }
+        events
+    }
+
+    fn scale(&self, objective: usize) -> f64 {
+        match self.scale {
+            Scale::Of(scale) => scale,
+            Scale::Alternating if objective.is_multiple_of(2) => 1e10,
+            Scale::Alternating => 1e-10,
+        }
+    }
+
+    fn groups(&self) -> Vec<u32> {
+        match self.groups {
+            Groups::OfFour => (0..16).map(|b| b / 4).collect(),
+            Groups::One => vec![0; 16],
+            Groups::OfOne => (0..16).collect(),
+            Groups::Uneven => vec![0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 3, 4, 4, 5],
+            Groups::OneCompletion => vec![0],
+        }
+    }
+
+    fn score(&self, objective: usize, rng: &mut Rng) -> f32 {
+        let normal = rng.normal();
+        let value = match self.scores {
+            Scores::Binary => f64::from(u8::from(normal > 0.0)),
+            Scores::Equal => 0.5,
+            Scores::OneEqual if objective == 0 => 0.5,
+            Scores::Normal | Scores::OneEqual => normal,
+        };
+        narrow(value * self.scale(objective))
+    }
+
+    /// The inputs of `scalarize` and of `after_update` of one step.
+    fn batch(&self, m: usize, step: u64, needs: Needs, rng: &mut Rng) -> (BatchEvent, UpdateEvent) {
+        let groups = self.groups();
+        let b = groups.len();
+        let lengths: Vec<u32> = (0..16_u32).map(|b| 1 + (b * 5) % 8).take(b).collect();
+        let scores: Vec<Vec<f32>> = (0..b).map(|_| (0..m).map(|m| self.score(m, rng)).collect()).collect();
+        let advantages = centred(&scores, &groups);
+        let mean = |row: &Vec<f32>| row.iter().map(|a| a / count(m)).sum();
+        let logprobs = |rng: &mut Rng| -> Vec<Vec<f32>> {
+            let row =
+                |length: &u32, rng: &mut Rng| (0..*length).map(|_| -narrow(rng.normal().abs())).collect::<Vec<f32>>();
+            lengths.iter().map(|length| row(length, rng)).collect()
+        };
+        let mut old_logprobs = logprobs(rng);
+        let mut new_logprobs = old_logprobs.clone();
+        for (row, (old, new)) in old_logprobs.iter_mut().zip(&mut new_logprobs).enumerate() {
+            for (old, new) in old.iter_mut().zip(new) {
+                *new = (*new + 0.1 * narrow(rng.normal())).min(0.0);
+                if self.far {
+                    // Half of the responses become likely, the other half all but impossible.
+                    *(if row % 2 == 0 { old } else { new }) -= 30.0;
+                }
+            }
+        }
+        let update = UpdateEvent {
+            step,
+            groups: groups.clone(),
+            scores: scores.clone(),
+            advantages: advantages.iter().map(mean).collect(),
+            old_logprobs: old_logprobs.clone(),
+            new_logprobs,
+            clip_low: 0.2,
+            clip_high: 0.28,
+            expect: None,
+        };
+        let batch = BatchEvent {
+            step,
+            ref_logprobs: needs.has(Needs::REF_LOGPROBS).then(|| logprobs(rng)),
+            old_logprobs: needs.has(Needs::OLD_LOGPROBS).then_some(old_logprobs),
+            objective_advantages: needs.has(Needs::OBJECTIVE_ADVANTAGES).then_some(advantages),
+            scores,
+            groups,
+            lengths,
+            expect: None,
+        };
+        (batch, update)
+    }
+
+    fn validation(&self, m: usize, step: u64, rng: &mut Rng) -> Event {
+        let mut value = |objective: usize| {
+            let uniform = rng.uniform();
+            let equal = self.scores == Scores::Equal;
+            self.scale(objective) * if equal { 0.5 } else { uniform }
+        };
+        Event::OnValidation(ValidationEvent {
+            step,
+            values: (0..m).map(&mut value).collect(),
+            expect: None,
+        })
+    }
+
+    fn gradients(&self, m: usize, step: u64, minibatch: Option<u32>, rng: &mut Rng) -> Event {
+        let shared: Vec<f64> = (0..DIMENSIONS).map(|_| rng.normal()).collect();
+        let jacobian: Vec<Vec<f64>> = (0..m)
+            .map(|m| {
+                let own: Vec<f64> = (0..DIMENSIONS).map(|_| rng.normal()).collect();
+                let (row, factor) = match self.gradients {
+                    Gradients::Independent => (own, 1.0),
+                    Gradients::Zero => (own, 0.0),
+                    Gradients::OneZero => (own, if m == 0 { 0.0 } else { 1.0 }),
+                    Gradients::Opposed => (shared.clone(), if m % 2 == 0 { 1.0 } else { -1.0 }),
+                };
+                let factor = factor * self.scale(m);
+                row.iter().map(|value| factor * value).collect()
+            })
+            .collect();
+        let gram = jacobian
+            .iter()
+            .map(|a| {
+                let product = |b: &Vec<f64>| a.iter().zip(b).map(|(a, b)| a * b).sum();
+                jacobian.iter().map(product).collect()
+            })
+            .collect();
+        let mut loss = |objective: usize| {
+            let normal = rng.normal();
+            let value = match self.losses {
+                Losses::AnySign => normal,
+                Losses::Negative => -normal.abs(),
+                Losses::Zero => 0.0,
+            };
+            value * self.scale(objective)
+        };
+        Event::WeighGradients(GradientsEvent {
+            step,
+            minibatch,
+            lr: 1e-6,
+            gram,
+            losses: (0..m).map(&mut loss).collect(),
+            expect: None,
+        })
+    }
+}
+
+/// Each score less the mean of its group: the advantages `[B, M]` of an estimator that does not divide.
+fn centred(scores: &[Vec<f32>], groups: &[u32]) -> Vec<Vec<f32>> {
+    let mean = |group: u32, objective: usize| {
+        let of_group = scores.iter().zip(groups).filter(|(_, g)| **g == group);
+        let values: Vec<f32> = of_group.map(|(row, _)| row[objective]).collect();
+        values.iter().sum::<f32>() / count(values.len())
+    };
+    let row = |(row, group): (&Vec<f32>, &u32)| {
+        let objectives = row.iter().enumerate();
+        objectives
+            .map(|(objective, score)| score - mean(*group, objective))
+            .collect()
+    };
+    scores.iter().zip(groups).map(row).collect()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "at most 16")]
+fn count(n: usize) -> f32 {
+    n as f32
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "made-up inputs")]
+fn narrow(x: f64) -> f32 {
+    x as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use moa_sdk::Needs;
+    use moa_sdk::trace::Event;
+
+    use super::{FAMILIES, OBJECTIVES, ORDINARY};
+
+    const ALL: Needs = Needs::NONE
+        .gradients_per_batch()
+        .gradients_per_minibatch()
+        .objective_advantages()
+        .old_logprobs()
+        .ref_logprobs()
+        .after_update();
+
+    #[test]
+    fn a_step_calls_the_hooks_in_the_order_of_a_run() {
+        let hooks = |needs| -> Vec<&str> {
+            let events = ORDINARY.events(2, needs);
+            events.iter().take(8).map(Event::hook).collect()
+        };
+        assert_eq!(
+            hooks(ALL),
+            [
+                "on_validation",
+                "weigh_gradients",
+                "scalarize",
+                "weigh_gradients",
+                "weigh_gradients",
+                "after_update",
+                "weigh_gradients",
+                "scalarize"
+            ]
+        );
+        assert_eq!(
+            hooks(Needs::NONE)[..5],
+            ["on_validation", "scalarize", "scalarize", "on_validation", "scalarize"]
+        );
+    }
+
+    /// JSON has no number that is not finite, so a trace that reads back equal has none.
+    #[test]
+    fn all_inputs_are_finite() -> moa_sdk::Result<()> {
+        for family in FAMILIES.iter().filter(|family| family.steps < 10) {
+            for m in OBJECTIVES {
+                for event in family.events(m, ALL) {
+                    assert_eq!(Event::parse(&event.to_line()?)?, event, "{}", family.name);
+                }
+            }
+        }
+        Ok(())
+    }
+}
