@@ -12,7 +12,11 @@ use clap::Parser;
 use cli::{Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, PluginCommand, SftArgs, TrainArgs};
 use moa_core::{
     config,
-    data::{self, Encoded, Keys, tiny_math},
+    data::{
+        self, Encoded, Keys,
+        convert::{self, Conversion, HubData},
+        tiny_math,
+    },
     error::Hint,
     metrics::Progress,
     model::Model,
@@ -150,6 +154,18 @@ fn data_command(command: DataCommand) -> Result<(), SessionError> {
                 )?,
             };
             write!(io::stdout().lock(), "{inspection}")?;
+        }
+        DataCommand::Convert { name, file, test, out, subject, seed } => {
+            let Some(data) = HubData::named(&name) else { return Ok(()) }; // the parser takes no other name
+            let subject = match subject {
+                Some(all) if all == "all" => None,
+                None if data == HubData::MathLighteval => Some("Algebra".to_owned()),
+                other => other,
+            };
+            let conversion = Conversion { data, file, test, subject, seed: seed.unwrap_or(convert::SPLIT_SEED) };
+            for (path, rows) in convert::convert(&conversion, &out)? {
+                eprintln!("wrote {}, {rows} rows", path.display());
+            }
         }
         DataCommand::Generate { out, seed, sft, tokenizer, .. } => {
             let options = tiny_math::Options { seed: seed.unwrap_or(tiny_math::SEED), supervised: sft, tokenizer };

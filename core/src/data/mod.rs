@@ -7,6 +7,7 @@
 //! that renders and encodes one prompt (see [`Encode`]).
 
 mod columns;
+pub mod convert;
 mod cursor;
 mod dataset;
 mod draw;
@@ -17,6 +18,7 @@ mod jsonl;
 mod kind;
 mod parquet_read;
 mod parquet_write;
+mod permutation;
 pub mod tiny_math;
 
 use std::fs;
