@@ -30,13 +30,21 @@ fn configs(folder: &str) -> Vec<PathBuf> {
 }
 
 fn resolved(file: &Path) -> Config {
-    let request = Request { file: Some(file.to_owned()), ..Request::default() };
-    resolve(&request).unwrap_or_else(|error| panic!("{}: {error}", file.display())).config
+    let request = Request {
+        file: Some(file.to_owned()),
+        ..Request::default()
+    };
+    resolve(&request)
+        .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        .config
 }
 
 /// A file in `folder` that has a config and layers on top of it, resolved.
 fn layered(folder: &Path, files: &[&Path]) -> Config {
-    let list: Vec<String> = files.iter().map(|file| format!("{:?}", file.display().to_string())).collect();
+    let list: Vec<String> = files
+        .iter()
+        .map(|file| format!("{:?}", file.display().to_string()))
+        .collect();
     let file = folder.join("my.toml");
     fs::write(&file, format!("include = [{}]\n", list.join(", "))).expect("the folder takes files");
     resolved(&file)
@@ -56,9 +64,15 @@ fn every_scalarizer_and_reward_takes_its_params() {
         let name = config.scalarizer.name.as_str();
         let listed = config.plugins.is_empty() || config.plugins == [name];
         assert!(listed, "{} loads {:?} and takes {name}", file.display(), config.plugins);
-        let rewards: Vec<&str> = config.objectives.iter().map(|objective| objective.reward.as_str()).collect();
+        let rewards: Vec<&str> = config
+            .objectives
+            .iter()
+            .map(|objective| objective.reward.as_str())
+            .collect();
         for library in rewards.into_iter().chain([name]).filter(|library| is_there(library)) {
-            plugins.load(&common::plugin(library).to_string_lossy()).unwrap_or_else(|error| panic!("{error}"));
+            plugins
+                .load(&common::plugin(library).to_string_lossy())
+                .unwrap_or_else(|error| panic!("{error}"));
         }
         for objective in &config.objectives {
             let params = Value::Object(objective.params.clone());
@@ -67,8 +81,15 @@ fn every_scalarizer_and_reward_takes_its_params() {
             }
         }
         if is_there(name) {
-            let objectives = config.objectives.iter().map(|objective| Objective::new(&objective.name)).collect();
-            let setup = Setup { objectives, seed: config.train.seed };
+            let objectives = config
+                .objectives
+                .iter()
+                .map(|objective| Objective::new(&objective.name))
+                .collect();
+            let setup = Setup {
+                objectives,
+                seed: config.train.seed,
+            };
             assert_eq!(setup.m(), 3, "{}", file.display());
             let params = Value::Object(config.scalarizer.params.clone());
             if let Err(error) = plugins.scalarizer(Some(name), &setup, &params) {
@@ -83,7 +104,19 @@ fn every_scalarizer_and_reward_takes_its_params() {
 #[test]
 fn the_papers_grids_are_there() {
     for (folder, methods) in [
-        ("math500", &["ctwa", "dynamic", "gradnorm", "lagrangian", "linear", "mgda", "pama", "tchebycheff"][..]),
+        (
+            "math500",
+            &[
+                "ctwa",
+                "dynamic",
+                "gradnorm",
+                "lagrangian",
+                "linear",
+                "mgda",
+                "pama",
+                "tchebycheff",
+            ][..],
+        ),
         ("drw/math500", &["gradient", "hypervolume", "linear"]),
         ("drw/math-lighteval", &["gradient", "hypervolume", "linear"]),
     ] {
@@ -94,7 +127,10 @@ fn the_papers_grids_are_there() {
             let config = resolved(file);
             assert_eq!(config.scalarizer.name, *name);
             assert_eq!(config.plugins, [*name], "{} runs without --plugin", file.display());
-            let (drw, updates) = (folder.starts_with("drw"), config.rollout.prompts / config.algorithm.minibatch);
+            let (drw, updates) = (
+                folder.starts_with("drw"),
+                config.rollout.prompts / config.algorithm.minibatch,
+            );
             assert_eq!(config.batch_size(), 512, "{}", file.display());
             assert_eq!(updates, 2, "{}", file.display());
             assert_eq!(config.train.steps, if drw { 360 } else { 810 });
@@ -113,16 +149,25 @@ fn layers_change_what_they_say_and_leave_the_rest() {
     let with = |name: &str| common::root().join("configs/with").join(name);
     for file in configs("drw") {
         let alone = resolved(&file);
-        for (layer, estimator, kl) in
-            [("drw-reinforce++.toml", "reinforce++", Some("k2")), ("drw-rloo.toml", "rloo", None)]
-        {
+        for (layer, estimator, kl) in [
+            ("drw-reinforce++.toml", "reinforce++", Some("k2")),
+            ("drw-rloo.toml", "rloo", None),
+        ] {
             let config = layered(folder.path(), &[&file, &with(layer), &with("weights-accuracy.toml")]);
             assert_eq!(config.algorithm.estimator.name(), estimator);
             assert_eq!(config.algorithm.kl.coefficient > 0.0, kl.is_some());
             assert!(kl.is_none_or(|kl| config.algorithm.kl.estimator.name() == kl));
             assert_eq!(config.scalarizer.name, alone.scalarizer.name);
-            assert_eq!(config.scalarizer.params.len(), alone.scalarizer.params.len(), "{}", file.display());
-            assert_eq!(config.scalarizer.params["weights"], serde_json::json!([0.5, 0.25, 0.25]));
+            assert_eq!(
+                config.scalarizer.params.len(),
+                alone.scalarizer.params.len(),
+                "{}",
+                file.display()
+            );
+            assert_eq!(
+                config.scalarizer.params["weights"],
+                serde_json::json!([0.5, 0.25, 0.25])
+            );
             assert_eq!((&config.rollout, &config.optimizer), (&alone.rollout, &alone.optimizer));
         }
     }

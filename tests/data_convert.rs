@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 const ASK: &str = "Let's think step by step and output the final answer within \\boxed{}.";
 
 fn lines(rows: impl IntoIterator<Item = Value>) -> Vec<u8> {
-    rows.into_iter().map(|row| format!("{row}\n")).collect::<String>().into_bytes()
+    rows.into_iter()
+        .map(|row| format!("{row}\n"))
+        .collect::<String>()
+        .into_bytes()
 }
 
 fn math500(rows: std::ops::Range<usize>) -> Vec<u8> {
@@ -38,7 +41,14 @@ fn split(outcome: &Outcome, name: &str) -> Vec<Row> {
 }
 
 fn read(path: &Path) -> Vec<Row> {
-    read_rows(path, &Keys { require_ground_truth: true, ..Keys::default() }).unwrap_or_else(|error| panic!("{error}"))
+    read_rows(
+        path,
+        &Keys {
+            require_ground_truth: true,
+            ..Keys::default()
+        },
+    )
+    .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn prompt(row: &Row) -> &str {
@@ -59,12 +69,18 @@ fn refused(arguments: &[&str], files: &[(&str, &[u8])], words: &[&str]) {
         assert!(outcome.stderr.contains(word), "{word:?} is missing: {}", outcome.stderr);
     }
     assert!(outcome.stderr.contains("\nhint: "), "{}", outcome.stderr);
-    assert!(!outcome.folder.path().join("out").exists(), "half a data set was written");
+    assert!(
+        !outcome.folder.path().join("out").exists(),
+        "half a data set was written"
+    );
 }
 
 #[test]
 fn math500_has_the_papers_rows_in_the_papers_splits() {
-    let outcome = good(&["data", "convert", "math500", "test.jsonl", "--out", "out"], &[("test.jsonl", &math500(0..500))]);
+    let outcome = good(
+        &["data", "convert", "math500", "test.jsonl", "--out", "out"],
+        &[("test.jsonl", &math500(0..500))],
+    );
     let [train, val, test] = ["train", "val", "test"].map(|name| split(&outcome, name));
     assert_eq!((train.len(), val.len(), test.len()), (300, 100, 100));
     assert!(outcome.stderr.contains("train.parquet, 300 rows"), "{}", outcome.stderr);
@@ -106,7 +122,8 @@ fn a_seed_moves_rows_and_repeats() {
             &["data", "convert", "math500", "a.jsonl", "--out", "out", "--seed", seed],
             &[("a.jsonl", &file)],
         );
-        ["train", "val", "test"].map(|name| fs::read(outcome.folder.path().join(format!("out/{name}.parquet"))).expect("a file"))
+        ["train", "val", "test"]
+            .map(|name| fs::read(outcome.folder.path().join(format!("out/{name}.parquet"))).expect("a file"))
     };
     assert_eq!(run("1"), run("1"));
     assert_ne!(run("1"), run("2"));
@@ -119,15 +136,33 @@ fn math(i: usize, subject: &str, solution: &str) -> Value {
 #[test]
 fn math_lighteval_takes_algebra_and_halves_the_test_file() {
     let train = lines([
-        math(0, "Algebra", "One. $\\boxed{1}$ Or rather \\boxed{\\frac{1}{\\sqrt{2}}}."),
+        math(
+            0,
+            "Algebra",
+            "One. $\\boxed{1}$ Or rather \\boxed{\\frac{1}{\\sqrt{2}}}.",
+        ),
         math(1, "Geometry", "no answer, and nobody asks"),
         math(2, "Algebra", "So \\boxed{ x \\in \\{1, 2\\} }."),
         math(3, "Algebra", "So $\\boxed 7$."),
     ]);
     let test = lines((10..15).map(|i| math(i, "Algebra", &format!("\\boxed{{{i}}}"))));
-    let arguments = ["data", "convert", "math-lighteval", "train.jsonl", "--test", "test.jsonl", "--out", "out"];
+    let arguments = [
+        "data",
+        "convert",
+        "math-lighteval",
+        "train.jsonl",
+        "--test",
+        "test.jsonl",
+        "--out",
+        "out",
+    ];
     let outcome = good(&arguments, &[("train.jsonl", &train), ("test.jsonl", &test)]);
-    let truths = |name: &str| split(&outcome, name).into_iter().map(|row| row.ground_truth).collect::<Vec<_>>();
+    let truths = |name: &str| {
+        split(&outcome, name)
+            .into_iter()
+            .map(|row| row.ground_truth)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(truths("train"), ["\\frac{1}{\\sqrt{2}}", " x \\in \\{1, 2\\} ", "7"]);
     assert_eq!(truths("val"), ["10", "11"]);
     assert_eq!(truths("test"), ["12", "13", "14"]);
@@ -141,7 +176,11 @@ fn math_lighteval_takes_algebra_and_halves_the_test_file() {
     assert_eq!(extra(row), expected);
 
     let arguments = [&arguments[..], &["--subject", "geometry"]].concat();
-    refused(&arguments, &[("train.jsonl", &train), ("test.jsonl", &test)], &["train.jsonl: line 2", "`solution`", "\\boxed"]);
+    refused(
+        &arguments,
+        &[("train.jsonl", &train), ("test.jsonl", &test)],
+        &["train.jsonl: line 2", "`solution`", "\\boxed"],
+    );
 }
 
 #[test]
@@ -153,7 +192,9 @@ fn gsm8k_takes_the_number_after_the_mark_also_from_parquet() {
             prompt: PromptText::Text("unused".to_owned()),
             ground_truth: String::new(),
             data_source: String::new(),
-            extra: json!({"question": format!("How many? {i}"), "answer": format!("Many: <<1000+{i}>>.\n#### 1,00{i} ")}).to_string(),
+            extra:
+                json!({"question": format!("How many? {i}"), "answer": format!("Many: <<1000+{i}>>.\n#### 1,00{i} ")})
+                    .to_string(),
             response: None,
         })
         .collect();
@@ -162,7 +203,10 @@ fn gsm8k_takes_the_number_after_the_mark_also_from_parquet() {
     write_parquet(&file, &rows).unwrap_or_else(|error| panic!("{error}"));
     let file = file.to_string_lossy();
     let outcome = good(&["data", "convert", "gsm8k", &file, "--out", "out"], &[]);
-    let mut all: Vec<Row> = ["train", "val", "test"].iter().flat_map(|name| split(&outcome, name)).collect();
+    let mut all: Vec<Row> = ["train", "val", "test"]
+        .iter()
+        .flat_map(|name| split(&outcome, name))
+        .collect();
     assert_eq!(all.len(), 6);
     all.sort_by(|a, b| a.ground_truth.cmp(&b.ground_truth));
     for (i, row) in all.iter().enumerate() {
@@ -177,17 +221,41 @@ fn gsm8k_takes_the_number_after_the_mark_also_from_parquet() {
 fn a_file_that_does_not_fit_is_named_with_row_and_field() {
     let convert = |name: &'static str| ["data", "convert", name, "a.jsonl", "--out", "out"];
     let three = math500(0..3);
-    refused(&convert("gsm8k"), &[("a.jsonl", &three)], &["a.jsonl: line 1", "`question`", "gsm8k", "convert math500"]);
+    refused(
+        &convert("gsm8k"),
+        &[("a.jsonl", &three)],
+        &["a.jsonl: line 1", "`question`", "gsm8k", "convert math500"],
+    );
     let mut broken = three.clone();
     broken.extend(lines([json!({"problem": "p", "answer": 5})]));
-    refused(&convert("math500"), &[("a.jsonl", &broken)], &["line 4", "`answer` is int, expected text"]);
+    refused(
+        &convert("math500"),
+        &[("a.jsonl", &broken)],
+        &["line 4", "`answer` is int, expected text"],
+    );
     let none = lines([json!({"question": "q", "answer": "five"})]);
-    refused(&convert("gsm8k"), &[("a.jsonl", &none)], &["line 1", "`answer` has no answer", "####"]);
+    refused(
+        &convert("gsm8k"),
+        &[("a.jsonl", &none)],
+        &["line 1", "`answer` has no answer", "####"],
+    );
     let open = lines([math(0, "Algebra", "cut short: \\boxed{1")]);
-    refused(&convert("math-lighteval"), &[("a.jsonl", &open)], &["line 1", "`solution`", "closed"]);
+    refused(
+        &convert("math-lighteval"),
+        &[("a.jsonl", &open)],
+        &["line 1", "`solution`", "closed"],
+    );
     let geometry = lines([math(0, "Geometry", "\\boxed{1}")]);
-    refused(&convert("math-lighteval"), &[("a.jsonl", &geometry)], &["subject \"Algebra\"", "`Geometry`"]);
-    refused(&convert("math500"), &[("a.jsonl", &math500(0..2))], &["found 2, expected at least 3"]);
+    refused(
+        &convert("math-lighteval"),
+        &[("a.jsonl", &geometry)],
+        &["subject \"Algebra\"", "`Geometry`"],
+    );
+    refused(
+        &convert("math500"),
+        &[("a.jsonl", &math500(0..2))],
+        &["found 2, expected at least 3"],
+    );
     refused(&convert("math500"), &[], &["a.jsonl: cannot be read"]);
     let one = [&convert("math500")[..], &["--test", "a.jsonl"]].concat();
     refused(&one, &[("a.jsonl", &math500(0..1))], &["found 1, expected at least 2"]);

@@ -52,14 +52,7 @@ pub fn build(manifest: &Path, package: &str, library: &str) -> PathBuf {
     let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let target = target_folder().join("fixtures");
     let output = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--release",
-            "--offline",
-            "--quiet",
-            "--package",
-            package,
-        ])
+        .args(["build", "--release", "--offline", "--quiet", "--package", package])
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")

@@ -127,8 +127,11 @@ pub struct Conversion {
 pub fn convert(conversion: &Conversion, out: &Path) -> Result<Vec<(PathBuf, usize)>, DataError> {
     let mut written = Vec::new();
     for (name, problems) in ["train", "val", "test"].into_iter().zip(split(conversion)?) {
-        let rows: Vec<Row> =
-            problems.into_iter().enumerate().map(|(index, problem)| problem.row(index, name, conversion.data)).collect();
+        let rows: Vec<Row> = problems
+            .into_iter()
+            .enumerate()
+            .map(|(index, problem)| problem.row(index, name, conversion.data))
+            .collect();
         let path = out.join(format!("{name}.parquet"));
         write_parquet(&path, &rows)?;
         written.push((path, rows.len()));
@@ -138,7 +141,11 @@ pub fn convert(conversion: &Conversion, out: &Path) -> Result<Vec<(PathBuf, usiz
 
 /// The problems of train, val and test, none of them empty.
 fn split(conversion: &Conversion) -> Result<[Vec<Problem>; 3], DataError> {
-    let few = |path: &Path, rows: usize, needed: usize| DataError::TooFewRows { path: path.to_owned(), rows, needed };
+    let few = |path: &Path, rows: usize, needed: usize| DataError::TooFewRows {
+        path: path.to_owned(),
+        rows,
+        needed,
+    };
     let first = problems(&conversion.file, conversion)?;
     if let Some(path) = &conversion.test {
         let mut validation = problems(path, conversion)?;
@@ -221,12 +228,18 @@ fn problems(path: &Path, conversion: &Conversion) -> Result<Vec<Problem>, DataEr
         if data == HubData::Gsm8k {
             columns.insert("solution".to_owned(), Value::from(working));
         }
-        kept.push(Problem { text, answer: answer_text, columns });
+        kept.push(Problem {
+            text,
+            answer: answer_text,
+            columns,
+        });
     }
     match wanted {
-        Some((subject, _)) if kept.is_empty() => {
-            Err(DataError::NoSubject { path: path.to_owned(), subject: subject.to_owned(), found: subjects })
-        }
+        Some((subject, _)) if kept.is_empty() => Err(DataError::NoSubject {
+            path: path.to_owned(),
+            subject: subject.to_owned(),
+            found: subjects,
+        }),
         _ => Ok(kept),
     }
 }
@@ -235,7 +248,9 @@ fn problems(path: &Path, conversion: &Conversion) -> Result<Vec<Problem>, DataEr
 fn boxed(solution: &str) -> Option<&str> {
     let answer = last_boxed(solution)?;
     let braced = solution.rfind("\\boxed{").map(|at| &solution[at + "\\boxed{".len()..]);
-    let Some(inner) = braced.filter(|inner| inner.trim_start().starts_with(answer)) else { return Some(answer) };
+    let Some(inner) = braced.filter(|inner| inner.trim_start().starts_with(answer)) else {
+        return Some(answer);
+    };
     let blanks = |text: &str| text.len() - text.trim_start().len();
     let end = blanks(inner) + answer.len();
     Some(&inner[..end + blanks(&inner[end..])])

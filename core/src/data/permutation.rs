@@ -2,8 +2,8 @@
 //! seed can be made again: the papers' MATH-500 split is `train_test_split(seed=42)` of the `datasets` library,
 //! which draws one.
 //!
-//! Sources: SeedSequence and PCG64 (XSL-RR 128/64) as NumPy documents them; O'Neill, "PCG", 2014; Lemire, "Fast
-//! Random Integer Generation in an Interval", 2019. NumPy keeps the stream of `Generator` stable in practice but does
+//! Sources: SeedSequence and PCG64 (XSL-RR 128/64) as NumPy documents them; O'Neill, "PCG", 2014; Fisher–Yates with
+//! masked rejection. NumPy keeps the stream of `Generator` stable in practice but does
 //! not promise it; the tests hold what version 2.4 gives.
 
 const MULTIPLIER: u128 = 0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645;
@@ -29,7 +29,11 @@ impl Pcg64 {
     fn new(seed: u64) -> Self {
         let [a, b, c, d] = seed_words(seed);
         let wide = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
-        let mut pcg = Self { state: 0, increment: wide(c, d) << 1 | 1, left: None };
+        let mut pcg = Self {
+            state: 0,
+            increment: wide(c, d) << 1 | 1,
+            left: None,
+        };
         pcg.step();
         pcg.state = pcg.state.wrapping_add(wide(a, b));
         pcg.step();
@@ -52,17 +56,15 @@ impl Pcg64 {
         word(folded & u64::from(u32::MAX))
     }
 
-    /// Uniform in `0..=most`, without bias.
+    /// Uniform in `0..=most`: as many low bits as `most` has, drawn again until they are in the range.
     fn up_to(&mut self, most: u32) -> u32 {
-        let count = u64::from(most) + 1;
-        let mut wide = u64::from(self.next()) * count;
-        if (wide & u64::from(u32::MAX)) < count {
-            let threshold = u64::from(u32::MAX - most) % count;
-            while (wide & u64::from(u32::MAX)) < threshold {
-                wide = u64::from(self.next()) * count;
+        let mask = u32::MAX.checked_shr(most.leading_zeros()).unwrap_or_default();
+        loop {
+            let drawn = self.next() & mask;
+            if drawn <= most {
+                return drawn;
             }
         }
-        word(wide >> 32)
     }
 }
 
@@ -78,7 +80,9 @@ fn seed_words(seed: u64) -> [u64; 4] {
     let mut pool = [word(seed & u64::from(u32::MAX)), word(seed >> 32), 0, 0].map(&mut hash);
     for from in 0..4 {
         for to in (0..4).filter(|&to| to != from) {
-            let mixed = pool[to].wrapping_mul(0xca01_f9dd).wrapping_sub(hash(pool[from]).wrapping_mul(0x4973_f715));
+            let mixed = pool[to]
+                .wrapping_mul(0xca01_f9dd)
+                .wrapping_sub(hash(pool[from]).wrapping_mul(0x4973_f715));
             pool[to] = mixed ^ mixed >> 16;
         }
     }
@@ -95,7 +99,10 @@ fn seed_words(seed: u64) -> [u64; 4] {
 
 /// The high and the low 64 bits.
 fn halves(wide: u128) -> [u64; 2] {
-    [u64::try_from(wide >> 64).unwrap_or_default(), u64::try_from(wide & u128::from(u64::MAX)).unwrap_or_default()]
+    [
+        u64::try_from(wide >> 64).unwrap_or_default(),
+        u64::try_from(wide & u128::from(u64::MAX)).unwrap_or_default(),
+    ]
 }
 
 /// A number below 2^32.

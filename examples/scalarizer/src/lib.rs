@@ -9,13 +9,13 @@ use moa_sdk::prelude::*;
 pub struct Params {
     /// η: how fast weight moves to the objectives with low scores.
     #[param(default = 0.1)]
-    rate: f32,
+    rate: f64,
 }
 
 /// The weights `[M]`: this struct is what a checkpoint holds.
 #[derive(Serialize, Deserialize)]
 pub struct Laggard {
-    rate: f32,
+    rate: f64,
     weights: Vec<f32>,
 }
 
@@ -26,18 +26,23 @@ impl Scalarizer for Laggard {
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
         if !(params.rate >= 0.0 && params.rate.is_finite()) {
-            return Err(Error::new(format!("rate is {}, expected a finite number >= 0", params.rate))
-                .hint("0.1 moves the weights slowly; 0 keeps them equal"));
+            return Err(
+                Error::new(format!("rate is {}, expected a finite number >= 0", params.rate))
+                    .hint("0.1 moves the weights slowly; 0 keeps them equal"),
+            );
         }
-        Ok(Self { rate: params.rate, weights: math::weights_or_equal(&[], setup.m())? })
+        Ok(Self {
+            rate: params.rate,
+            weights: math::weights_or_equal(&[], setup.m())?,
+        })
     }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
-        let means: Vec<f32> = (0..batch.m()).map(|m| batch.scores().column_mean(m) as f32).collect();
-        let lowest = means.iter().copied().fold(f32::INFINITY, f32::min);
+        let means: Vec<f64> = (0..batch.m()).map(|m| batch.scores().column_mean(m)).collect();
+        let lowest = means.iter().copied().fold(f64::INFINITY, f64::min);
         for (weight, mean) in self.weights.iter_mut().zip(&means) {
             // Less the lowest mean, so that no exponential overflows; the sum below divides it out again.
-            *weight = (*weight * (-self.rate * (mean - lowest)).exp()).max(f32::MIN_POSITIVE);
+            *weight = (*weight * (-self.rate * (mean - lowest)).exp() as f32).max(f32::MIN_POSITIVE);
         }
         let sum: f32 = self.weights.iter().sum();
         self.weights.iter_mut().for_each(|weight| *weight /= sum);
