@@ -3,8 +3,7 @@
 //! which draws one.
 //!
 //! Sources: SeedSequence and PCG64 (XSL-RR 128/64) as NumPy documents them; O'Neill, "PCG", 2014; Fisher–Yates with
-//! masked rejection. NumPy keeps the stream of `Generator` stable in practice but does
-//! not promise it; the tests hold what version 2.4 gives.
+//! masked rejection. NumPy keeps this stream in practice but does not promise it; the tests hold what version 2.4 gives.
 
 const MULTIPLIER: u128 = 0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645;
 
@@ -28,10 +27,10 @@ struct Pcg64 {
 impl Pcg64 {
     fn new(seed: u64) -> Self {
         let [a, b, c, d] = seed_words(seed);
-        let wide = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
+        let wide = |high: u64, low: u64| (u128::from(high) << 64) | u128::from(low);
         let mut pcg = Self {
             state: 0,
-            increment: wide(c, d) << 1 | 1,
+            increment: (wide(c, d) << 1) | 1,
             left: None,
         };
         pcg.step();
@@ -75,7 +74,7 @@ fn seed_words(seed: u64) -> [u64; 4] {
         let value = value ^ constant;
         constant = constant.wrapping_mul(0x931e_8875);
         let value = value.wrapping_mul(constant);
-        value ^ value >> 16
+        value ^ (value >> 16)
     };
     let mut pool = [word(seed & u64::from(u32::MAX)), word(seed >> 32), 0, 0].map(&mut hash);
     for from in 0..4 {
@@ -83,7 +82,7 @@ fn seed_words(seed: u64) -> [u64; 4] {
             let mixed = pool[to]
                 .wrapping_mul(0xca01_f9dd)
                 .wrapping_sub(hash(pool[from]).wrapping_mul(0x4973_f715));
-            pool[to] = mixed ^ mixed >> 16;
+            pool[to] = mixed ^ (mixed >> 16);
         }
     }
     let mut constant = 0x8b51_f9dd_u32;
@@ -91,10 +90,10 @@ fn seed_words(seed: u64) -> [u64; 4] {
         let value = value ^ constant;
         constant = constant.wrapping_mul(0x58f3_8ded);
         let value = value.wrapping_mul(constant);
-        u64::from(value ^ value >> 16)
+        u64::from(value ^ (value >> 16))
     });
     // low half first
-    [(); 4].map(|()| words.next().unwrap_or_default() | words.next().unwrap_or_default() << 32)
+    [(); 4].map(|()| words.next().unwrap_or_default() | (words.next().unwrap_or_default() << 32))
 }
 
 /// The high and the low 64 bits.
