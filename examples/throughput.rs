@@ -3,7 +3,12 @@
 //! Without a path: a random model of the embedded one's size, 16 prompts of 47 tokens × 8 completions × 64 tokens.
 //! With one: that model, 4 × 4 × 48. Best of some rounds, in seconds.
 
-#![allow(clippy::print_stdout, clippy::cast_possible_truncation, clippy::unwrap_used, reason = "a program that prints times")]
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "a program that prints times"
+)]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,7 +36,8 @@ fn random_model() -> Result<Model> {
         qk_norm: false,
         max_positions: 512,
     };
-    let tokenizer = br#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}}"#;
+    let tokenizer =
+        br#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}}"#;
     let tokenizer = Tokenizer::from_bytes(&TokenizerFiles {
         tokenizer,
         ..Default::default()
@@ -60,11 +66,7 @@ fn main() -> Result<()> {
     };
     let vocab = model.spec.vocab as u32;
     let prompts: Vec<Vec<u32>> = (0..p as u32)
-        .map(|i| {
-            (0..prompt_len as u32)
-                .map(|t| (i * 31 + t * 7 + 1) % vocab)
-                .collect()
-        })
+        .map(|i| (0..prompt_len as u32).map(|t| (i * 31 + t * 7 + 1) % vocab).collect())
         .collect();
     let groups: Vec<u32> = (0..(p * g) as u32).map(|b| b / g as u32).collect();
 
@@ -74,10 +76,7 @@ fn main() -> Result<()> {
     );
     let total = (p * g * new) as f64;
     let report = |what: &str, seconds: f64| {
-        println!(
-            "{what:26} {seconds:9.4} s  {:9.0} tokens/s",
-            total / seconds
-        );
+        println!("{what:26} {seconds:9.4} s  {:9.0} tokens/s", total / seconds);
     };
 
     let (weights, seconds) = best(rounds, || Ok(model.weights()?))?;
@@ -90,14 +89,9 @@ fn main() -> Result<()> {
             let tokens: Vec<u32> = logits
                 .chunks_exact(vocab as usize)
                 .enumerate()
-                .map(|(b, row)| {
-                    (row[step % row.len()].to_bits() >> 3).wrapping_add(b as u32) % vocab
-                })
+                .map(|(b, row)| (row[step % row.len()].to_bits() >> 3).wrapping_add(b as u32) % vocab)
                 .collect();
-            responses
-                .iter_mut()
-                .zip(&tokens)
-                .for_each(|(r, t)| r.push(*t));
+            responses.iter_mut().zip(&tokens).for_each(|(r, t)| r.push(*t));
             if step + 1 < new {
                 logits = cache.step(&tokens)?;
             }
@@ -108,19 +102,9 @@ fn main() -> Result<()> {
 
     let packed = Arc::new(Packed::new(&prompts, &responses, &groups)?);
     let n = packed.targets().len();
-    report(
-        "score, no graph",
-        best(rounds, || Ok(weights.score(&packed, 1.0)?))?.1,
-    );
-    report(
-        "forward",
-        best(rounds, || Ok(model.forward(&packed, 1.0)?))?.1,
-    );
-    let cotangent = |m: usize| -> Vec<f32> {
-        (0..n)
-            .map(|i| ((i * 7 + m * 3) as f32).sin() / n as f32)
-            .collect()
-    };
+    report("score, no graph", best(rounds, || Ok(weights.score(&packed, 1.0)?))?.1);
+    report("forward", best(rounds, || Ok(model.forward(&packed, 1.0)?))?.1);
+    let cotangent = |m: usize| -> Vec<f32> { (0..n).map(|i| ((i * 7 + m * 3) as f32).sin() / n as f32).collect() };
     let update = |m: usize| {
         best(rounds, || {
             let forward = model.forward(&packed, 1.0)?;

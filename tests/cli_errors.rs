@@ -1,6 +1,11 @@
 //! What a user's mistake gets: one clear error with a hint, the right exit code, and nothing half-written.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 #[path = "support/host.rs"]
 mod common;
@@ -17,10 +22,17 @@ fn assert_refused(outcome: &Outcome, code: i32, words: &[&str]) {
     for word in words {
         assert!(outcome.stderr.contains(word), "{word:?} is missing: {}", outcome.stderr);
     }
-    assert!(outcome.stderr.lines().any(|l| l.starts_with("hint: ")), "no hint: {}", outcome.stderr);
+    assert!(
+        outcome.stderr.lines().any(|l| l.starts_with("hint: ")),
+        "no hint: {}",
+        outcome.stderr
+    );
     assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
     assert!(outcome.stdout.is_empty(), "stdout is data: {}", outcome.stdout);
-    assert!(!outcome.folder.path().join("runs").exists(), "a run folder was left behind");
+    assert!(
+        !outcome.folder.path().join("runs").exists(),
+        "a run folder was left behind"
+    );
 }
 
 #[test]
@@ -71,10 +83,10 @@ fn a_misspelt_param_of_a_plugin() {
 
 #[test]
 fn a_parquet_file_without_prompts() {
-    let outcome = common::host_with(&["--plugin", "ctwa", "--set", "data.train=rows.jsonl"], &[(
-        "rows.jsonl",
-        b"{\"question\": \"1 + 1?\", \"ground_truth\": \"2\"}\n",
-    )]);
+    let outcome = common::host_with(
+        &["--plugin", "ctwa", "--set", "data.train=rows.jsonl"],
+        &[("rows.jsonl", b"{\"question\": \"1 + 1?\", \"ground_truth\": \"2\"}\n")],
+    );
     assert_refused(&outcome, 1, &["rows.jsonl", "prompt", "question"]);
     let file = root().join("data/tiny-math/train.parquet");
     let set = format!("data.train={}", file.display());
@@ -85,7 +97,10 @@ fn a_parquet_file_without_prompts() {
 #[test]
 fn a_row_without_ground_truth() {
     let rows: &[u8] = b"{\"prompt\": \"1 + 1?\", \"ground_truth\": \"2\"}\n{\"prompt\": \"2 + 2?\"}\n";
-    let outcome = common::host_with(&["--plugin", "ctwa", "--set", "data.train=rows.jsonl"], &[("rows.jsonl", rows)]);
+    let outcome = common::host_with(
+        &["--plugin", "ctwa", "--set", "data.train=rows.jsonl"],
+        &[("rows.jsonl", rows)],
+    );
     assert_refused(&outcome, 1, &["rows.jsonl", "2", "ground_truth"]);
 }
 
@@ -94,17 +109,20 @@ fn a_model_folder_without_tokenizer_or_of_an_unknown_architecture() {
     let source = root().join("tests/golden/model/qwen2");
     let config = fs::read(source.join("config.json")).unwrap();
     let weights = fs::read(source.join("model.safetensors")).unwrap();
-    let outcome = common::host_with(&["--plugin", "ctwa", "--model", "m"], &[
-        ("m/config.json", &config),
-        ("m/model.safetensors", &weights),
-    ]);
+    let outcome = common::host_with(
+        &["--plugin", "ctwa", "--model", "m"],
+        &[("m/config.json", &config), ("m/model.safetensors", &weights)],
+    );
     assert_refused(&outcome, 1, &["tokenizer.json"]);
 
-    let other = String::from_utf8(config).unwrap().replace("Qwen2ForCausalLM", "MambaForCausalLM").replace("qwen2", "mamba");
-    let outcome = common::host_with(&["--plugin", "ctwa", "--model", "m"], &[
-        ("m/config.json", other.as_bytes()),
-        ("m/model.safetensors", &weights),
-    ]);
+    let other = String::from_utf8(config)
+        .unwrap()
+        .replace("Qwen2ForCausalLM", "MambaForCausalLM")
+        .replace("qwen2", "mamba");
+    let outcome = common::host_with(
+        &["--plugin", "ctwa", "--model", "m"],
+        &[("m/config.json", other.as_bytes()), ("m/model.safetensors", &weights)],
+    );
     assert_refused(&outcome, 1, &["MambaForCausalLM", "Qwen2ForCausalLM"]);
 }
 
@@ -125,10 +143,20 @@ fn a_gguf_cut_short() {
 
 #[test]
 fn a_run_folder_that_is_in_use() {
-    let outcome = common::host_with(&["--plugin", "ctwa", "--run-dir", "mine"], &[("mine/notes.txt", b"keep me")]);
+    let outcome = common::host_with(
+        &["--plugin", "ctwa", "--run-dir", "mine"],
+        &[("mine/notes.txt", b"keep me")],
+    );
     assert_eq!(outcome.code, 2, "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("mine") && outcome.stderr.contains("--run-dir"), "{}", outcome.stderr);
-    assert_eq!(fs::read(outcome.folder.path().join("mine/notes.txt")).unwrap(), b"keep me");
+    assert!(
+        outcome.stderr.contains("mine") && outcome.stderr.contains("--run-dir"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(
+        fs::read(outcome.folder.path().join("mine/notes.txt")).unwrap(),
+        b"keep me"
+    );
     assert_eq!(fs::read_dir(outcome.folder.path().join("mine")).unwrap().count(), 1);
 }
 
@@ -136,5 +164,9 @@ fn a_run_folder_that_is_in_use() {
 fn unknown_options_are_usage_errors() {
     let outcome = host(&["train", "--stepz", "3"]);
     assert_eq!(outcome.code, 2);
-    assert!(outcome.stderr.contains("--stepz") && outcome.stderr.contains("--steps"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("--stepz") && outcome.stderr.contains("--steps"),
+        "{}",
+        outcome.stderr
+    );
 }

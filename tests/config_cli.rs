@@ -1,12 +1,14 @@
 //! The parse table of the command line: what each way of typing becomes.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 #[path = "../core/src/cli.rs"]
-#[allow(
-    dead_code,
-    reason = "the binary reads the fields that these tests do not"
-)]
+#[allow(dead_code, reason = "the binary reads the fields that these tests do not")]
 mod cli;
 
 use clap::Parser;
@@ -41,12 +43,7 @@ fn shape(line: &str) -> String {
                 .trim_end()
                 .to_owned()
         }
-        Ok(Command::Sft(args)) => format!(
-            "sft {} {:?} {:?}",
-            args.out.display(),
-            args.steps,
-            args.seed
-        ),
+        Ok(Command::Sft(args)) => format!("sft {} {:?} {:?}", args.out.display(), args.steps, args.seed),
         Ok(Command::Logprobs(args)) => format!("logprobs {} {}", args.model, args.input.display()),
         Ok(Command::Plugin(P::List)) => "plugin list".into(),
         Ok(Command::Plugin(P::Inspect { lib })) => format!("inspect {lib}"),
@@ -84,10 +81,7 @@ fn each_way_of_typing_means_one_thing() {
             "moa-host --plugin plugins/libp.so",
             r#"train plugins ["plugins/libp.so"]"#,
         ),
-        (
-            "moa-host train --plugin p --plugin q",
-            r#"train plugins ["p", "q"]"#,
-        ),
+        ("moa-host train --plugin p --plugin q", r#"train plugins ["p", "q"]"#),
         (
             "moa-host --steps 3 --seed 7",
             "train plugins [] --steps:train.steps=3 --seed:train.seed=7",
@@ -117,38 +111,20 @@ fn each_way_of_typing_means_one_thing() {
         ("moa-host tarin", "InvalidSubcommand"),
         ("moa-host --plugni p", "UnknownArgument"),
         ("moa-host sft --out m", "sft m None None"),
-        (
-            "moa-host sft --out m --steps 5 --seed 1",
-            "sft m Some(5) Some(1)",
-        ),
+        ("moa-host sft --out m --steps 5 --seed 1", "sft m Some(5) Some(1)"),
         ("moa-host sft", "MissingRequiredArgument"),
-        (
-            "moa-host logprobs --model embedded --input -",
-            "logprobs embedded -",
-        ),
-        (
-            "moa-host logprobs --input a.jsonl",
-            "MissingRequiredArgument",
-        ),
+        ("moa-host logprobs --model embedded --input -", "logprobs embedded -"),
+        ("moa-host logprobs --input a.jsonl", "MissingRequiredArgument"),
         ("moa-host plugin list", "plugin list"),
-        (
-            "moa-host plugin",
-            "DisplayHelpOnMissingArgumentOrSubcommand",
-        ),
+        ("moa-host plugin", "DisplayHelpOnMissingArgumentOrSubcommand"),
         ("moa-host plugin inspect p", "inspect p"),
-        (
-            "moa-host plugin replay p --trace t.jsonl",
-            "replay p t.jsonl false",
-        ),
+        ("moa-host plugin replay p --trace t.jsonl", "replay p t.jsonl false"),
         (
             "moa-host plugin replay p --trace t.jsonl --check",
             "replay p t.jsonl true",
         ),
         ("moa-host plugin replay p", "MissingRequiredArgument"),
-        (
-            "moa-host data inspect a.parquet",
-            "inspect a.parquet None None",
-        ),
+        ("moa-host data inspect a.parquet", "inspect a.parquet None None"),
         (
             "moa-host data inspect a --model m --prompt-key q",
             r#"inspect a Some("m") Some("q")"#,
@@ -158,10 +134,7 @@ fn each_way_of_typing_means_one_thing() {
             "generate tiny-math d Some(3) Some(9)",
         ),
         ("moa-host data generate other --out d", "InvalidValue"),
-        (
-            "moa-host config check --config a.toml",
-            r#"check Some("a.toml") []"#,
-        ),
+        ("moa-host config check --config a.toml", r#"check Some("a.toml") []"#),
         (
             "moa-host config explain train.steps --set a=1",
             r#"explain train.steps ["a=1"]"#,

@@ -1,6 +1,11 @@
 //! What bad configuration gets: one error that names key, place, found and expected, with a hint.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 #[path = "support/config.rs"]
 mod support;
@@ -14,10 +19,7 @@ fn a_config_that_should_be_complete_and_is_not_is_refused() {
     let typed = typed().file("plugins = []\n");
     let path = typed.request.file.clone().expect("the file was written");
     let error = Config::read(&path).expect_err("most keys are missing");
-    assert_eq!(
-        error.to_string(),
-        format!("{}: `model` is missing", path.display())
-    );
+    assert_eq!(error.to_string(), format!("{}: `model` is missing", path.display()));
     let typed = typed.file("[model]\npath = \"a\"\ndtype = \"f32\"\n");
     let error = Config::read(&path).expect_err("a key is missing");
     assert!(error.to_string().ends_with(" is missing"), "{error}");
@@ -120,11 +122,7 @@ fn mistakes_are_named_with_key_place_found_and_expected() {
     ];
     for (text, message, hint) in table {
         let found = typed().file(text).message();
-        assert_eq!(
-            (found.0.as_str(), found.1.as_str()),
-            (*message, *hint),
-            "{text}"
-        );
+        assert_eq!((found.0.as_str(), found.1.as_str()), (*message, *hint), "{text}");
     }
 }
 
@@ -162,18 +160,13 @@ fn values_out_of_range_are_refused() {
         ("checkpoint.keep=0", "1 or more"),
         ("scalarizer.name=", "some text"),
         ("sft.steps=0", "1 or more"),
-        (
-            "sft.fresh.width=97",
-            "a multiple of twice sft.fresh.heads, 6",
-        ),
+        ("sft.fresh.width=97", "a multiple of twice sft.fresh.heads, 6"),
         ("sft.fresh.kv_heads=2", "a divisor of sft.fresh.heads, 3"),
         ("sft.fresh.heads=0", "1 to 96"),
     ];
     for (set, wanted) in table {
         match typed().set(set).error() {
-            ConfigError::OutOfRange {
-                expected, origin, ..
-            } => {
+            ConfigError::OutOfRange { expected, origin, .. } => {
                 assert_eq!(expected, wanted, "{set}");
                 assert_eq!(origin.to_string(), format!("--set {set}"), "{set}");
             }
@@ -189,10 +182,7 @@ fn bad_toml_is_shown_with_line_column_and_caret() {
         message.starts_with("my.toml:2: TOML parse error at line 2, column"),
         "{message}"
     );
-    assert!(
-        message.contains("steps = = 3") && message.contains('^'),
-        "{message}"
-    );
+    assert!(message.contains("steps = = 3") && message.contains('^'), "{message}");
     let (message, _) = typed().set("optimizer.betas=[1, ").message();
     assert!(
         message.starts_with("--set optimizer.betas=[1, : TOML parse error"),
@@ -219,14 +209,10 @@ fn files_that_cannot_be_read_are_errors() {
     );
     let (message, hint) = typed().file("include = [\"gone.toml\"]\n").message();
     assert!(
-        message
-            .starts_with("cannot read config file gone.toml (included by my.toml): No such file"),
+        message.starts_with("cannot read config file gone.toml (included by my.toml): No such file"),
         "{message}"
     );
-    assert_eq!(
-        hint,
-        "an included path is relative to the file that includes it"
-    );
+    assert_eq!(hint, "an included path is relative to the file that includes it");
     let (message, _) = typed()
         .file("include = [\"a.toml\"]\n")
         .write("a.toml", "include = [\"my.toml\"]\n")
@@ -286,13 +272,6 @@ fn odd_set_options_are_refused_without_a_panic() {
         typed().set("include=[\"a\"]").error(),
         ConfigError::IncludeOutsideFile { .. }
     ));
-    let nested = format!(
-        "scalarizer.x={}{}",
-        "[".repeat(100_000),
-        "]".repeat(100_000)
-    );
-    assert!(matches!(
-        typed().set(&nested).error(),
-        ConfigError::Syntax { .. }
-    ));
+    let nested = format!("scalarizer.x={}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(matches!(typed().set(&nested).error(), ConfigError::Syntax { .. }));
 }

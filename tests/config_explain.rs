@@ -1,6 +1,11 @@
 //! The key table, `config explain`, `config check` and `config schema`.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 #[path = "support/config.rs"]
 mod support;
@@ -30,14 +35,9 @@ fn the_key_table_has_the_keys_that_are_written() {
         &toml::Value::try_from(&config).expect("a config is TOML"),
         &mut written,
     );
-    let listed = |key: &&moa_core::config::Key| {
-        !key.name.contains("[]") && !key.name.ends_with('*') && key.name != "include"
-    };
-    let mut table: Vec<String> = all_keys()
-        .iter()
-        .filter(listed)
-        .map(|key| key.name.clone())
-        .collect();
+    let listed =
+        |key: &&moa_core::config::Key| !key.name.contains("[]") && !key.name.ends_with('*') && key.name != "include";
+    let mut table: Vec<String> = all_keys().iter().filter(listed).map(|key| key.name.clone()).collect();
     written.sort();
     table.sort();
     assert_eq!(written, table);
@@ -68,10 +68,7 @@ fn the_schema_names_type_default_and_meaning_of_every_key() {
     for key in keys {
         let name = key["key"].as_str().unwrap_or_default();
         let optional = key["optional"] == true || name.contains("[]");
-        assert!(
-            optional || !key["default"].is_null(),
-            "{name} has no default"
-        );
+        assert!(optional || !key["default"].is_null(), "{name} has no default");
     }
     assert!(all_keys().iter().any(|key| key.kind == Kind::Tables));
 }
@@ -97,9 +94,7 @@ fn explain_says_value_origin_default_and_meaning() {
         Some("\"conciseness\"")
     );
     assert_eq!(
-        resolved.explain("sft.steps").expect("a key")[0]
-            .default
-            .as_deref(),
+        resolved.explain("sft.steps").expect("a key")[0].default.as_deref(),
         Some("3000")
     );
     assert_eq!(resolved.explain("sft.steps").expect("a key")[0].value, None);
@@ -109,9 +104,7 @@ fn explain_says_value_origin_default_and_meaning() {
         Some(r#"["accuracy", "conciseness", "clarity"]"#)
     );
     assert_eq!(rewards.default, None);
-    let error = resolved
-        .explain("rollout.groups")
-        .expect_err("no such key");
+    let error = resolved.explain("rollout.groups").expect_err("no such key");
     assert_eq!(error.to_string(), "unknown key `rollout.groups`");
 }
 
@@ -143,8 +136,6 @@ fn the_report_lists_every_value_with_its_origin() {
         .lines()
         .filter(|line| !line.starts_with("objective["))
         .map(|line| line.split("  #").next().unwrap_or_default());
-    let back = sets.fold(typed(), |typed, set| {
-        typed.set(&set.replacen(" = ", "=", 1))
-    });
+    let back = sets.fold(typed(), |typed, set| typed.set(&set.replacen(" = ", "=", 1)));
     assert_eq!(back.config(), typed().set("scalarizer.alpha=0.5").config());
 }

@@ -1,6 +1,11 @@
 //! Every config in configs/ resolves, says what it is, and survives being written and read back.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +19,7 @@ fn configs() -> Vec<PathBuf> {
             let path = entry.expect("an entry can be read").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-            {
+            } else if path.extension().is_some_and(|extension| extension == "toml") {
                 files.push(path);
             }
         }
@@ -68,24 +70,16 @@ fn a_written_config_reads_back_the_same_with_and_without_the_layers() {
                 overrides,
                 ..Request::default()
             };
-            let config = resolve(&request)
-                .unwrap_or_else(|error| panic!("{error}"))
-                .config;
+            let config = resolve(&request).unwrap_or_else(|error| panic!("{error}")).config;
             let written = folder.path().join("config.toml");
-            std::fs::write(&written, config.to_toml().expect("a config is TOML"))
-                .expect("the folder takes files");
-            assert_eq!(
-                Config::read(&written).unwrap_or_else(|error| panic!("{error}")),
-                config
-            );
+            std::fs::write(&written, config.to_toml().expect("a config is TOML")).expect("the folder takes files");
+            assert_eq!(Config::read(&written).unwrap_or_else(|error| panic!("{error}")), config);
             let request = Request {
                 file: Some(written),
                 ..Request::default()
             };
             assert_eq!(
-                resolve(&request)
-                    .unwrap_or_else(|error| panic!("{error}"))
-                    .config,
+                resolve(&request).unwrap_or_else(|error| panic!("{error}")).config,
                 config
             );
         }
@@ -108,19 +102,11 @@ fn the_default_run_is_the_recipe() {
     );
     assert_eq!(config.algorithm.estimator, Estimator::Grpo);
     assert_eq!(
-        (
-            config.optimizer.lr,
-            config.optimizer.betas,
-            config.optimizer.clip_norm
-        ),
+        (config.optimizer.lr, config.optimizer.betas, config.optimizer.clip_norm),
         (3e-4, [0.9, 0.999], 1.0)
     );
     assert_eq!(
-        (
-            config.train.steps,
-            config.validation.every,
-            config.validation.n
-        ),
+        (config.train.steps, config.validation.every, config.validation.n),
         (60, 20, 200)
     );
     let names: Vec<&str> = config

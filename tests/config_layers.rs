@@ -1,6 +1,11 @@
 //! How the layers of the config lie above each other, and where each value came from.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 #[path = "support/config.rs"]
 mod support;
@@ -19,25 +24,11 @@ fn later_layers_win_and_each_value_knows_where_it_came_from() {
         .set("rollout.top_k=6");
     let resolved = typed.good();
     let train = &resolved.config.train;
-    assert_eq!(
-        (train.steps, train.seed, resolved.config.rollout.top_k),
-        (1, 2, 6)
-    );
+    assert_eq!((train.steps, train.seed, resolved.config.rollout.top_k), (1, 2, 6));
     assert_eq!(resolved.config.rollout.group_size, 8);
-    assert!(
-        resolved
-            .origin("train.steps")
-            .to_string()
-            .ends_with("my.toml:2")
-    );
-    assert_eq!(
-        resolved.origin("train.seed").to_string(),
-        "environment MOA_TRAIN__SEED"
-    );
-    assert_eq!(
-        resolved.origin("rollout.top_k").to_string(),
-        "--set rollout.top_k=6"
-    );
+    assert!(resolved.origin("train.steps").to_string().ends_with("my.toml:2"));
+    assert_eq!(resolved.origin("train.seed").to_string(), "environment MOA_TRAIN__SEED");
+    assert_eq!(resolved.origin("rollout.top_k").to_string(), "--set rollout.top_k=6");
     assert!(
         resolved
             .origin("rollout.group_size")
@@ -80,17 +71,11 @@ fn values_on_the_command_line_are_toml_or_bare_strings() {
     assert_eq!(String::from(config.model.path), "models/a=b.gguf");
     assert_eq!(config.data.prompt_key, "quoted");
     assert_eq!(config.data.overlong.name(), "truncate");
-    assert_eq!(
-        (config.optimizer.lr, config.optimizer.betas),
-        (0.5, [0.5, 0.0])
-    );
+    assert_eq!((config.optimizer.lr, config.optimizer.betas), (0.5, [0.5, 0.0]));
     assert!(!config.logging.progress);
     assert_eq!(config.train.run_dir.as_deref(), Some(Path::new("123")));
     assert_eq!(
-        (
-            config.algorithm.kl.estimator.name(),
-            config.algorithm.kl.coefficient
-        ),
+        (config.algorithm.kl.estimator.name(), config.algorithm.kl.coefficient),
         ("k2", 1.0)
     );
     assert_eq!(config.algorithm.kl.placement.name(), "loss");
@@ -103,32 +88,17 @@ fn includes_lie_below_the_file_and_are_relative_to_it() {
     let typed = typed().file("include = [\"sub/a.toml\", \"b.toml\"]\n[train]\nseed = 3\n");
     std::fs::create_dir(typed.folder.path().join("sub")).expect("the folder takes folders");
     let typed = typed
-        .write(
-            "sub/a.toml",
-            "include = [\"c.toml\"]\n[train]\nsteps = 10\nseed = 1\n",
-        )
+        .write("sub/a.toml", "include = [\"c.toml\"]\n[train]\nsteps = 10\nseed = 1\n")
         .write("sub/c.toml", "[train]\nsteps = 9\n[rollout]\nprompts = 7\n")
-        .write(
-            "b.toml",
-            "[train]\nseed = 2\n[data]\ntrain = \"rows.jsonl\"\n",
-        );
+        .write("b.toml", "[train]\nseed = 2\n[data]\ntrain = \"rows.jsonl\"\n");
     let resolved = typed.good();
     let config = &resolved.config;
     assert_eq!(
-        (
-            config.train.steps,
-            config.train.seed,
-            config.rollout.prompts
-        ),
+        (config.train.steps, config.train.seed, config.rollout.prompts),
         (10, 3, 7)
     );
     assert_eq!(String::from(config.data.train.clone()), "rows.jsonl"); // not relative to the file
-    assert!(
-        resolved
-            .origin("rollout.prompts")
-            .to_string()
-            .ends_with("sub/c.toml:4")
-    );
+    assert!(resolved.origin("rollout.prompts").to_string().ends_with("sub/c.toml:4"));
 }
 
 #[test]
@@ -195,26 +165,17 @@ fn the_order_of_a_scalarizers_name_and_parameters_on_one_layer_does_not_matter()
     let scalarizer = typed.config().scalarizer;
     let params = serde_json::json!({ "alpha": 3, "deep": { "a": 1, "b": 2 }, "zeta": 1 });
     assert_eq!(
-        (
-            scalarizer.name.as_str(),
-            serde_json::Value::Object(scalarizer.params)
-        ),
+        (scalarizer.name.as_str(), serde_json::Value::Object(scalarizer.params)),
         ("from-env", params)
     );
     typed.request.overrides.push(option("typed"));
     let scalarizer = typed.config().scalarizer;
     let params = serde_json::json!({ "deep": { "a": 1, "b": 2 }, "zeta": 1 });
     assert_eq!(
-        (
-            scalarizer.name.as_str(),
-            serde_json::Value::Object(scalarizer.params)
-        ),
+        (scalarizer.name.as_str(), serde_json::Value::Object(scalarizer.params)),
         ("typed", params)
     );
-    assert_eq!(
-        typed.good().origin("scalarizer.alpha").to_string(),
-        "not set"
-    );
+    assert_eq!(typed.good().origin("scalarizer.alpha").to_string(), "not set");
 }
 
 #[test]
@@ -235,16 +196,10 @@ fn environment_variables_are_checked_but_other_programs_are_left_alone() {
         .config();
     assert_eq!(config.plugins, ["a"]);
     let (message, hint) = typed().env("MOA_TRAIN__STEP", "3").message();
-    assert_eq!(
-        message,
-        "unknown key `train.step` in environment MOA_TRAIN__STEP"
-    );
+    assert_eq!(message, "unknown key `train.step` in environment MOA_TRAIN__STEP");
     assert_eq!(hint, "did you mean `train.steps`?");
     let (message, _) = typed().env("MOA_TRAIN_STEPS", "3").message();
-    assert_eq!(
-        message,
-        "unknown key `train_steps` in environment MOA_TRAIN_STEPS"
-    );
+    assert_eq!(message, "unknown key `train_steps` in environment MOA_TRAIN_STEPS");
     let (message, _) = typed().env("MOA_TRAIN__STEPS", "x").message();
     assert!(
         message.contains("found the string \"x\", expected a whole number"),

@@ -1,14 +1,19 @@
 //! Reading and writing data files: the papers' layout as another library wrote it, JSON lines, and everything that
 //! can be wrong with a file. The Parquet files are made by golden/data/make.py.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use moa_core::data::{
-    DataError, Encoded, Keys, Message, PromptText, Row, Summary, inspect, parquet_bytes,
-    read_parquet_bytes, read_rows, write_jsonl, write_parquet,
+    DataError, Encoded, Keys, Message, PromptText, Row, Summary, inspect, parquet_bytes, read_parquet_bytes, read_rows,
+    write_jsonl, write_parquet,
 };
 use moa_core::error::Hint;
 
@@ -86,7 +91,8 @@ fn rows_survive_both_formats_and_the_bytes_repeat() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut rows = read("papers.parquet");
     rows[0].response = Some("one".to_owned()); // and none in the other rows
-    rows[2].extra = r#"{"solution":"none","level":2.5,"extra_info":{"split":"train"},"tags":[1,"a"],"new":true}"#.to_owned();
+    rows[2].extra =
+        r#"{"solution":"none","level":2.5,"extra_info":{"split":"train"},"tags":[1,"a"],"new":true}"#.to_owned();
     let (parquet, lines) = (
         folder.path().join("deep/er/rows.parquet"),
         folder.path().join("rows.jsonl"),
@@ -132,13 +138,8 @@ fn other_column_types_become_json() {
         rows[0].extra,
         r#"{"chat":[{"role":"user","content":"a"}],"score":0.5,"tags":["x","y"],"when":"2024-05-06 07:08:09.000000 +00:00","price":"1.25","raw":"text","flag":true}"#
     );
-    assert!(
-        rows[1].extra.contains(r#""score":null,"tags":[]"#),
-        "{}",
-        rows[1].extra
-    );
-    let rows =
-        read_rows(&golden("other_types.parquet"), &keys("chat")).expect("role before content");
+    assert!(rows[1].extra.contains(r#""score":null,"tags":[]"#), "{}", rows[1].extra);
+    let rows = read_rows(&golden("other_types.parquet"), &keys("chat")).expect("role before content");
     assert_eq!(rows[1].prompt, user("b"));
 }
 
@@ -157,11 +158,7 @@ fn json_lines_take_text_messages_and_ground_truth_at_the_top() {
         ("12", Some("b"), "{}")
     );
     assert_eq!(
-        (
-            &rows[1].prompt,
-            rows[1].ground_truth.as_str(),
-            rows[1].extra.as_str()
-        ),
+        (&rows[1].prompt, rows[1].ground_truth.as_str(), rows[1].extra.as_str()),
         (&user("c"), "d", "{\"id\":3}")
     );
     let needs_response = Keys {
@@ -169,10 +166,7 @@ fn json_lines_take_text_messages_and_ground_truth_at_the_top() {
         ..Keys::default()
     };
     let (message, hint) = refused(&path, &needs_response);
-    assert_eq!(
-        message,
-        "rows.jsonl: line 3: no response (looked for `response`)"
-    );
+    assert_eq!(message, "rows.jsonl: line 3: no response (looked for `response`)");
     assert!(hint.contains("supervised"));
 }
 
@@ -235,11 +229,7 @@ fn bad_parquet_files_are_named_with_what_is_wrong() {
         "pointer.parquet",
         b"version https://git-lfs.github.com/spec/v1\n",
     );
-    assert!(
-        refused(&pointer, &Keys::default())
-            .1
-            .contains("git lfs pull")
-    );
+    assert!(refused(&pointer, &Keys::default()).1.contains("git lfs pull"));
     assert_eq!(
         refused(&file(&folder, "zero.parquet", b""), &Keys::default()).0,
         "zero.parquet: the file has no rows"
@@ -264,9 +254,7 @@ fn damaged_parquet_files_never_panic() {
     for at in 4..whole.len() - 4 {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
-        if let Err(error) =
-            read_parquet_bytes(Path::new("damaged.parquet"), &bytes, &Keys::default())
-        {
+        if let Err(error) = read_parquet_bytes(Path::new("damaged.parquet"), &bytes, &Keys::default()) {
             refused += 1;
             let message = error.to_string();
             assert!(
@@ -290,10 +278,7 @@ fn bad_lines_are_named_with_their_number() {
         ),
         ("[1]", "line 2: not a JSON object: found an array"),
         ("3", "line 2: not a JSON object: found a single value"),
-        (
-            "{\"prompts\":\"a\"}",
-            "line 2: no column `prompt`; found `prompts`",
-        ),
+        ("{\"prompts\":\"a\"}", "line 2: no column `prompt`; found `prompts`"),
         ("{}", "line 2: no column `prompt`; found no columns"),
         (
             "{\"prompt\":null}",
@@ -334,10 +319,7 @@ fn bad_lines_are_named_with_their_number() {
     ];
     for (line, expected) in cases {
         let path = file(&folder, "rows.jsonl", format!("{good}{line}\n").as_bytes());
-        assert_eq!(
-            refused(&path, &Keys::default()).0,
-            format!("rows.jsonl: {expected}")
-        );
+        assert_eq!(refused(&path, &Keys::default()).0, format!("rows.jsonl: {expected}"));
     }
     let path = file(&folder, "rows.jsonl", b"{\"prompt\":\"\xff\"}\n");
     assert!(
@@ -356,15 +338,11 @@ fn text_and_messages_do_not_go_into_one_parquet_column() {
     let mut rows = read("papers.parquet");
     rows[2].prompt = PromptText::Text("plain".to_owned());
     let error = parquet_bytes(Path::new("out.parquet"), &rows).expect_err("mixed prompts");
-    assert!(
-        matches!(error, DataError::MixedPrompts { row: 2, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, DataError::MixedPrompts { row: 2, .. }), "{error}");
     rows.iter_mut()
         .for_each(|row| row.prompt = PromptText::Text(row.index.to_string()));
     let bytes = parquet_bytes(Path::new("out.parquet"), &rows).expect("all are text");
-    let back =
-        read_parquet_bytes(Path::new("out.parquet"), &bytes, &Keys::default()).expect("read");
+    let back = read_parquet_bytes(Path::new("out.parquet"), &bytes, &Keys::default()).expect("read");
     assert_eq!(back[2].prompt, PromptText::Text("2".to_owned()));
     assert!(matches!(
         parquet_bytes(Path::new("out.parquet"), &[]),
@@ -383,12 +361,7 @@ fn inspect_shows_columns_lengths_and_a_prompt() {
             tokens: vec![0; messages[0].content.split(' ').count()],
         })
     };
-    let inspection = inspect(
-        &golden("papers.parquet"),
-        &Keys::default(),
-        Some(&mut encode),
-    )
-    .expect("a good file");
+    let inspection = inspect(&golden("papers.parquet"), &Keys::default(), Some(&mut encode)).expect("a good file");
     let text = inspection.to_string();
     let (_, table) = text.split_once('\n').expect("several lines");
     let expected = "
@@ -412,10 +385,7 @@ first prompt:
 <What is $1+1$?>";
     assert_eq!(table, expected);
     let json = serde_json::to_value(&inspection).expect("plain data");
-    assert_eq!(
-        (&json["rows"], &json["columns"][1]["type"]),
-        (&3.into(), &"int".into())
-    );
+    assert_eq!((&json["rows"], &json["columns"][1]["type"]), (&3.into(), &"int".into()));
     assert_eq!(
         inspect(&golden("no_truth.parquet"), &Keys::default(), None)
             .expect("read")

@@ -2,7 +2,12 @@
 //! readable and as long as the recipe wants them. The expressions are those of the papers' rewards, written out here
 //! so that the data does not depend on a plugin.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -39,9 +44,7 @@ impl Judge {
             boxed: regex(r"\\boxed\{([^{}]*)\}"),
             enumerator: regex(r"(?im)(?:(?:^|\s|\()(?:\bstep\s*)?(?:\d+|[a-z]|[ivxlcdm]+)[).:\-])"),
             bullet: regex(r"(?m)^\s*[-*\x{2022}]\s"),
-            ordinal: regex(
-                r"(?i)\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|next|then)\b",
-            ),
+            ordinal: regex(r"(?i)\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|next|then)\b"),
         }
     }
 
@@ -58,16 +61,13 @@ impl Judge {
 
     /// Marks of structure: enumerators and bullets, ordinal words.
     fn marks(&self, response: &str) -> (usize, usize) {
-        let lists =
-            self.enumerator.find_iter(response).count() + self.bullet.find_iter(response).count();
+        let lists = self.enumerator.find_iter(response).count() + self.bullet.find_iter(response).count();
         (lists, self.ordinal.find_iter(response).count())
     }
 
     fn clear(&self, response: &str) -> bool {
         let (lists, ordinals) = self.marks(response);
-        self.answer(response)
-            .is_some_and(|answer| !answer.is_empty())
-            && (lists >= 2 || ordinals >= 2)
+        self.answer(response).is_some_and(|answer| !answer.is_empty()) && (lists >= 2 || ordinals >= 2)
     }
 }
 
@@ -123,12 +123,7 @@ fn supervised_rows_repeat_and_leave_out_validation_and_test() {
     let rows = tiny_math::supervised(3, 30_000);
     assert_eq!(rows[..100], tiny_math::supervised(3, 100));
     let splits = tiny_math::splits(3);
-    let held_out: BTreeSet<&str> = splits
-        .validation
-        .iter()
-        .chain(&splits.test)
-        .map(text)
-        .collect();
+    let held_out: BTreeSet<&str> = splits.validation.iter().chain(&splits.test).map(text).collect();
     assert!(rows.iter().all(|row| !held_out.contains(text(row))));
     // The check above says something only if such problems would come up: those of the training split do.
     let train: BTreeSet<&str> = splits.train.iter().map(text).collect();
@@ -154,18 +149,14 @@ fn supervised_responses_are_right_and_clear_as_often_as_the_recipe_says() {
     // With openings, closings and errors, too, only the styles that mean to be structured look so.
     for row in &rows {
         let response = row.response.as_deref().unwrap_or_default();
-        let structured = ["1) ", "Step 1:", "First "]
-            .iter()
-            .any(|mark| response.contains(mark));
+        let structured = ["1) ", "Step 1:", "First "].iter().any(|mark| response.contains(mark));
         assert_eq!(judge.marks(response) != (0, 0), structured, "{response}");
     }
 }
 
 #[test]
 fn each_style_is_boxed_and_structured_as_it_should_be() {
-    use Style::{
-        BareBoxed, EquationsBoxed, Numbered, NumberedBoxed, OrdinalBoxed, ProseBoxed, StepsBoxed,
-    };
+    use Style::{BareBoxed, EquationsBoxed, Numbered, NumberedBoxed, OrdinalBoxed, ProseBoxed, StepsBoxed};
     let judge = Judge::new();
     for problem in tiny_math::problems(11).take(500) {
         for style in Style::ALL {
@@ -193,14 +184,12 @@ fn each_style_is_boxed_and_structured_as_it_should_be() {
 
 #[test]
 fn the_tokenizer_fits_the_chat_template_and_the_lengths_of_the_recipe() {
-    let tokenizer =
-        Tokenizer::from_file(folder().join("tokenizer.json")).expect("a committed file");
+    let tokenizer = Tokenizer::from_file(folder().join("tokenizer.json")).expect("a committed file");
     assert!((500..=544).contains(&tokenizer.get_vocab_size(true)));
     for (id, token) in (0..).zip(tiny_math::SPECIAL_TOKENS) {
         assert_eq!(tokenizer.token_to_id(token), Some(id));
     }
-    let config: serde_json::Value =
-        serde_json::from_str(&tiny_math::tokenizer_config()).expect("JSON");
+    let config: serde_json::Value = serde_json::from_str(&tiny_math::tokenizer_config()).expect("JSON");
     let template = config["chat_template"].as_str().expect("a template");
     let render = |row: &Row, response: Option<&str>| {
         let turn = |role: &str, content: &str| {
@@ -210,17 +199,9 @@ fn the_tokenizer_fits_the_chat_template_and_the_lengths_of_the_recipe() {
         let mut messages = vec![turn("user", text(row))];
         messages.extend(response.map(|content| turn("assistant", content)));
         let values = context! { messages, add_generation_prompt => response.is_none() };
-        Environment::new()
-            .render_str(template, values)
-            .expect("rendered")
+        Environment::new().render_str(template, values).expect("rendered")
     };
-    let encode = |text: &str| {
-        tokenizer
-            .encode(text, false)
-            .expect("encoded")
-            .get_ids()
-            .to_vec()
-    };
+    let encode = |text: &str| tokenizer.encode(text, false).expect("encoded").get_ids().to_vec();
 
     let rows = tiny_math::supervised(tiny_math::SEED, 5_000);
     let (mut prompts, mut responses) = (0, 0);
@@ -229,30 +210,16 @@ fn the_tokenizer_fits_the_chat_template_and_the_lengths_of_the_recipe() {
         let prompt = encode(&render(row, None));
         assert_eq!((prompt.first(), prompt.last()), (Some(&2), Some(&3)));
         let whole = encode(&render(row, Some(response)));
-        assert_eq!(
-            (whole.get(..prompt.len()), whole.last()),
-            (Some(&prompt[..]), Some(&1))
-        );
+        assert_eq!((whole.get(..prompt.len()), whole.last()), (Some(&prompt[..]), Some(&1)));
         let reply = &whole[prompt.len()..];
         assert_eq!(tokenizer.decode(reply, true).expect("decoded"), response);
         prompts += prompt.len();
         responses += reply.len();
     }
     let mean = |total: usize| total as f64 / rows.len() as f64;
-    assert!(
-        (mean(prompts) - 47.0).abs() < 1.0,
-        "prompt {}",
-        mean(prompts)
-    );
-    assert!(
-        (mean(responses) - 44.0).abs() < 1.0,
-        "response {}",
-        mean(responses)
-    );
+    assert!((mean(prompts) - 47.0).abs() < 1.0, "prompt {}", mean(prompts));
+    assert!((mean(responses) - 44.0).abs() < 1.0, "response {}", mean(responses));
     assert_eq!(encode("128").len(), 3, "digits are single");
     assert!(!encode("é → 木").is_empty());
-    assert_eq!(
-        tokenizer.decode(&encode("é → 木"), true).expect("decoded"),
-        "é → 木"
-    ); // any bytes
+    assert_eq!(tokenizer.decode(&encode("é → 木"), true).expect("decoded"), "é → 木"); // any bytes
 }

@@ -1,7 +1,12 @@
 //! The invariants of the repository, read off its files: who depends on whom, where `unsafe` may stand, what core may
 //! not know. Each check says what it found and where.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 use std::{
     fs,
@@ -48,10 +53,16 @@ fn dependencies(manifest: &Path) -> Vec<String> {
 }
 
 fn plugins() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> =
-        fs::read_dir(root().join("plugins")).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    let mut folders: Vec<PathBuf> = fs::read_dir(root().join("plugins"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.is_dir())
+        .collect();
     folders.sort();
-    assert!(folders.len() >= 5, "expected the first-party plugins under plugins/, found {folders:?}");
+    assert!(
+        folders.len() >= 5,
+        "expected the first-party plugins under plugins/, found {folders:?}"
+    );
     folders
 }
 
@@ -76,7 +87,12 @@ fn core_names_no_plugin() {
                 let word = line
                     .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
                     .any(|word| word.eq_ignore_ascii_case(&name));
-                assert!(!word, "{}:{}: core names the plugin {name}: {line}", file.display(), number + 1);
+                assert!(
+                    !word,
+                    "{}:{}: core names the plugin {name}: {line}",
+                    file.display(),
+                    number + 1
+                );
             }
         }
     }
@@ -91,11 +107,21 @@ fn a_plugin_depends_on_the_sdk_only_and_is_a_manifest_and_sources() {
             .iter()
             .map(|f| f.strip_prefix(&plugin).unwrap().to_string_lossy().into_owned())
             .collect();
-        assert!(names.contains(&"Cargo.toml".to_owned()) && names.contains(&"src/lib.rs".to_owned()), "{names:?}");
-        assert!(names.iter().all(|n| n == "Cargo.toml" || n.starts_with("src/")), "{}: {names:?}", plugin.display());
+        assert!(
+            names.contains(&"Cargo.toml".to_owned()) && names.contains(&"src/lib.rs".to_owned()),
+            "{names:?}"
+        );
+        assert!(
+            names.iter().all(|n| n == "Cargo.toml" || n.starts_with("src/")),
+            "{}: {names:?}",
+            plugin.display()
+        );
         let manifest: toml::Table = toml::from_str(&read(&plugin.join("Cargo.toml"))).unwrap();
         let folder = plugin.file_name().unwrap().to_string_lossy().into_owned();
-        assert_eq!(manifest["package"]["name"].as_str(), Some(format!("moa-plugin-{folder}").as_str()));
+        assert_eq!(
+            manifest["package"]["name"].as_str(),
+            Some(format!("moa-plugin-{folder}").as_str())
+        );
         assert_eq!(manifest["lib"]["name"].as_str(), Some(folder.as_str()));
     }
 }
@@ -104,7 +130,10 @@ fn a_plugin_depends_on_the_sdk_only_and_is_a_manifest_and_sources() {
 fn the_sdk_depends_on_neither_candle_nor_core() {
     for manifest in ["sdk/Cargo.toml", "sdk/derive/Cargo.toml"] {
         for name in dependencies(&root().join(manifest)) {
-            assert!(!name.starts_with("candle") && name != "moa-core", "{manifest} depends on {name}");
+            assert!(
+                !name.starts_with("candle") && name != "moa-core",
+                "{manifest} depends on {name}"
+            );
         }
     }
 }
@@ -114,7 +143,10 @@ fn every_scalarizer_names_its_paper() {
     for plugin in plugins() {
         let text = read(&plugin.join("src/lib.rs"));
         if text.contains("impl Scalarizer for") {
-            let named = text.split("const PAPER: &'static str").nth(1).or_else(|| text.split("const PAPER: &str").nth(1));
+            let named = text
+                .split("const PAPER: &'static str")
+                .nth(1)
+                .or_else(|| text.split("const PAPER: &str").nth(1));
             let paper = named.and_then(|rest| rest.split('"').nth(1)).unwrap_or("");
             assert!(paper.len() > 10, "{}: PAPER is {paper:?}", plugin.display());
         }
@@ -123,7 +155,13 @@ fn every_scalarizer_names_its_paper() {
 
 #[test]
 fn unsafe_stands_only_where_it_may() {
-    let allowed = ["core/src/plugin/", "core/src/model/ops/", "sdk/src/abi/", "sdk/src/export.rs", "tests/fixtures/"];
+    let allowed = [
+        "core/src/plugin/",
+        "core/src/model/ops/",
+        "sdk/src/abi/",
+        "sdk/src/export.rs",
+        "tests/fixtures/",
+    ];
     let word = ["un", "safe"].concat(); // so that this file does not find itself
     for file in files(&root(), ".rs") {
         let name = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
@@ -132,7 +170,9 @@ fn unsafe_stands_only_where_it_may() {
         }
         for (number, line) in read(&file).lines().enumerate() {
             let code = line.split("//").next().unwrap_or("");
-            let found = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == word);
+            let found = code
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .any(|w| w == word);
             assert!(!found, "{name}:{}: {line}", number + 1);
         }
     }
@@ -141,7 +181,11 @@ fn unsafe_stands_only_where_it_may() {
 #[test]
 fn release_keeps_unwinding() {
     let manifest: toml::Table = toml::from_str(&read(&root().join("Cargo.toml"))).unwrap();
-    assert_eq!(manifest["profile"]["release"]["panic"].as_str(), Some("unwind"), "a plugin's panic must be caught");
+    assert_eq!(
+        manifest["profile"]["release"]["panic"].as_str(),
+        Some("unwind"),
+        "a plugin's panic must be caught"
+    );
 }
 
 #[test]
@@ -151,37 +195,62 @@ fn every_file_says_what_it_is() {
         assert!(text.starts_with("//!"), "{} has no //! header", file.display());
     }
     for file in files(&root().join("configs"), ".toml") {
-        assert!(read(&file).starts_with("# "), "{}: the first line must say what it is", file.display());
+        assert!(
+            read(&file).starts_with("# "),
+            "{}: the first line must say what it is",
+            file.display()
+        );
     }
 }
 
 #[test]
 fn the_top_level_is_the_closed_list() {
     let allowed = [
-        "CHANGELOG.md", "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "configs", "core", "data", "examples",
-        "plugins", "sdk", "tests",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "configs",
+        "core",
+        "data",
+        "examples",
+        "plugins",
+        "sdk",
+        "tests",
     ];
     for entry in fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
         let output = name == "target" || name == "runs";
-        assert!(name.starts_with('.') || output || allowed.contains(&name.as_str()), "top level: {name}");
+        assert!(
+            name.starts_with('.') || output || allowed.contains(&name.as_str()),
+            "top level: {name}"
+        );
     }
 }
 
 #[test]
 fn modules_use_only_what_stands_above_them() {
     let lib = read(&root().join("core/src/lib.rs"));
-    let order: Vec<&str> =
-        lib.lines().filter_map(|l| l.strip_prefix("pub mod ")).map(|l| l.trim_end_matches(';')).collect();
+    let order: Vec<&str> = lib
+        .lines()
+        .filter_map(|l| l.strip_prefix("pub mod "))
+        .map(|l| l.trim_end_matches(';'))
+        .collect();
     assert!(order.len() >= 14, "modules of core: {order:?}");
     for (position, module) in order.iter().enumerate() {
         let folder = root().join("core/src").join(module);
-        let sources = if folder.is_dir() { files(&folder, ".rs") } else { vec![folder.with_extension("rs")] };
+        let sources = if folder.is_dir() {
+            files(&folder, ".rs")
+        } else {
+            vec![folder.with_extension("rs")]
+        };
         for file in sources {
             for (number, line) in read(&file).lines().enumerate() {
                 for later in &order[position + 1..] {
                     let used = line.contains(&format!("crate::{later}::"))
-                        || line.trim_start().starts_with(&format!("{later}::")) && line.trim_end().ends_with([',', '{']);
+                        || line.trim_start().starts_with(&format!("{later}::"))
+                            && line.trim_end().ends_with([',', '{']);
                     assert!(
                         !used || *later == "metrics" || *module == "error",
                         "{}:{}: {module} uses {later}, which stands below it: {line}",

@@ -1,6 +1,11 @@
 //! Model files: what is saved is what was loaded, and what is wrong with a file is said by name.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,15 +29,10 @@ fn folder(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for entry in std::fs::read_dir(golden(name)).expect(name) {
         let path = entry.expect(name).path();
-        std::fs::copy(&path, folder.path().join(path.file_name().expect("a file")))
-            .expect("copied");
+        std::fs::copy(&path, folder.path().join(path.file_name().expect("a file"))).expect("copied");
     }
     std::fs::write(folder.path().join("tokenizer.json"), TOKENIZER).expect("written");
-    std::fs::write(
-        folder.path().join("tokenizer_config.json"),
-        TOKENIZER_CONFIG,
-    )
-    .expect("written");
+    std::fs::write(folder.path().join("tokenizer_config.json"), TOKENIZER_CONFIG).expect("written");
     folder
 }
 
@@ -56,10 +56,7 @@ fn edit(path: &Path, from: &str, to: &str) {
 fn logits(model: &Model) -> Vec<f32> {
     let none: [Vec<u32>; 0] = [];
     let packed = Packed::new(&[vec![3, 1, 4, 1, 5]], &none, &[]).expect("packed");
-    model
-        .weights()
-        .and_then(|w| w.logits(&packed))
-        .expect("logits")
+    model.weights().and_then(|w| w.logits(&packed)).expect("logits")
 }
 
 fn bytes(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -68,10 +65,7 @@ fn bytes(folder: &Path) -> Vec<(String, Vec<u8>)> {
         .map(|entry| {
             let path = entry.expect("entry").path();
             (
-                path.file_name()
-                    .expect("name")
-                    .to_string_lossy()
-                    .into_owned(),
+                path.file_name().expect("name").to_string_lossy().into_owned(),
                 std::fs::read(&path).expect("bytes"),
             )
         })
@@ -99,20 +93,14 @@ fn save_and_load_are_stable() {
         assert_eq!(bytes(&one), bytes(&two), "{name}");
         assert_eq!(std::fs::read_dir(target.path()).expect("folder").count(), 2);
         assert_eq!(second.tokenizer.eos_ids(), [2]);
-        assert_eq!(
-            second.tokenizer.render_text("b").expect("renders"),
-            "b<|end|>"
-        );
+        assert_eq!(second.tokenizer.render_text("b").expect("renders"), "b<|end|>");
     }
 }
 
 #[test]
 fn tokenizer_round_trip() {
     let model = load(folder("llama").path()).expect("loads");
-    let ids = model
-        .tokenizer
-        .encode("b a b<|end|>", false)
-        .expect("encodes");
+    let ids = model.tokenizer.encode("b a b<|end|>", false).expect("encodes");
     assert_eq!(ids, [1, 0, 1, 2]);
     assert_eq!(model.tokenizer.decode(&ids).expect("decodes"), "b a b");
 }
@@ -120,10 +108,7 @@ fn tokenizer_round_trip() {
 #[test]
 fn wrong_folders_are_named() {
     let source = folder("llama");
-    let (config, tokenizer) = (
-        source.path().join("config.json"),
-        source.path().join("tokenizer.json"),
-    );
+    let (config, tokenizer) = (source.path().join("config.json"), source.path().join("tokenizer.json"));
 
     std::fs::rename(&tokenizer, source.path().join("other")).expect("moved");
     let found = load(source.path()).err().expect("no tokenizer");
@@ -134,10 +119,7 @@ fn wrong_folders_are_named() {
     std::fs::write(&tokenizer, "{").expect("written");
     assert!(error(source.path()).contains("tokenizer.json"));
     std::fs::write(&tokenizer, TOKENIZER.replace("\"b\":1", "\"b\":1000")).expect("written");
-    assert!(
-        error(source.path()).contains("1000"),
-        "ids beyond the vocabulary"
-    );
+    assert!(error(source.path()).contains("1000"), "ids beyond the vocabulary");
     std::fs::write(&tokenizer, TOKENIZER).expect("written");
 
     edit(&config, "LlamaForCausalLM", "MambaForCausalLM");
@@ -148,60 +130,34 @@ fn wrong_folders_are_named() {
     );
     edit(&config, "MambaForCausalLM", "LlamaForCausalLM");
 
-    edit(
-        &config,
-        "\"intermediate_size\": 48",
-        "\"intermediate_size\": 40",
-    );
+    edit(&config, "\"intermediate_size\": 48", "\"intermediate_size\": 40");
     let found = error(source.path());
     assert!(
         found.contains("mlp.") && found.contains("40") && found.contains("48"),
         "{found}"
     );
-    edit(
-        &config,
-        "\"intermediate_size\": 40",
-        "\"intermediate_size\": 48",
-    );
+    edit(&config, "\"intermediate_size\": 40", "\"intermediate_size\": 48");
 
-    edit(
-        &config,
-        "\"num_hidden_layers\": 2",
-        "\"num_hidden_layers\": 3",
-    );
+    edit(&config, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
     assert!(error(source.path()).contains("model.layers.2.input_layernorm.weight"));
-    edit(
-        &config,
-        "\"num_hidden_layers\": 3",
-        "\"num_hidden_layers\": 1",
-    );
+    edit(&config, "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 1");
     let found = error(source.path());
     assert!(
         found.contains("model.layers.1.") && found.contains("does not have"),
         "{found}"
     );
-    edit(
-        &config,
-        "\"num_hidden_layers\": 1",
-        "\"num_hidden_layers\": 2",
-    );
+    edit(&config, "\"num_hidden_layers\": 1", "\"num_hidden_layers\": 2");
     load(source.path()).expect("as it was");
 
     let weights = source.path().join("model.safetensors");
     let whole = std::fs::read(&weights).expect("bytes");
     for len in [0, 4, 100, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&weights, &whole[..len]).expect("written");
-        assert!(
-            error(source.path()).contains("model.safetensors"),
-            "{len} bytes"
-        );
+        assert!(error(source.path()).contains("model.safetensors"), "{len} bytes");
     }
     std::fs::remove_file(&weights).expect("removed");
     assert!(error(source.path()).contains("model.safetensors.index.json"));
-    assert!(matches!(
-        Model::load("no such place"),
-        Err(ModelError::NotFound { .. })
-    ));
+    assert!(matches!(Model::load("no such place"), Err(ModelError::NotFound { .. })));
 }
 
 #[test]
@@ -227,10 +183,7 @@ fn write_gguf(path: &Path, model: &Model, edit: impl Fn(&mut BTreeMap<&str, gguf
         ("llama.feed_forward_length", U32(spec.intermediate as u32)),
         ("llama.attention.head_count", U32(spec.heads as u32)),
         ("llama.attention.head_count_kv", U32(spec.kv_heads as u32)),
-        (
-            "llama.attention.layer_norm_rms_epsilon",
-            F32(spec.rms_eps as f32),
-        ),
+        ("llama.attention.layer_norm_rms_epsilon", F32(spec.rms_eps as f32)),
         ("llama.rope.freq_base", F32(spec.rope_theta as f32)),
         ("llama.context_length", U32(spec.max_positions as u32)),
         ("tokenizer.ggml.model", Text("gpt2".into())),
@@ -285,17 +238,10 @@ fn write_gguf(path: &Path, model: &Model, edit: impl Fn(&mut BTreeMap<&str, gguf
                 let width = spec.hidden;
                 tensor = tensor
                     .reshape((heads, 2, spec.head_dim / 2, width))
-                    .and_then(|t| {
-                        t.transpose(1, 2)?
-                            .contiguous()?
-                            .reshape((heads * spec.head_dim, width))
-                    })
+                    .and_then(|t| t.transpose(1, 2)?.contiguous()?.reshape((heads * spec.head_dim, width)))
                     .expect("permuted");
             }
-            (
-                rename(name),
-                QTensor::quantize(&tensor, GgmlDType::F32).expect("f32"),
-            )
+            (rename(name), QTensor::quantize(&tensor, GgmlDType::F32).expect("f32"))
         })
         .collect();
     let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(k, v)| (*k, v)).collect();
@@ -318,10 +264,7 @@ fn gguf_gives_the_same_model() {
         tokenizer.encode("ab12 a<|end|>", false).expect("encodes"),
         [2, 4, 5, 6, 0, 3]
     );
-    assert_eq!(
-        tokenizer.decode(&[2, 4, 6, 0, 3]).expect("decodes"),
-        "ab1 a"
-    );
+    assert_eq!(tokenizer.decode(&[2, 4, 6, 0, 3]).expect("decodes"), "ab1 a");
     assert_eq!(
         (
             tokenizer.eos_ids(),
@@ -335,10 +278,7 @@ fn gguf_gives_the_same_model() {
     let again = load(&saved).expect("loads");
     assert_eq!(logits(&again), logits(&source));
     assert_eq!(
-        again
-            .tokenizer
-            .encode("ab12 a<|end|>", false)
-            .expect("encodes"),
+        again.tokenizer.encode("ab12 a<|end|>", false).expect("encodes"),
         [2, 4, 5, 6, 0, 3]
     );
     assert_eq!(again.tokenizer.eos_ids(), [3]);
@@ -353,27 +293,15 @@ fn wrong_ggufs_are_named() {
     for (key, value, words) in [
         ("general.architecture", Some(text("mamba")), "mamba"),
         ("llama.block_count", None, "llama.block_count"),
-        (
-            "llama.embedding_length",
-            Some(text("x")),
-            "llama.embedding_length",
-        ),
+        ("llama.embedding_length", Some(text("x")), "llama.embedding_length"),
         (
             "llama.attention.head_count_kv",
             Some(gguf_file::Value::U32(3)),
             "head_count_kv",
         ),
-        (
-            "tokenizer.ggml.model",
-            Some(text("llama")),
-            "tokenizer.ggml.model",
-        ),
+        ("tokenizer.ggml.model", Some(text("llama")), "tokenizer.ggml.model"),
         ("tokenizer.ggml.pre", Some(text("other")), "other"),
-        (
-            "tokenizer.ggml.eos_token_id",
-            Some(gguf_file::Value::U32(99)),
-            "99",
-        ),
+        ("tokenizer.ggml.eos_token_id", Some(gguf_file::Value::U32(99)), "99"),
         ("tokenizer.ggml.merges", None, "tokenizer.ggml.merges"),
     ] {
         write_gguf(&path, &source, |metadata| {
@@ -383,10 +311,7 @@ fn wrong_ggufs_are_named() {
             }
         });
         let found = error(&path);
-        assert!(
-            found.contains(words) && found.contains("model.gguf"),
-            "{key}: {found}"
-        );
+        assert!(found.contains(words) && found.contains("model.gguf"), "{key}: {found}");
         assert_eq!(found.lines().count(), 1, "{found}");
     }
     write_gguf(&path, &source, |_| {});

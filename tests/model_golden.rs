@@ -3,7 +3,12 @@
 //!
 //! Tolerance: two attention implementations of PyTorch differ by 1.2e-5 in these logits of size 5.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +31,8 @@ const MODELS: [&str; 10] = [
 const TOLERANCE: f64 = 5e-5;
 
 /// A tokenizer of one word: the golden models come without.
-const TOKENIZER: &str = r#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}}"#;
+const TOKENIZER: &str =
+    r#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}}"#;
 
 /// The golden model in a folder of its own that has a tokenizer.
 fn load(name: &str) -> (Model, Value, tempfile::TempDir) {
@@ -36,18 +42,12 @@ fn load(name: &str) -> (Model, Value, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for entry in std::fs::read_dir(&source).expect(name) {
         let path = entry.expect(name).path();
-        std::fs::copy(&path, folder.path().join(path.file_name().expect("a file")))
-            .expect("copied");
+        std::fs::copy(&path, folder.path().join(path.file_name().expect("a file"))).expect("copied");
     }
     std::fs::write(folder.path().join("tokenizer.json"), TOKENIZER).expect("written");
     let reference = std::fs::read_to_string(source.join("reference.json")).expect("reference");
-    let model =
-        Model::load(&folder.path().display().to_string()).unwrap_or_else(|e| panic!("{name}: {e}"));
-    (
-        model,
-        serde_json::from_str(&reference).expect("JSON"),
-        folder,
-    )
+    let model = Model::load(&folder.path().display().to_string()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    (model, serde_json::from_str(&reference).expect("JSON"), folder)
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -112,11 +112,7 @@ fn logits_and_logprobs() {
             );
             close(
                 name,
-                &model
-                    .forward(&packed, 1.0)
-                    .expect("forward")
-                    .scored()
-                    .logprobs,
+                &model.forward(&packed, 1.0).expect("forward").scored().logprobs,
                 &want,
                 TOLERANCE,
             );
@@ -129,9 +125,7 @@ fn gradients() {
     for name in MODELS {
         let (model, reference, _folder) = load(name);
         let grad = &reference["grad"];
-        let ids = ids(
-            &reference["sequences"][grad["sequence"].as_u64().expect("an index") as usize]["ids"]
-        );
+        let ids = ids(&reference["sequences"][grad["sequence"].as_u64().expect("an index") as usize]["ids"]);
         let cotangent: Vec<f32> = numbers(&grad["c"]).into_iter().map(|c| c as f32).collect();
         let packed = Arc::new(Packed::new(&[&ids[..1]], &[&ids[1..]], &[0]).expect("packed"));
         let forward = model.forward(&packed, 1.0).expect("forward");
@@ -148,27 +142,13 @@ fn gradients() {
         );
         let gradients = forward.gradients(&cotangent).expect("gradients");
         let params = grad["params"].as_object().expect("parameters");
-        assert_eq!(
-            params.len(),
-            model.params().len(),
-            "{name}: number of parameters"
-        );
+        assert_eq!(params.len(), model.params().len(), "{name}: number of parameters");
         for ((param, _), gradient) in model.params().iter().zip(gradients) {
             let want = &params[param];
-            let values: Vec<f32> = gradient
-                .flatten_all()
-                .and_then(|g| g.to_vec1())
-                .expect("f32");
+            let values: Vec<f32> = gradient.flatten_all().and_then(|g| g.to_vec1()).expect("f32");
             let what = format!("{name}: {param}");
-            let (l2, sum) = (
-                want["l2"].as_f64().expect("l2"),
-                want["sum"].as_f64().expect("sum"),
-            );
-            let found: f64 = values
-                .iter()
-                .map(|v| f64::from(*v).powi(2))
-                .sum::<f64>()
-                .sqrt();
+            let (l2, sum) = (want["l2"].as_f64().expect("l2"), want["sum"].as_f64().expect("sum"));
+            let found: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
             assert!(
                 (found - l2).abs() <= 2e-5 * l2 + 1e-5,
                 "{what}: norm {found}, expected {l2}"
@@ -199,8 +179,7 @@ fn decoding_gives_the_packed_logits() {
         let prompts = [&all[1][..], &all[2][..5]];
         let groups = [0u32, 1, 1];
         let new = [&all[3][..40], &all[3][40..60], &all[3][60..100]];
-        let (mut cache, mut logits) =
-            Cache::prefill(&weights, &prompts, &groups, 40).expect("prefill");
+        let (mut cache, mut logits) = Cache::prefill(&weights, &prompts, &groups, 40).expect("prefill");
         let mut alive = vec![0, 1, 2];
         for step in 0..40 {
             for (slot, &b) in alive.iter().enumerate() {
@@ -211,10 +190,7 @@ fn decoding_gives_the_packed_logits() {
                     .logits(&Packed::new(&[&ids], &none, &[]).expect("packed"))
                     .expect("logits");
                 let vocab = model.spec.vocab;
-                let want: Vec<f64> = want[(ids.len() - 1) * vocab..]
-                    .iter()
-                    .map(|v| f64::from(*v))
-                    .collect();
+                let want: Vec<f64> = want[(ids.len() - 1) * vocab..].iter().map(|v| f64::from(*v)).collect();
                 close(name, &logits[slot * vocab..(slot + 1) * vocab], &want, 1e-4);
             }
             let keep: Vec<bool> = alive.iter().map(|&b| step < new[b].len()).collect();

@@ -1,7 +1,12 @@
 //! The fused decoder against a slow, obvious twin in plain candle operations, against finite differences, and the
 //! properties that packing promises.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 use std::sync::Arc;
 
@@ -43,8 +48,7 @@ fn model(family: Family, tied: bool) -> Model {
                 .and_then(|t| (t * (1.7 + i as f64))?.sin()? * 0.3)
                 .and_then(|t| t.reshape(var.shape()))
                 .expect("noise");
-            var.set(&(var.as_tensor() + noise).expect("sum"))
-                .expect("set");
+            var.set(&(var.as_tensor() + noise).expect("sum")).expect("set");
         }
     }
     model
@@ -58,12 +62,7 @@ const FAMILIES: [(Family, bool); 4] = [
 ];
 
 /// Log-probabilities of `response` after `prompt` by plain candle operations, one sequence at a time.
-fn twin(
-    model: &Model,
-    prompt: &[u32],
-    response: &[u32],
-    temperature: f64,
-) -> candle_core::Result<Tensor> {
+fn twin(model: &Model, prompt: &[u32], response: &[u32], temperature: f64) -> candle_core::Result<Tensor> {
     let spec = &model.spec;
     let p = |name: String| -> &Tensor {
         model
@@ -82,36 +81,22 @@ fn twin(
     let dim = spec.head_dim;
     let angles: Vec<f32> = (0..t)
         .flat_map(|pos| {
-            (0..dim).map(move |i| {
-                (pos as f64
-                    * spec
-                        .rope_theta
-                        .powf(-2.0 * (i % (dim / 2)) as f64 / dim as f64)) as f32
-            })
+            (0..dim)
+                .map(move |i| (pos as f64 * spec.rope_theta.powf(-2.0 * (i % (dim / 2)) as f64 / dim as f64)) as f32)
         })
         .collect();
     let angles = Tensor::from_vec(angles, (t, dim), &Device::Cpu)?;
     let (cos, sin) = (angles.cos()?, angles.sin()?);
     let rope = |x: &Tensor| -> candle_core::Result<Tensor> {
-        let (a, b) = (
-            x.narrow(D::Minus1, 0, dim / 2)?,
-            x.narrow(D::Minus1, dim / 2, dim / 2)?,
-        );
+        let (a, b) = (x.narrow(D::Minus1, 0, dim / 2)?, x.narrow(D::Minus1, dim / 2, dim / 2)?);
         let turned = Tensor::cat(&[&b.neg()?, &a], D::Minus1)?;
         x.broadcast_mul(&cos)? + turned.broadcast_mul(&sin)?
     };
     let mask: Vec<f32> = (0..t * t)
-        .map(|i| {
-            if i % t > i / t {
-                f32::NEG_INFINITY
-            } else {
-                0.0
-            }
-        })
+        .map(|i| if i % t > i / t { f32::NEG_INFINITY } else { 0.0 })
         .collect();
     let mask = Tensor::from_vec(mask, (t, t), &Device::Cpu)?;
-    let mut x = p("model.embed_tokens.weight".into())
-        .index_select(&Tensor::new(&ids[..], &Device::Cpu)?, 0)?;
+    let mut x = p("model.embed_tokens.weight".into()).index_select(&Tensor::new(&ids[..], &Device::Cpu)?, 0)?;
     for layer in 0..spec.layers {
         let w = |name: &str| p(format!("model.layers.{layer}.{name}"));
         let h = rms(&x, w("input_layernorm.weight"))?;
@@ -127,19 +112,13 @@ fn twin(
             Ok(y)
         };
         let q = rope(&project("q", spec.heads)?)?;
-        let (k, v) = (
-            rope(&project("k", spec.kv_heads)?)?,
-            project("v", spec.kv_heads)?,
-        );
+        let (k, v) = (rope(&project("k", spec.kv_heads)?)?, project("v", spec.kv_heads)?);
         let mut heads = Vec::new();
         for head in 0..spec.heads {
             let kv = head * spec.kv_heads / spec.heads;
-            let scores =
-                (q.get(head)?.contiguous()?.matmul(&k.get(kv)?.t()?)? / (dim as f64).sqrt())?;
+            let scores = (q.get(head)?.contiguous()?.matmul(&k.get(kv)?.t()?)? / (dim as f64).sqrt())?;
             let scores = scores.broadcast_add(&mask)?;
-            let e = scores
-                .broadcast_sub(&scores.max_keepdim(1)?.detach())?
-                .exp()?;
+            let e = scores.broadcast_sub(&scores.max_keepdim(1)?.detach())?.exp()?;
             let p = e.broadcast_div(&e.sum_keepdim(1)?)?;
             heads.push(p.matmul(&v.get(kv)?.contiguous()?)?);
         }
@@ -167,18 +146,9 @@ fn twin(
 
 /// Prompts, responses and groups with every odd case: G of 0, 1 and 3, an empty response, one token, a tile's end.
 fn batch() -> (Vec<Vec<u32>>, Vec<Vec<u32>>, Vec<u32>) {
-    let run = |seed: u32, n: u32| -> Vec<u32> {
-        (0..n).map(|i| (seed + i * i * 5 + i * 11) % 37).collect()
-    };
+    let run = |seed: u32, n: u32| -> Vec<u32> { (0..n).map(|i| (seed + i * i * 5 + i * 11) % 37).collect() };
     let prompts = vec![run(1, 5), run(2, 1), run(3, 20), run(4, 3)];
-    let responses = vec![
-        run(5, 9),
-        run(6, 1),
-        run(7, 70),
-        vec![],
-        run(9, 4),
-        run(10, 2),
-    ];
+    let responses = vec![run(5, 9), run(6, 1), run(7, 70), vec![], run(9, 4), run(10, 2)];
     (prompts, responses, vec![0, 2, 0, 0, 1, 2])
 }
 
@@ -203,10 +173,7 @@ fn the_unfused_twin_gives_the_same_logprobs_and_gradients() {
         for (b, response) in responses.iter().enumerate().filter(|(_, r)| !r.is_empty()) {
             let range = packed.offsets()[b]..packed.offsets()[b + 1];
             let logprobs = twin(&model, &prompts[groups[b] as usize], response, 0.7).expect("twin");
-            for (f, t) in forward.scored().logprobs[range.clone()]
-                .iter()
-                .zip(values(&logprobs))
-            {
+            for (f, t) in forward.scored().logprobs[range.clone()].iter().zip(values(&logprobs)) {
                 assert!((f - t).abs() < 2e-5, "{family:?} response {b}: {f} and {t}");
             }
             let c = Tensor::new(&cotangent[range], &Device::Cpu).expect("cotangent");
@@ -244,10 +211,7 @@ fn finite_differences_agree() {
             .gradients(&cotangent)
             .expect("gradients");
         let loss = |model: &Model| -> f64 {
-            let scored = model
-                .weights()
-                .and_then(|w| w.score(&packed, 1.0))
-                .expect("score");
+            let scored = model.weights().and_then(|w| w.score(&packed, 1.0)).expect("score");
             scored
                 .logprobs
                 .iter()

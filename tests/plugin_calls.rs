@@ -1,6 +1,11 @@
 //! A plugin that misbehaves: every fault becomes an error that names plugin, hook and step, and the host lives on.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 mod common;
 
@@ -9,8 +14,8 @@ use std::sync::OnceLock;
 
 use moa_core::error::Hint;
 use moa_core::plugin::{
-    BatchInput, Completion, Objective, Performance, PluginError, Plugins, RewardPlugin,
-    ScalarizerPlugin, Setup, Signal, UpdateInput,
+    BatchInput, Completion, Objective, Performance, PluginError, Plugins, RewardPlugin, ScalarizerPlugin, Setup,
+    Signal, UpdateInput,
 };
 use serde_json::json;
 
@@ -72,25 +77,15 @@ fn step(plugin: &mut ScalarizerPlugin) -> Result<(), PluginError> {
 fn without_a_fault_every_hook_runs() -> Result<(), Box<dyn Error>> {
     let mut plugin = hostile("none")?;
     step(&mut plugin)?;
-    assert_eq!(
-        plugin.metrics()?[0],
-        ("number".to_owned(), f64::from(0.1_f32))
-    );
-    assert_eq!(
-        *plugin.scalarize(&BATCH)?.signal(),
-        Signal::Weights(vec![1.0, 1.0])
-    );
+    assert_eq!(plugin.metrics()?[0], ("number".to_owned(), f64::from(0.1_f32)));
+    assert_eq!(*plugin.scalarize(&BATCH)?.signal(), Signal::Weights(vec![1.0, 1.0]));
     Ok(())
 }
 
 #[test]
 fn a_panic_becomes_an_error_with_plugin_hook_step_and_place() -> Result<(), Box<dyn Error>> {
     for (fault, place, word) in [
-        (
-            "panic-validation",
-            "on_validation at step 6",
-            "PanicValidation",
-        ),
+        ("panic-validation", "on_validation at step 6", "PanicValidation"),
         ("panic-weigh", "weigh_gradients at step 7", "PanicWeigh"),
         ("panic-scalarize", "scalarize at step 7", "PanicScalarize"),
         ("panic-update", "after_update at step 8", "PanicUpdate"),
@@ -105,10 +100,7 @@ fn a_panic_becomes_an_error_with_plugin_hook_step_and_place() -> Result<(), Box<
         assert!(error.contains("lib.rs:"), "{error}");
         // What it holds may be half changed: it is not asked again.
         let again = plugin.save().expect_err("it has panicked").to_string();
-        assert!(
-            again.contains("refuses every call since it panicked"),
-            "{again}"
-        );
+        assert!(again.contains("refuses every call since it panicked"), "{again}");
     }
     let error = hostile("panic-new").err().ok_or("new panics")?;
     assert!(
@@ -125,10 +117,7 @@ fn a_panic_becomes_an_error_with_plugin_hook_step_and_place() -> Result<(), Box<
 fn an_error_keeps_its_hint_and_the_plugin_goes_on() -> Result<(), Box<dyn Error>> {
     let mut plugin = hostile("error-scalarize")?;
     let error = plugin.scalarize(&BATCH).expect_err("told to fail");
-    assert_eq!(
-        error.to_string(),
-        "plugin hostile, scalarize at step 7: told to fail"
-    );
+    assert_eq!(error.to_string(), "plugin hostile, scalarize at step 7: told to fail");
     assert_eq!(error.hint().as_deref(), Some("tell it something else"));
     plugin.save()?;
     Ok(())
@@ -193,26 +182,15 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
 #[test]
 fn inputs_that_do_not_fit_are_the_hosts_fault() -> Result<(), Box<dyn Error>> {
     let mut plugin = hostile("none")?;
-    let short = BatchInput {
-        lengths: &[1],
-        ..BATCH
-    };
-    let error = plugin
-        .scalarize(&short)
-        .expect_err("one length for three completions");
+    let short = BatchInput { lengths: &[1], ..BATCH };
+    let error = plugin.scalarize(&short).expect_err("one length for three completions");
     assert!(matches!(error, PluginError::Input { .. }), "{error:?}");
     assert!(
-        error
-            .to_string()
-            .ends_with("lengths has 1 values, expected 3"),
+        error.to_string().ends_with("lengths has 1 values, expected 3"),
         "{error}"
     );
     assert!(plugin.on_validation(0, &[0.5]).is_err());
-    assert!(
-        plugin
-            .weigh_gradients(1, None, 0.1, &[1.0], &[0.1, 0.2])
-            .is_err()
-    );
+    assert!(plugin.weigh_gradients(1, None, 0.1, &[1.0], &[0.1, 0.2]).is_err());
     Ok(())
 }
 
@@ -230,11 +208,7 @@ fn state_goes_from_one_object_to_another_to_the_last_byte() -> Result<(), Box<dy
             .to_string()
             .starts_with("plugin hostile, load at step 7: the state does not fit")
     );
-    assert_eq!(
-        to.save()?,
-        state,
-        "a state that does not fit changes nothing"
-    );
+    assert_eq!(to.save()?, state, "a state that does not fit changes nothing");
     Ok(())
 }
 
@@ -254,13 +228,8 @@ fn rewards_are_checked_one_by_one_and_as_a_whole() -> Result<(), Box<dyn Error>>
     let one = reward("error-on-empty")?.score_all(&completions)?;
     assert_eq!(one, [Ok(4.0), Err("the response is empty".to_owned())]);
     let nan = reward("nan")?.score_all(&completions)?;
-    assert_eq!(
-        nan[0],
-        Err("the score is NaN, expected a finite number".to_owned())
-    );
-    let length = reward("length")?
-        .score_all(&completions)
-        .expect_err("one is missing");
+    assert_eq!(nan[0], Err("the score is NaN, expected a finite number".to_owned()));
+    let length = reward("length")?.score_all(&completions).expect_err("one is missing");
     assert_eq!(
         length.to_string(),
         "plugin hostile-reward, score_all: 1 scores, expected 2"
@@ -270,10 +239,7 @@ fn rewards_are_checked_one_by_one_and_as_a_whole() -> Result<(), Box<dyn Error>>
         "panicked: told to at ",
         "refuses every call since it panicked: told to at ",
     ] {
-        let error = panics
-            .score_all(&completions)
-            .expect_err("it panics")
-            .to_string();
+        let error = panics.score_all(&completions).expect_err("it panics").to_string();
         assert!(
             error.starts_with(&format!("plugin hostile-reward, score_all: {start}")),
             "{error}"

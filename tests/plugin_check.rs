@@ -1,6 +1,13 @@
 //! `moa-host plugin check`: good plugins pass every case, each fault of a hostile one shows as the status that it
 //! should, and what is no plugin gets one line.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
+
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,11 @@
 //! What can be loaded, what is refused and with which words; what a library says of itself.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 mod common;
 
@@ -8,9 +13,7 @@ use std::error::Error;
 use std::path::Path;
 
 use moa_core::error::Hint;
-use moa_core::plugin::{
-    Objective, PluginError, Plugins, Setup, description_json, description_text,
-};
+use moa_core::plugin::{Objective, PluginError, Plugins, Setup, description_json, description_text};
 use serde_json::json;
 
 fn setup() -> Setup {
@@ -34,16 +37,8 @@ fn refused(path: &Path) -> PluginError {
 fn a_library_without_handshake_is_not_a_plugin() -> Result<(), Box<dyn Error>> {
     let error = refused(&common::fixture("blank"));
     assert!(matches!(error, PluginError::NotAPlugin { .. }), "{error}");
-    assert!(
-        error
-            .to_string()
-            .contains("libblank.so is not a moa plugin")
-    );
-    assert!(
-        error
-            .hint()
-            .is_some_and(|hint| hint.contains("moa_sdk::export!"))
-    );
+    assert!(error.to_string().contains("libblank.so is not a moa plugin"));
+    assert!(error.hint().is_some_and(|hint| hint.contains("moa_sdk::export!")));
 
     let folder = tempfile::tempdir()?;
     let text = folder.path().join("libtext.so");
@@ -77,16 +72,10 @@ fn an_older_plugin_runs_the_default_of_the_method_it_lacks() -> Result<(), Box<d
     assert_eq!(current.gradient_layers(), ["mlp", "embed"]);
 
     let mut older = load(&common::fixture("older"))?.scalarizer(None, &setup(), &json!({}))?;
-    assert!(
-        older.gradient_layers().is_empty(),
-        "the default is: all layers"
-    );
+    assert!(older.gradient_layers().is_empty(), "the default is: all layers");
     // Everything before the missing method is where it was.
     let gram = [1.0, 0.0, 0.0, 1.0];
-    assert_eq!(
-        older.weigh_gradients(1, None, 1e-6, &gram, &[0.1, 0.2])?,
-        [0.5, 0.5]
-    );
+    assert_eq!(older.weigh_gradients(1, None, 1e-6, &gram, &[0.1, 0.2])?, [0.5, 0.5]);
     assert_eq!(older.save()?, "null");
     Ok(())
 }
@@ -112,9 +101,7 @@ fn several_libraries_keep_apart() -> Result<(), Box<dyn Error>> {
         matches!(error, Some(PluginError::Ambiguous { name: None, .. })),
         "{error:?}"
     );
-    let error = plugins
-        .scalarizer(Some("liner"), &setup(), &json!({}))
-        .err();
+    let error = plugins.scalarizer(Some("liner"), &setup(), &json!({})).err();
     let error = error.ok_or("there is no `liner`")?;
     assert_eq!(
         error.to_string(),
@@ -124,9 +111,7 @@ fn several_libraries_keep_apart() -> Result<(), Box<dyn Error>> {
 
     // Two libraries with the same scalarizer.
     plugins.load(&common::fixture("older").to_string_lossy())?;
-    let error = plugins
-        .scalarizer(Some("layers"), &setup(), &json!({}))
-        .err();
+    let error = plugins.scalarizer(Some("layers"), &setup(), &json!({})).err();
     let error = error.ok_or("two libraries have it")?.to_string();
     assert!(
         error.contains("liblayers.so") && error.contains("libolder.so"),
@@ -146,11 +131,7 @@ fn a_plugin_that_is_not_there_lists_where_it_was_looked_for() {
         error.to_string(),
         "plugin `nothing` was not found; looked at one/libnothing.so, two/libnothing.so"
     );
-    assert!(
-        error
-            .hint()
-            .is_some_and(|hint| hint.contains("MOA_PLUGIN_PATH"))
-    );
+    assert!(error.hint().is_some_and(|hint| hint.contains("MOA_PLUGIN_PATH")));
 }
 
 #[test]
@@ -165,10 +146,7 @@ fn a_bare_name_is_found_in_the_search_path_and_so_are_rewards() -> Result<(), Bo
     let mut plugins = Plugins::searching(vec![folder]);
     let reward = plugins.reward("hostile-reward", &json!({}))?;
     assert_eq!(reward.name(), "hostile-reward");
-    let error = plugins
-        .reward("nothing", &json!({}))
-        .err()
-        .ok_or("no such reward")?;
+    let error = plugins.reward("nothing", &json!({})).err().ok_or("no such reward")?;
     assert_eq!(
         error.to_string(),
         "there is no reward `nothing`; loaded are hostile-reward"
@@ -189,10 +167,7 @@ fn params_errors_name_plugin_key_and_expectation() -> Result<(), Box<dyn Error>>
     let sum = error(json!({"weights": [0.5, 0.4]})).ok_or("bad sum")?;
     assert!(sum.to_string().contains("sum to 0.9, expected 1"), "{sum}");
     let count = error(json!({"weights": [1.0]})).ok_or("bad count")?;
-    assert!(
-        count.to_string().contains("has 1 values, expected 2"),
-        "{count}"
-    );
+    assert!(count.to_string().contains("has 1 values, expected 2"), "{count}");
     Ok(())
 }
 

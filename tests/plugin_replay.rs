@@ -1,6 +1,11 @@
 //! Traces: golden ones replay, differences are named, and what a run records replays exactly.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, unreachable_pub, reason = "a panic is a test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    reason = "a panic is a test's failure"
+)]
 
 mod common;
 
@@ -8,9 +13,7 @@ use std::error::Error;
 use std::path::Path;
 
 use moa_core::error::Hint;
-use moa_core::plugin::{
-    BatchInput, Objective, PluginError, Plugins, Recorder, Setup, UpdateInput, replay,
-};
+use moa_core::plugin::{BatchInput, Objective, PluginError, Plugins, Recorder, Setup, UpdateInput, replay};
 use moa_sdk::trace::Header;
 use serde_json::json;
 
@@ -62,10 +65,7 @@ fn the_first_difference_is_named() -> Result<(), Box<dyn Error>> {
     assert_eq!(error.hint().as_deref(), Some("did you mean `linear`?"));
     std::fs::write(&changed, text.replacen("\"lengths\"", "\"length\"", 1))?;
     let error = check(&plugins, &changed).expect_err("an unknown key");
-    assert!(
-        error.to_string().contains("changed.jsonl: line 2:"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("changed.jsonl: line 2:"), "{error}");
     std::fs::write(&changed, text.replacen("[0.0,1.0,1.0]", "[0.0,1.0]", 1))?;
     let error = check(&plugins, &changed).expect_err("a short row");
     assert!(
@@ -174,13 +174,9 @@ fn a_recorded_run_replays_exactly() -> Result<(), Box<dyn Error>> {
     assert_eq!(record(&plugins, &resumed, 1..=2, None)?, 8);
     assert_eq!(record(&plugins, &resumed, 2..=3, Some(4))?, 12);
     assert_eq!(std::fs::read_to_string(&resumed)?, recorded);
-    let error = Recorder::resume(&resumed, 13)
-        .map(|_| ())
-        .expect_err("there are 12");
+    let error = Recorder::resume(&resumed, 13).map(|_| ()).expect_err("there are 12");
     assert!(
-        error
-            .to_string()
-            .contains("has 12 whole events, expected at least 13"),
+        error.to_string().contains("has 12 whole events, expected at least 13"),
         "{error}"
     );
     Ok(())

@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// Look at plugins, or feed one a recorded trace.
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// Look at data, or generate it.
+    /// Look at data, convert or generate it.
     #[command(subcommand)]
     Data(DataCommand),
     /// Check and explain configuration.
@@ -121,11 +121,7 @@ impl TrainArgs {
             ("--steps", "train.steps", self.steps.map(Into::into)),
             ("--seed", "train.seed", self.seed.map(Into::into)),
             ("--run-dir", "train.run_dir", run_dir.map(Into::into)),
-            (
-                "--quiet",
-                "logging.progress",
-                self.quiet.then_some(false.into()),
-            ),
+            ("--quiet", "logging.progress", self.quiet.then_some(false.into())),
         ];
         push_options(&mut request, options);
         request
@@ -237,6 +233,26 @@ pub(crate) enum DataCommand {
         /// Column that holds the prompt.
         #[arg(long, value_name = "COLUMN")]
         prompt_key: Option<String>,
+    },
+    /// Make train, val and test files in the papers' layout from a data set's own files.
+    Convert {
+        /// Which one.
+        #[arg(value_parser = ["math500", "math-lighteval", "gsm8k"])]
+        name: String,
+        /// Its file, .parquet or .jsonl: split 60/20/20 as in the papers, or all of it for training with --test.
+        file: PathBuf,
+        /// Its test file: the first half becomes val, the rest test.
+        #[arg(long, value_name = "FILE")]
+        test: Option<PathBuf>,
+        /// Folder for the three files.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// Keep the problems of this subject; Algebra for math-lighteval as in the papers, else all unless given.
+        #[arg(long, value_name = "SUBJECT")]
+        subject: Option<String>,
+        /// Seed of the split of one file; that of the papers, 42, unless given.
+        #[arg(long, value_name = "N", conflicts_with = "test")]
+        seed: Option<u64>,
     },
     /// Generate a data set.
     Generate {

@@ -15,7 +15,11 @@ use clap::Parser;
 use cli::{Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, PluginCommand, SftArgs, TrainArgs};
 use moa_core::{
     config,
-    data::{self, Encoded, Keys, tiny_math},
+    data::{
+        self, Encoded, Keys,
+        convert::{self, Conversion, HubData},
+        tiny_math,
+    },
     error::Hint,
     metrics::Progress,
     model::Model,
@@ -61,8 +65,11 @@ fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
     let mut session = Session::open(resolved.config.clone(), resolved.is_default("scalarizer.name"))?;
     say(&session.describe());
     let config = session.config.clone();
-    let mut folder =
-        RunFolder::create(config.train.run_dir.as_deref(), session.scalarizer.name(), &config.to_toml()?)?;
+    let mut folder = RunFolder::create(
+        config.train.run_dir.as_deref(),
+        session.scalarizer.name(),
+        &config.to_toml()?,
+    )?;
     say(&format!("run folder {}", folder.path().display()));
     if config.logging.trace {
         session.record_trace(&folder.trace())?;
@@ -72,7 +79,12 @@ fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
     progress.finish();
     let outcome = outcome?;
     print!("{}", before_after(&outcome.before, &outcome.after));
-    say(&format!("{} steps in {:.1} s; model in {}", config.train.steps, outcome.seconds, outcome.model.display()));
+    say(&format!(
+        "{} steps in {:.1} s; model in {}",
+        config.train.steps,
+        outcome.seconds,
+        outcome.model.display()
+    ));
     Ok(())
 }
 
@@ -95,7 +107,11 @@ fn sft_command(arguments: &SftArgs) -> Result<(), SessionError> {
 }
 
 fn logprobs_command(arguments: &LogprobsArgs) -> Result<(), SessionError> {
-    let keys = Keys { prompt_key: "prompt".into(), require_ground_truth: false, require_response: true };
+    let keys = Keys {
+        prompt_key: "prompt".into(),
+        require_ground_truth: false,
+        require_response: true,
+    };
     let rows = if arguments.input == Path::new("-") {
         let mut bytes = Vec::new();
         io::stdin().read_to_end(&mut bytes)?;
@@ -123,17 +139,28 @@ fn plugin_command(command: PluginCommand) -> Result<u8, SessionError> {
             let mut plugins = Plugins::new();
             write!(out, "{}", plugin::description_text(plugins.load(&lib)?))?;
         }
-        PluginCommand::Check { lib, answer: Some(id), .. } => {
+        PluginCommand::Check {
+            lib, answer: Some(id), ..
+        } => {
             write!(out, "{}", check::answer_case(&lib, &id).to_line())?;
         }
-        PluginCommand::Check { lib, json, only, timeout, answer: None } => {
+        PluginCommand::Check {
+            lib,
+            json,
+            only,
+            timeout,
+            answer: None,
+        } => {
             let program = std::env::current_exe()?;
             let child = |lib: &str, id: &str| {
                 let mut command = std::process::Command::new(&program);
                 command.args(["plugin", "check", "--answer", id, "--", lib]);
                 command
             };
-            let options = check::Options { limit: Duration::from_secs(timeout), only };
+            let options = check::Options {
+                limit: Duration::from_secs(timeout),
+                only,
+            };
             let mut written = Ok(());
             let report = check::check(&lib, &options, &child, &mut |case, widths| {
                 if !json && written.is_ok() {
@@ -167,7 +194,11 @@ fn plugin_command(command: PluginCommand) -> Result<u8, SessionError> {
 
 fn data_command(command: DataCommand) -> Result<(), SessionError> {
     match command {
-        DataCommand::Inspect { file, model, prompt_key } => {
+        DataCommand::Inspect {
+            file,
+            model,
+            prompt_key,
+        } => {
             let mut keys = Keys::default();
             keys.prompt_key = prompt_key.unwrap_or(keys.prompt_key);
             let model = model.map(|model| open_model(&model)).transpose()?;
@@ -184,8 +215,45 @@ fn data_command(command: DataCommand) -> Result<(), SessionError> {
             };
             write!(io::stdout().lock(), "{inspection}")?;
         }
-        DataCommand::Generate { out, seed, sft, tokenizer, .. } => {
-            let options = tiny_math::Options { seed: seed.unwrap_or(tiny_math::SEED), supervised: sft, tokenizer };
+        DataCommand::Convert {
+            name,
+            file,
+            test,
+            out,
+            subject,
+            seed,
+        } => {
+            let Some(data) = HubData::named(&name) else {
+                return Ok(());
+            }; // the parser takes no other name
+            let subject = match subject {
+                Some(all) if all == "all" => None,
+                None if data == HubData::MathLighteval => Some("Algebra".to_owned()),
+                other => other,
+            };
+            let conversion = Conversion {
+                data,
+                file,
+                test,
+                subject,
+                seed: seed.unwrap_or(convert::SPLIT_SEED),
+            };
+            for (path, rows) in convert::convert(&conversion, &out)? {
+                eprintln!("wrote {}, {rows} rows", path.display());
+            }
+        }
+        DataCommand::Generate {
+            out,
+            seed,
+            sft,
+            tokenizer,
+            ..
+        } => {
+            let options = tiny_math::Options {
+                seed: seed.unwrap_or(tiny_math::SEED),
+                supervised: sft,
+                tokenizer,
+            };
             for path in tiny_math::generate(&out, options)? {
                 eprintln!("wrote {}", path.display());
             }
@@ -210,7 +278,11 @@ fn config_command(command: ConfigCommand) -> Result<(), SessionError> {
 
 /// A model by what the user typed: "embedded", a folder, a .gguf file, a hub id.
 fn open_model(name: &str) -> Result<Model, SessionError> {
-    Ok(if name == "embedded" { Model::embedded()? } else { Model::load(name)? })
+    Ok(if name == "embedded" {
+        Model::embedded()?
+    } else {
+        Model::load(name)?
+    })
 }
 
 /// Sets the size of the thread pool that every tensor operation shares; all cores unless the config says a number.

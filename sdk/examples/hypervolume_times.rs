@@ -3,7 +3,12 @@
 //!
 //! cargo run --release -p moa-sdk --example hypervolume_times
 
-#![allow(clippy::print_stdout, clippy::cast_possible_truncation, clippy::unwrap_used, reason = "a program that prints times")]
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "a program that prints times"
+)]
 
 use std::time::Instant;
 

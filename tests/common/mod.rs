@@ -30,17 +30,19 @@ pub fn plugin(name: &str) -> PathBuf {
 /// The library of `tests/fixtures/<name>`.
 pub fn fixture(name: &str) -> PathBuf {
     let manifest = root().join("tests/fixtures/Cargo.toml");
-    // The versions of the workspace: nothing is looked up, and nothing but what is there already is needed. Cargo
-    // takes out what the fixtures do not use. A rename, as other test programs may read it at this moment.
+    lock(&manifest);
+    build(&manifest, &format!("fixture-{name}"), name)
+}
+
+/// Gives a workspace of its own the versions of this one: nothing is looked up, and nothing but what is there already
+/// is needed. Cargo takes out what it does not use. A rename, as other test programs may read it at this moment.
+pub fn lock(manifest: &Path) {
     let lock = manifest.with_file_name("Cargo.lock");
     let fresh = lock.with_extension(format!("lock.{}", std::process::id()));
-    {
-        // The threads of a test program share its number.
-        let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-        std::fs::copy(root().join("Cargo.lock"), &fresh).expect("Cargo.lock can be copied");
-        std::fs::rename(&fresh, &lock).expect("Cargo.lock can be renamed");
-    }
-    build(&manifest, &format!("fixture-{name}"), name)
+    // The threads of a test program share its number.
+    let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    std::fs::copy(root().join("Cargo.lock"), &fresh).expect("Cargo.lock can be copied");
+    std::fs::rename(&fresh, &lock).expect("Cargo.lock can be renamed");
 }
 
 /// One build at a time within a test program; cargo keeps programs apart by its own lock.
@@ -48,18 +50,11 @@ static BUILDING: Mutex<()> = Mutex::new(());
 
 /// Always the release profile: as in the workspace's build and test commands, and fast enough for replays. One
 /// package at a time, as packages that are built together share the features of their dependencies.
-fn build(manifest: &Path, package: &str, library: &str) -> PathBuf {
+pub fn build(manifest: &Path, package: &str, library: &str) -> PathBuf {
     let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let target = target_folder().join("fixtures");
     let output = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--release",
-            "--offline",
-            "--quiet",
-            "--package",
-            package,
-        ])
+        .args(["build", "--release", "--offline", "--quiet", "--package", package])
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")
@@ -82,7 +77,7 @@ fn build(manifest: &Path, package: &str, library: &str) -> PathBuf {
 }
 
 /// The workspace's target folder: test programs stand in `<target>/<profile>/deps`.
-fn target_folder() -> PathBuf {
+pub fn target_folder() -> PathBuf {
     let program = std::env::current_exe().expect("a test program has a path");
     program
         .ancestors()

@@ -29,9 +29,7 @@ impl Typed {
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Typed {
-        self.request
-            .environment
-            .push((name.to_owned(), value.to_owned()));
+        self.request.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -54,17 +52,13 @@ impl Typed {
     }
 
     pub fn error(&self) -> ConfigError {
-        resolve(&self.request)
-            .expect_err("the config should be refused")
+        resolve(&self.request).expect_err("the config should be refused")
     }
 
     /// The message with the temporary folder's name taken out, and the hint.
     pub fn message(&self) -> (String, String) {
         let error = self.error();
         let folder = format!("{}/", self.folder.path().display());
-        (
-            error.to_string().replace(&folder, ""),
-            error.hint().unwrap_or_default(),
-        )
+        (error.to_string().replace(&folder, ""), error.hint().unwrap_or_default())
     }
 }

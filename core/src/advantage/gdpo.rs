@@ -12,11 +12,7 @@ const EPSILON: f64 = 1e-4;
 ///
 /// # Errors
 /// [`AdvantageError`] if the arrays do not fit together or a number is not finite.
-pub fn estimate_gdpo(
-    scores: &[f32],
-    weights: &[f32],
-    groups: &[u32],
-) -> Result<Vec<f32>, AdvantageError> {
+pub fn estimate_gdpo(scores: &[f32], weights: &[f32], groups: &[u32]) -> Result<Vec<f32>, AdvantageError> {
     let (rows, objectives) = (groups.len(), weights.len());
     same_length("scores", scores.len(), rows * objectives)?;
     finite("scores", scores)?;

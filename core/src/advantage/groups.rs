@@ -21,9 +21,7 @@ pub fn rows_by_group(groups: &[u32]) -> Vec<Group> {
     for (row, &group) in groups.iter().enumerate() {
         rows.entry(group).or_default().push(row);
     }
-    rows.into_iter()
-        .map(|(id, rows)| Group { id, rows })
-        .collect()
+    rows.into_iter().map(|(id, rows)| Group { id, rows }).collect()
 }
 
 /// Mean of `values` over `rows`; 0 for no rows.

@@ -60,9 +60,7 @@ pub enum AdvantageError {
         value: f32,
     },
     /// The estimator compares the completions of a prompt and there is one only.
-    #[error(
-        "advantages: estimator {estimator} needs at least 2 completions per prompt, group {group} has 1"
-    )]
+    #[error("advantages: estimator {estimator} needs at least 2 completions per prompt, group {group} has 1")]
     GroupOfOne {
         /// Name of the estimator.
         estimator: &'static str,
@@ -75,13 +73,12 @@ impl Hint for AdvantageError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Length { .. } => None,
-            Self::NotFinite { .. } => Some(
-                "look at the reward functions and the scalarizer: one of them gave this number"
-                    .into(),
-            ),
-            Self::GroupOfOne { .. } => Some(
-                "set rollout.group_size to 2 or more, or choose another algorithm.estimator".into(),
-            ),
+            Self::NotFinite { .. } => {
+                Some("look at the reward functions and the scalarizer: one of them gave this number".into())
+            }
+            Self::GroupOfOne { .. } => {
+                Some("set rollout.group_size to 2 or more, or choose another algorithm.estimator".into())
+            }
         }
     }
 }
@@ -131,11 +128,7 @@ fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), 
     if found == expected {
         Ok(())
     } else {
-        Err(AdvantageError::Length {
-            what,
-            found,
-            expected,
-        })
+        Err(AdvantageError::Length { what, found, expected })
     }
 }
 

@@ -35,9 +35,7 @@ fn close(a: f32, b: f32) -> bool {
 }
 
 fn golden_name(name: &str) -> Option<Estimator> {
-    let name = name
-        .replace("reinforce_plus_plus", "reinforce++")
-        .replace('_', "-");
+    let name = name.replace("reinforce_plus_plus", "reinforce++").replace('_', "-");
     Estimator::ALL
         .iter()
         .copied()
@@ -51,14 +49,10 @@ fn golden_outcome_estimators() {
     for (number, case) in table.cases.iter().enumerate() {
         for (name, expected) in &case.advantages {
             let Some(estimator) = golden_name(name) else {
-                assert_eq!(
-                    name, "remax",
-                    "only remax, which needs greedy rollouts, is not here"
-                );
+                assert_eq!(name, "remax", "only remax, which needs greedy rollouts, is not here");
                 continue;
             };
-            let found = estimate(estimator, &case.rewards, &case.groups, &case.lengths)
-                .expect("valid case");
+            let found = estimate(estimator, &case.rewards, &case.groups, &case.lengths).expect("valid case");
             assert_eq!(found.len(), expected.len());
             for (row, tokens) in expected.iter().enumerate() {
                 assert_eq!(tokens.len(), case.lengths[row] as usize);
@@ -80,8 +74,7 @@ fn golden_outcome_estimators() {
 fn golden_gdpo() {
     let table: Table<GdpoCase> = serde_json::from_str(GDPO).expect("golden file parses");
     for case in &table.cases {
-        let found =
-            estimate_gdpo(&case.scores.concat(), &case.weights, &case.groups).expect("valid case");
+        let found = estimate_gdpo(&case.scores.concat(), &case.weights, &case.groups).expect("valid case");
         for (&a, &b) in found.iter().zip(&case.advantages) {
             assert!((a - b).abs() <= 2e-5 + 2e-5 * b.abs(), "{a} != {b}");
         }
@@ -105,11 +98,7 @@ fn interleaved_groups() {
         )
         .expect("valid");
         for (place, &row) in order.iter().enumerate() {
-            assert!(
-                close(mixed[place], straight[row]),
-                "{} row {row}",
-                estimator.name()
-            );
+            assert!(close(mixed[place], straight[row]), "{} row {row}", estimator.name());
         }
         assert!(
             straight.iter().any(|&a| a.abs() > 0.1),
@@ -146,12 +135,7 @@ fn group_of_one() {
         (Estimator::Gdpo, 0.0),
     ] {
         let found = one(estimator).expect("valid");
-        assert!(
-            close(found[0], expected),
-            "{}: {}",
-            estimator.name(),
-            found[0]
-        );
+        assert!(close(found[0], expected), "{}: {}", estimator.name(), found[0]);
     }
     let error = one(Estimator::GrpoPassk).expect_err("nothing to compare with");
     assert!(error.to_string().contains("group 0 has 1"), "{error}");
@@ -165,11 +149,7 @@ fn degenerate_batches() {
         assert_eq!(estimate(estimator, &[], &[], &[]), Ok(vec![]));
         let empty = estimate(estimator, &[1.0, 0.0], &[0, 0], &[0, 0]).expect("valid");
         let one = estimate(estimator, &[1.0, 0.0], &[0, 0], &[1, 0]).expect("valid");
-        assert!(
-            empty.iter().chain(&one).all(|a| a.is_finite()),
-            "{}",
-            estimator.name()
-        );
+        assert!(empty.iter().chain(&one).all(|a| a.is_finite()), "{}", estimator.name());
     }
 }
 
@@ -182,12 +162,8 @@ fn refusals() {
     );
     assert!(estimate(Estimator::Grpo, &[1.0], &[0, 0], &[1]).is_err());
     assert!(estimate(Estimator::Grpo, &[1.0], &[0], &[]).is_err());
-    let error =
-        estimate_gdpo(&[1.0, 2.0, 3.0], &[0.5, 0.5], &[0, 0]).expect_err("3 scores for 2 x 2");
-    assert_eq!(
-        error.to_string(),
-        "advantages: scores has 3 entries, expected 4"
-    );
+    let error = estimate_gdpo(&[1.0, 2.0, 3.0], &[0.5, 0.5], &[0, 0]).expect_err("3 scores for 2 x 2");
+    assert_eq!(error.to_string(), "advantages: scores has 3 entries, expected 4");
     assert!(estimate_gdpo(&[1.0, 2.0], &[f32::INFINITY], &[0, 0]).is_err());
 }
 
@@ -197,9 +173,6 @@ fn names_round_trip() {
     for &estimator in Estimator::ALL {
         let json = serde_json::to_string(&estimator).expect("serialisable");
         assert_eq!(json, format!("\"{}\"", estimator.name()));
-        assert_eq!(
-            serde_json::from_str::<Estimator>(&json).expect("parses"),
-            estimator
-        );
+        assert_eq!(serde_json::from_str::<Estimator>(&json).expect("parses"), estimator);
     }
 }

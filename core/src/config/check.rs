@@ -12,11 +12,7 @@ pub(crate) fn check(table: &Table, origin: &dyn Fn(&str) -> Origin) -> Result<()
     check_table("", table, origin)
 }
 
-fn check_table(
-    path: &str,
-    table: &Table,
-    origin: &dyn Fn(&str) -> Origin,
-) -> Result<(), ConfigError> {
+fn check_table(path: &str, table: &Table, origin: &dyn Fn(&str) -> Origin) -> Result<(), ConfigError> {
     let mut entries: Vec<(String, &Value)> = table
         .iter()
         .map(|(name, value)| {
@@ -37,12 +33,7 @@ fn check_table(
             Place::Table => match value {
                 Value::Table(table) => check_table(&path, table, origin)?,
                 other => {
-                    return Err(wrong_type(
-                        &path,
-                        other,
-                        &format!("a table, [{path}]"),
-                        origin,
-                    ));
+                    return Err(wrong_type(&path, other, &format!("a table, [{path}]"), origin));
                 }
             },
             Place::Unknown => {
@@ -58,12 +49,7 @@ fn check_table(
     Ok(())
 }
 
-fn check_value(
-    path: &str,
-    key: &Key,
-    value: &Value,
-    origin: &dyn Fn(&str) -> Origin,
-) -> Result<(), ConfigError> {
+fn check_value(path: &str, key: &Key, value: &Value, origin: &dyn Fn(&str) -> Origin) -> Result<(), ConfigError> {
     let finite = |value: &Value| match value {
         Value::Integer(_) => true,
         Value::Float(number) => number.is_finite(),
@@ -93,11 +79,7 @@ fn check_value(
 }
 
 /// One table of a list of tables.
-fn check_entry(
-    path: &str,
-    entry: &Value,
-    origin: &dyn Fn(&str) -> Origin,
-) -> Result<(), ConfigError> {
+fn check_entry(path: &str, entry: &Value, origin: &dyn Fn(&str) -> Origin) -> Result<(), ConfigError> {
     let Value::Table(table) = entry else {
         return Err(wrong_type(path, entry, "a table", origin));
     };
@@ -119,11 +101,7 @@ fn check_entry(
 }
 
 /// Parameters of plugins go to them as JSON, which has neither dates nor numbers that are not finite.
-fn check_free(
-    path: &str,
-    value: &Value,
-    origin: &dyn Fn(&str) -> Origin,
-) -> Result<(), ConfigError> {
+fn check_free(path: &str, value: &Value, origin: &dyn Fn(&str) -> Origin) -> Result<(), ConfigError> {
     match value {
         Value::Datetime(_) => Err(wrong_type(
             path,
@@ -131,14 +109,10 @@ fn check_free(
             "a string, a number, true, false, a list or a table",
             origin,
         )),
-        Value::Float(number) if !number.is_finite() => {
-            Err(wrong_type(path, value, "a finite number", origin))
-        }
+        Value::Float(number) if !number.is_finite() => Err(wrong_type(path, value, "a finite number", origin)),
         Value::Array(list) => {
             let mut entries = list.iter().enumerate();
-            entries.try_for_each(|(index, entry)| {
-                check_free(&format!("{path}[{index}]"), entry, origin)
-            })
+            entries.try_for_each(|(index, entry)| check_free(&format!("{path}[{index}]"), entry, origin))
         }
         Value::Table(table) => table
             .iter()
@@ -147,12 +121,7 @@ fn check_free(
     }
 }
 
-fn wrong_type(
-    path: &str,
-    found: &Value,
-    expected: &str,
-    origin: &dyn Fn(&str) -> Origin,
-) -> ConfigError {
+fn wrong_type(path: &str, found: &Value, expected: &str, origin: &dyn Fn(&str) -> Origin) -> ConfigError {
     ConfigError::WrongType {
         key: path.to_owned(),
         origin: origin(path),

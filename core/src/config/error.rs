@@ -51,10 +51,7 @@ pub enum ConfigError {
 
     /// A name given to `config explain` that is no key.
     #[error("unknown key `{key}`")]
-    NoSuchKey {
-        key: String,
-        nearest: Option<String>,
-    },
+    NoSuchKey { key: String, nearest: Option<String> },
 
     /// A value of another type than the key has.
     #[error("`{key}` in {origin}: found {found}, expected {expected}")]
@@ -114,30 +111,22 @@ impl Hint for ConfigError {
             ConfigError::Read { .. } => {
                 "check the path given to --config; it is relative to the working directory".into()
             }
-            ConfigError::NotText { .. } => {
-                "save the file as UTF-8; --config takes a TOML file".into()
-            }
+            ConfigError::NotText { .. } => "save the file as UTF-8; --config takes a TOML file".into(),
             ConfigError::Syntax { .. } => {
                 "strings need quotes in TOML, and a table starts with a line like [rollout]".into()
             }
-            ConfigError::IncludeCycle { .. } => {
-                "take one of these files out of the other's include list".into()
-            }
-            ConfigError::TooManyFiles { .. } => {
-                "put the shared keys into one file and include that".into()
-            }
+            ConfigError::IncludeCycle { .. } => "take one of these files out of the other's include list".into(),
+            ConfigError::TooManyFiles { .. } => "put the shared keys into one file and include that".into(),
             ConfigError::IncludeOutsideFile { .. } => "name the file with --config".into(),
             ConfigError::BadSet { .. } => "for example --set train.steps=50".into(),
-            ConfigError::UnknownKey { key, nearest, .. }
-            | ConfigError::NoSuchKey { key, nearest } => unknown_hint(key, nearest.as_deref()),
+            ConfigError::UnknownKey { key, nearest, .. } | ConfigError::NoSuchKey { key, nearest } => {
+                unknown_hint(key, nearest.as_deref())
+            }
             ConfigError::WrongType { key, .. } if key == "objective" => LIST_HINT.into(),
             ConfigError::WrongType { key, .. }
             | ConfigError::Missing { key, .. }
             | ConfigError::OutOfRange { key, .. } => {
-                format!(
-                    "`moa-host config explain {}` says what it means",
-                    without_brackets(key)
-                )
+                format!("`moa-host config explain {}` says what it means", without_brackets(key))
             }
             ConfigError::Incomplete { .. } => {
                 "a run folder's config.toml is complete; use --config for one that is not".into()
@@ -148,8 +137,7 @@ impl Hint for ConfigError {
     }
 }
 
-const LIST_HINT: &str =
-    "[[objective]] is a list, given as a whole: objective = [{ name = \"…\", reward = \"…\" }, …]";
+const LIST_HINT: &str = "[[objective]] is a list, given as a whole: objective = [{ name = \"…\", reward = \"…\" }, …]";
 
 fn unknown_hint(key: &str, nearest: Option<&str>) -> String {
     match nearest {

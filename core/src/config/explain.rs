@@ -29,20 +29,11 @@ pub struct Explanation {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let none = || "not set".to_owned();
-        writeln!(
-            f,
-            "{} = {}",
-            self.key,
-            self.value.clone().unwrap_or_else(none)
-        )?;
+        writeln!(f, "{} = {}", self.key, self.value.clone().unwrap_or_else(none))?;
         if self.value.is_some() {
             writeln!(f, "  from     {}", self.origin)?;
         }
-        writeln!(
-            f,
-            "  default  {}",
-            self.default.clone().unwrap_or_else(none)
-        )?;
+        writeln!(f, "  default  {}", self.default.clone().unwrap_or_else(none))?;
         writeln!(f, "  expects  {}", self.expected)?;
         write!(f, "  {}", self.doc)
     }
@@ -105,9 +96,7 @@ impl Resolved {
                         lines.push((format!("{path} = {entry}"), self.origin(&path)));
                     }
                 }
-                Some(value) => {
-                    lines.push((format!("{} = {value}", key.name), self.origin(&key.name)))
-                }
+                Some(value) => lines.push((format!("{} = {value}", key.name), self.origin(&key.name))),
                 None => {}
             }
         }
@@ -169,9 +158,5 @@ fn lookup(table: &Table, path: &str) -> Option<Value> {
 
 /// What the built-in files give a key. Entries of lists have no defaults.
 fn default_of(defaults: &Table, key: &str) -> Option<Value> {
-    if key.contains('[') {
-        None
-    } else {
-        lookup(defaults, key)
-    }
+    if key.contains('[') { None } else { lookup(defaults, key) }
 }

@@ -42,11 +42,7 @@ impl Kind {
             Kind::Choice(names) => {
                 format!(
                     "one of {}",
-                    names
-                        .iter()
-                        .map(|n| format!("\"{n}\""))
-                        .collect::<Vec<_>>()
-                        .join(", ")
+                    names.iter().map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ")
                 )
             }
             Kind::Tables => "a list of tables, [[…]]".into(),
@@ -138,7 +134,10 @@ pub fn all_keys() -> &'static [Key] {
     KEYS.get_or_init(|| {
         // `include` is spent when a file is read, so the resolved config does not have it.
         let doc = "Files to read first, lower than this one; their paths are relative to the file they stand in.";
-        let mut keys = vec![Key { optional: true, ..Key::new("include".to_owned(), Kind::Texts, doc) }];
+        let mut keys = vec![Key {
+            optional: true,
+            ..Key::new("include".to_owned(), Kind::Texts, doc)
+        }];
         Config::describe(String::new(), "", &mut keys);
         keys
     })
@@ -169,11 +168,7 @@ pub(crate) fn find(path: &str) -> Place {
             return Place::Leaf(key);
         }
     }
-    let below = |key: &Key| {
-        key.name
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.starts_with('.'))
-    };
+    let below = |key: &Key| key.name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
     if all_keys().iter().any(below) {
         Place::Table
     } else {
@@ -199,25 +194,14 @@ pub(crate) fn nearest(path: &str) -> Option<String> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let distance = |name: &&str| strsim::damerau_levenshtein(name, path);
     let same_end = |name: &&&str| last(name) == last(path);
-    if let Some(name) = names
-        .iter()
-        .filter(same_end)
-        .min_by_key(|name| distance(name))
-    {
+    if let Some(name) = names.iter().filter(same_end).min_by_key(|name| distance(name)) {
         return Some((*name).to_owned());
     }
     let near = |name: &&&str| distance(name) <= 1 + name.len().min(path.len()) / 4;
-    let close_end = |name: &&&str| {
-        strsim::damerau_levenshtein(&last(name), &last(path)) <= 1 + last(path).len() / 5
-    };
+    let close_end = |name: &&&str| strsim::damerau_levenshtein(&last(name), &last(path)) <= 1 + last(path).len() / 5;
     let by_path = names.iter().filter(near).min_by_key(|name| distance(name));
     by_path
-        .or_else(|| {
-            names
-                .iter()
-                .filter(close_end)
-                .min_by_key(|name| distance(name))
-        })
+        .or_else(|| names.iter().filter(close_end).min_by_key(|name| distance(name)))
         .map(|name| (*name).to_owned())
 }
 

@@ -154,10 +154,7 @@ impl Layer {
         paths_of("", &table, &mut paths);
         Ok(Layer {
             table,
-            origins: paths
-                .into_iter()
-                .map(|path| (path, origin.clone()))
-                .collect(),
+            origins: paths.into_iter().map(|path| (path, origin.clone())).collect(),
         })
     }
 
@@ -170,11 +167,7 @@ impl Layer {
     }
 
     fn scalarizer_name(&self) -> Option<String> {
-        self.table
-            .get("scalarizer")?
-            .get("name")?
-            .as_str()
-            .map(str::to_owned)
+        self.table.get("scalarizer")?.get("name")?.as_str().map(str::to_owned)
     }
 
     /// Forgets the parameters of a scalarizer that a higher layer replaced.
@@ -219,9 +212,7 @@ impl Provider for Layer {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let dict = FigmentValue::serialize(&self.table)?
-            .into_dict()
-            .unwrap_or_default();
+        let dict = FigmentValue::serialize(&self.table)?.into_dict().unwrap_or_default();
         Ok(Map::from([(Profile::Default, dict)]))
     }
 }
@@ -238,13 +229,8 @@ impl Resolved {
     /// Where the value of a key came from: the highest layer that names it, or that gives the list it is in.
     pub fn origin(&self, key: &str) -> Origin {
         let list = key.split('[').next().unwrap_or(key);
-        let top = self
-            .layers
-            .iter()
-            .rev()
-            .find(|layer| layer.origins.contains_key(list));
-        let found =
-            top.and_then(|layer| layer.origins.get(key).or_else(|| layer.origins.get(list)));
+        let top = self.layers.iter().rev().find(|layer| layer.origins.contains_key(list));
+        let found = top.and_then(|layer| layer.origins.get(key).or_else(|| layer.origins.get(list)));
         found.cloned().unwrap_or(Origin::Unset)
     }
 
@@ -262,11 +248,7 @@ pub fn resolve(request: &Request) -> Result<Resolved, ConfigError> {
         user.extend(read_file(path)?);
     }
     user.extend(environment_layer(&request.environment)?);
-    let command_line: Vec<Layer> = request
-        .overrides
-        .iter()
-        .map(override_layer)
-        .collect::<Result<_, _>>()?;
+    let command_line: Vec<Layer> = request.overrides.iter().map(override_layer).collect::<Result<_, _>>()?;
     user.extend(command_line.into_iter().reduce(Layer::under));
     let mut layers = default_layers(request.purpose, &user)?;
     layers.extend(user);
@@ -276,12 +258,7 @@ pub fn resolve(request: &Request) -> Result<Resolved, ConfigError> {
             .rev()
             .find_map(|layer| layer.table.get("plugins")?.as_array().cloned());
         let mut plugins = listed.unwrap_or_default();
-        plugins.extend(
-            request
-                .plugins
-                .iter()
-                .map(|name| Value::String(name.clone())),
-        );
+        plugins.extend(request.plugins.iter().map(|name| Value::String(name.clone())));
         layers.push(Layer::single(
             "plugins",
             Value::Array(plugins),
@@ -301,9 +278,7 @@ fn finish(mut layers: Vec<Layer>, place: &str) -> Result<Resolved, ConfigError> 
     for top in 0..layers.len() {
         let new = layers[top].scalarizer_name();
         if new.is_some() && name.is_some() && new != name {
-            layers[..top]
-                .iter_mut()
-                .for_each(Layer::drop_scalarizer_params);
+            layers[..top].iter_mut().for_each(Layer::drop_scalarizer_params);
         }
         name = new.or(name);
     }
@@ -340,8 +315,7 @@ fn default_layers(purpose: Purpose, user: &[Layer]) -> Result<Vec<Layer>, Config
         Purpose::Sft => Ok(vec![default, sft]),
         Purpose::Train if user.iter().any(|layer| layer.table.contains_key("sft")) => {
             sft.table.retain(|name, _| name == "sft");
-            sft.origins
-                .retain(|path, _| path == "sft" || path.starts_with("sft."));
+            sft.origins.retain(|path, _| path == "sft" || path.starts_with("sft."));
             Ok(vec![sft, default])
         }
         Purpose::Train => Ok(vec![default]),
@@ -376,9 +350,7 @@ fn key_of(variable: &str) -> Option<String> {
             .iter()
             .any(|key| key.name.split('.').next() == Some(first) && key.name.contains('.'))
     };
-    let top = all_keys()
-        .iter()
-        .any(|key| key.name == name && key.name != "include");
+    let top = all_keys().iter().any(|key| key.name == name && key.name != "include");
     (name.contains("__") || top || first_is_table()).then(|| name.replace("__", "."))
 }
 
@@ -393,9 +365,7 @@ fn override_layer(item: &Override) -> Result<Layer, ConfigError> {
             }
             text_layer(key, value, Origin::Set { text: text.clone() })
         }
-        Override::Option { option, key, value } => {
-            Layer::single(key, value.clone(), Origin::Option { option })
-        }
+        Override::Option { option, key, value } => Layer::single(key, value.clone(), Origin::Option { option }),
     }
 }
 

@@ -21,14 +21,14 @@ mod settings;
 mod validate;
 
 pub use choices::{
-    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, PolicyLoss,
-    OnError, Overlong, ScheduleKind, SftStart,
+    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError, Overlong, PolicyLoss,
+    ScheduleKind, SftStart,
 };
 pub use error::ConfigError;
 pub use explain::{Explanation, schema};
 pub use keys::{Key, Kind, all_keys};
 pub use layers::{Origin, Override, Purpose, Request, Resolved, resolve};
 pub use settings::{
-    Algorithm, Checkpoint, Config, Data, FreshModel, Kl, Logging, Model, Objective, Optimizer,
-    Params, Rollout, Scalarizer, Sft, Source, Train, Validation,
+    Algorithm, Checkpoint, Config, Data, FreshModel, Kl, Logging, Model, Objective, Optimizer, Params, Rollout,
+    Scalarizer, Sft, Source, Train, Validation,
 };

@@ -63,12 +63,7 @@ fn read_into(
     };
     open.push(canonical);
     let folder = path.parent().unwrap_or(Path::new(""));
-    for name in include
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
+    for name in include.as_array().into_iter().flatten().filter_map(Value::as_str) {
         read_into(&folder.join(name), Some(path), open, layers, files)?;
     }
     open.pop();
@@ -95,20 +90,12 @@ pub(crate) fn parse(text: &str, origin: &dyn Fn(usize) -> Origin) -> Result<Laye
     collect_lines("", spans.get_ref(), &starts, &mut lines);
     let origin_of = |path: &str| origin(lines.get(path).copied().unwrap_or(1));
     check(&table, &origin_of)?;
-    let origins = lines
-        .iter()
-        .map(|(path, line)| (path.clone(), origin(*line)))
-        .collect();
+    let origins = lines.iter().map(|(path, line)| (path.clone(), origin(*line))).collect();
     Ok(Layer { table, origins })
 }
 
 /// The line of each path, `objective[1].name` in lists.
-fn collect_lines(
-    path: &str,
-    table: &DeTable<'_>,
-    starts: &[usize],
-    lines: &mut BTreeMap<String, usize>,
-) {
+fn collect_lines(path: &str, table: &DeTable<'_>, starts: &[usize], lines: &mut BTreeMap<String, usize>) {
     for (name, value) in table {
         let path = if path.is_empty() {
             name.get_ref().to_string()
@@ -120,12 +107,7 @@ fn collect_lines(
     }
 }
 
-fn collect_value(
-    path: &str,
-    value: &Spanned<DeValue<'_>>,
-    starts: &[usize],
-    lines: &mut BTreeMap<String, usize>,
-) {
+fn collect_value(path: &str, value: &Spanned<DeValue<'_>>, starts: &[usize], lines: &mut BTreeMap<String, usize>) {
     match value.get_ref() {
         DeValue::Table(table) => collect_lines(path, table, starts, lines),
         DeValue::Array(list) => {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, PolicyLoss,
-    OnError, Overlong, ScheduleKind, SftStart,
+    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError, Overlong, PolicyLoss,
+    ScheduleKind, SftStart,
 };
 use super::error::ConfigError;
 use super::keys::{Key, Kind, Setting};

@@ -18,18 +18,10 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
     let check = Check { resolved };
     check.text("model.path", &String::from(config.model.path.clone()))?;
     check.text("data.train", &String::from(config.data.train.clone()))?;
-    check.text(
-        "data.validation",
-        &String::from(config.data.validation.clone()),
-    )?;
+    check.text("data.validation", &String::from(config.data.validation.clone()))?;
     check.text("data.test", &String::from(config.data.test.clone()))?;
     check.text("data.prompt_key", &config.data.prompt_key)?;
-    check.count(
-        "data.max_prompt_tokens",
-        config.data.max_prompt_tokens,
-        1,
-        MOST_TOKENS,
-    )?;
+    check.count("data.max_prompt_tokens", config.data.max_prompt_tokens, 1, MOST_TOKENS)?;
 
     let rollout = &config.rollout;
     check.count("rollout.prompts", rollout.prompts, 1, MOST_COMPLETIONS)?;
@@ -39,12 +31,7 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
         1,
         MOST_COMPLETIONS / rollout.prompts,
     )?;
-    check.count(
-        "rollout.max_new_tokens",
-        rollout.max_new_tokens,
-        1,
-        MOST_TOKENS,
-    )?;
+    check.count("rollout.max_new_tokens", rollout.max_new_tokens, 1, MOST_TOKENS)?;
     check.number(
         "rollout.temperature",
         rollout.temperature,
@@ -80,12 +67,7 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
         |c| c == 0.0 || c > 1.0,
         "above 1, or 0 for none",
     )?;
-    check.count(
-        "algorithm.minibatch",
-        algorithm.minibatch,
-        0,
-        rollout.prompts,
-    )?;
+    check.count("algorithm.minibatch", algorithm.minibatch, 0, rollout.prompts)?;
     check.count("algorithm.epochs", algorithm.epochs, 1, MOST_COMPLETIONS)?;
     check.count(
         "algorithm.micro_batch_tokens",
@@ -102,12 +84,7 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
     )?;
 
     let optimizer = &config.optimizer;
-    check.number(
-        "optimizer.lr",
-        optimizer.lr,
-        |lr| lr > 0.0,
-        "a number above 0",
-    )?;
+    check.number("optimizer.lr", optimizer.lr, |lr| lr > 0.0, "a number above 0")?;
     let [first, second] = optimizer.betas;
     let beta = |b: f64| (0.0..1.0).contains(&b);
     if !beta(first) || !beta(second) {
@@ -117,12 +94,7 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
             "two numbers from 0 to below 1",
         ));
     }
-    check.number(
-        "optimizer.eps",
-        optimizer.eps,
-        |e| e > 0.0,
-        "a number above 0",
-    )?;
+    check.number("optimizer.eps", optimizer.eps, |e| e > 0.0, "a number above 0")?;
     check.number(
         "optimizer.weight_decay",
         optimizer.weight_decay,
@@ -141,12 +113,7 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
         |r| (0.0..=1.0).contains(&r),
         "from 0 to 1",
     )?;
-    check.number(
-        "optimizer.power",
-        optimizer.power,
-        |p| p > 0.0,
-        "a number above 0",
-    )?;
+    check.number("optimizer.power", optimizer.power, |p| p > 0.0, "a number above 0")?;
 
     if config.train.steps == 0 {
         return Err(check.error("train.steps", "0", "1 or more"));
@@ -167,21 +134,14 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
         check.count("validation.max_new_tokens", tokens, 1, MOST_TOKENS)?;
     }
     check.count("checkpoint.keep", config.checkpoint.keep, 1, usize::MAX)?;
-    config
-        .sft
-        .as_ref()
-        .map_or(Ok(()), |settings| sft(&check, settings))
+    config.sft.as_ref().map_or(Ok(()), |settings| sft(&check, settings))
 }
 
 /// At least one, with names of their own.
 fn objectives(check: &Check<'_>) -> Result<(), ConfigError> {
     let objectives = &check.resolved.config.objectives;
     if objectives.is_empty() {
-        return Err(check.error(
-            "objective",
-            "an empty list",
-            "at least one [[objective]] block",
-        ));
+        return Err(check.error("objective", "an empty list", "at least one [[objective]] block"));
     }
     for (index, objective) in objectives.iter().enumerate() {
         check.text(&format!("objective[{index}].name"), &objective.name)?;
@@ -220,10 +180,7 @@ fn sft(check: &Check<'_>, sft: &Sft) -> Result<(), ConfigError> {
         max_positions,
         ..
     } = sft.fresh;
-    check.text(
-        "sft.fresh.tokenizer",
-        &String::from(sft.fresh.tokenizer.clone()),
-    )?;
+    check.text("sft.fresh.tokenizer", &String::from(sft.fresh.tokenizer.clone()))?;
     check.count("sft.fresh.vocab", vocab, 1, LARGEST_SIZE)?;
     check.count("sft.fresh.width", width, 1, LARGEST_SIZE)?;
     check.count("sft.fresh.layers", layers, 1, LARGEST_SIZE)?;
@@ -276,13 +233,7 @@ impl Check<'_> {
         Err(self.error(key, value, &expected))
     }
 
-    fn number(
-        &self,
-        key: &str,
-        value: f64,
-        good: impl Fn(f64) -> bool,
-        expected: &str,
-    ) -> Result<(), ConfigError> {
+    fn number(&self, key: &str, value: f64, good: impl Fn(f64) -> bool, expected: &str) -> Result<(), ConfigError> {
         if good(value) {
             Ok(())
         } else {

@@ -53,10 +53,7 @@ impl Cell<'_> {
         };
         let ground_truth = self.ground_truth(&mut columns)?;
         if keys.require_ground_truth && ground_truth.is_none() {
-            return Err(self.missing(
-                "ground truth",
-                "`reward_model.ground_truth` and `ground_truth`",
-            ));
+            return Err(self.missing("ground truth", "`reward_model.ground_truth` and `ground_truth`"));
         }
         let response = self.optional_text("response", columns.shift_remove("response"))?;
         if keys.require_response && response.is_none() {
@@ -78,9 +75,7 @@ impl Cell<'_> {
         match value {
             Value::String(text) if !text.is_empty() => Ok(PromptText::Text(text)),
             Value::String(_) => Err(self.wrong(column, "empty text".to_owned(), expected)),
-            Value::Array(items) if items.is_empty() => {
-                Err(self.wrong(column, "an empty list".to_owned(), expected))
-            }
+            Value::Array(items) if items.is_empty() => Err(self.wrong(column, "an empty list".to_owned(), expected)),
             Value::Array(items) => items
                 .into_iter()
                 .enumerate()
@@ -97,11 +92,7 @@ impl Cell<'_> {
         };
         let mut text = |name: &str| match fields.shift_remove(name) {
             Some(Value::String(text)) => Ok(text),
-            Some(other) => Err(self.wrong(
-                &format!("{column}.{name}"),
-                Kind::of(&other).to_string(),
-                "text",
-            )),
+            Some(other) => Err(self.wrong(&format!("{column}.{name}"), Kind::of(&other).to_string(), "text")),
             None => Err(self.wrong(&format!("{column}.{name}"), "missing".to_owned(), "text")),
         };
         Ok(Message {
@@ -127,18 +118,12 @@ impl Cell<'_> {
             columns.shift_remove("reward_model");
         }
         match nested {
-            None | Some(Value::Null) => {
-                Ok(columns.shift_remove("ground_truth").and_then(plain_text))
-            }
+            None | Some(Value::Null) => Ok(columns.shift_remove("ground_truth").and_then(plain_text)),
             Some(value) => Ok(plain_text(value)),
         }
     }
 
-    fn optional_text(
-        &self,
-        column: &str,
-        value: Option<Value>,
-    ) -> Result<Option<String>, DataError> {
+    fn optional_text(&self, column: &str, value: Option<Value>) -> Result<Option<String>, DataError> {
         match value {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -180,31 +165,20 @@ fn plain_text(value: Value) -> Option<String> {
 pub(super) fn to_columns(row: &Row) -> Columns {
     let extra: Columns = serde_json::from_str(&row.extra).unwrap_or_default();
     let mut columns = Columns::new();
-    columns.insert(
-        "data_source".to_owned(),
-        Value::from(row.data_source.as_str()),
-    );
+    columns.insert("data_source".to_owned(), Value::from(row.data_source.as_str()));
     columns.insert("prompt".to_owned(), prompt_value(&row.prompt));
     if let Some(response) = &row.response {
         columns.insert("response".to_owned(), Value::from(response.as_str()));
     }
     let mut reward_model = Columns::new();
-    reward_model.insert(
-        "ground_truth".to_owned(),
-        Value::from(row.ground_truth.as_str()),
-    );
+    reward_model.insert("ground_truth".to_owned(), Value::from(row.ground_truth.as_str()));
     if !extra.contains_key("reward_model") {
-        columns.insert(
-            "reward_model".to_owned(),
-            Value::Object(reward_model.clone()),
-        );
+        columns.insert("reward_model".to_owned(), Value::Object(reward_model.clone()));
     }
     for (name, value) in extra {
         let value = match value {
             Value::Object(rest) if name == "reward_model" => {
-                let rest = rest
-                    .into_iter()
-                    .filter(|(field, _)| field != "ground_truth");
+                let rest = rest.into_iter().filter(|(field, _)| field != "ground_truth");
                 Value::Object(reward_model.clone().into_iter().chain(rest).collect())
             }
             other => other,

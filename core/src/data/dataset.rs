@@ -66,11 +66,10 @@ impl Dataset {
             truncated: 0,
         };
         for row in rows {
-            let Encoded { text, mut tokens } =
-                encode(&row.prompt).map_err(|e| DataError::Encode {
-                    row: row.index,
-                    message: e.to_string(),
-                })?;
+            let Encoded { text, mut tokens } = encode(&row.prompt).map_err(|e| DataError::Encode {
+                row: row.index,
+                message: e.to_string(),
+            })?;
             if tokens.is_empty() {
                 return Err(DataError::NoTokens { row: row.index });
             }
@@ -155,53 +154,37 @@ mod tests {
 
     #[test]
     fn overlong_prompts_are_dropped_truncated_or_refused() {
-        let dropped =
-            Dataset::new(rows(&[2, 5, 3]), 3, Overlong::Drop, &mut letters).expect("two fit");
+        let dropped = Dataset::new(rows(&[2, 5, 3]), 3, Overlong::Drop, &mut letters).expect("two fit");
         assert_eq!((dropped.len(), dropped.dropped), (2, 1));
         assert_eq!(
-            (
-                dropped.prompts[1].row,
-                dropped.prompts[1].ground_truth.as_str()
-            ),
+            (dropped.prompts[1].row, dropped.prompts[1].ground_truth.as_str()),
             (2, "2")
         );
-        let truncated =
-            Dataset::new(rows(&[2, 5]), 3, Overlong::Truncate, &mut letters).expect("all fit");
+        let truncated = Dataset::new(rows(&[2, 5]), 3, Overlong::Truncate, &mut letters).expect("all fit");
         assert_eq!(
             (truncated.prompts[1].tokens.as_slice(), truncated.truncated),
             (&[99, 100, 101][..], 1)
         ); // c d e
         assert_eq!(truncated.prompts[1].text, "<abcde>");
-        let error = Dataset::new(rows(&[2, 5]), 3, Overlong::Error, &mut letters)
-            .expect_err("row 1 is too long");
+        let error = Dataset::new(rows(&[2, 5]), 3, Overlong::Error, &mut letters).expect_err("row 1 is too long");
         assert_eq!(
             error.to_string(),
             "row 1 (from 0): the prompt has 5 tokens, expected at most 3"
         );
-        assert!(
-            error
-                .hint()
-                .is_some_and(|hint| hint.contains("data.max_prompt_tokens"))
-        );
+        assert!(error.hint().is_some_and(|hint| hint.contains("data.max_prompt_tokens")));
     }
 
     #[test]
     fn nothing_left_and_prompts_that_do_not_encode_are_errors() {
-        let error =
-            Dataset::new(rows(&[6, 5]), 3, Overlong::Drop, &mut letters).expect_err("nothing fits");
+        let error = Dataset::new(rows(&[6, 5]), 3, Overlong::Drop, &mut letters).expect_err("nothing fits");
         assert_eq!(
             error.to_string(),
             "all 2 prompts are longer than 3 tokens (the shortest has 5)"
         );
-        let error = Dataset::new(rows(&[1, 0]), 3, Overlong::Drop, &mut letters)
-            .expect_err("row 1 is empty");
-        assert_eq!(
-            error.to_string(),
-            "row 1 (from 0): the prompt has no tokens"
-        );
+        let error = Dataset::new(rows(&[1, 0]), 3, Overlong::Drop, &mut letters).expect_err("row 1 is empty");
+        assert_eq!(error.to_string(), "row 1 (from 0): the prompt has no tokens");
         let mut refuses = |_: &PromptText| Err("no such role".into());
-        let error = Dataset::new(rows(&[1]), 3, Overlong::Drop, &mut refuses)
-            .expect_err("the encoder refuses");
+        let error = Dataset::new(rows(&[1]), 3, Overlong::Drop, &mut refuses).expect_err("the encoder refuses");
         assert_eq!(
             error.to_string(),
             "row 0 (from 0): the prompt cannot be turned into tokens: no such role"

@@ -82,10 +82,7 @@ mod tests {
         let mut counts = [0_u32; 7];
         (0..70_000).for_each(|_| counts[draw.below(7) as usize] += 1);
         // Standard deviation of a count: sqrt(70000 · 1/7 · 6/7) = 93; five of them.
-        assert!(
-            counts.iter().all(|c| c.abs_diff(10_000) < 465),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|c| c.abs_diff(10_000) < 465), "{counts:?}");
         let mut counts = [0_u32; 3];
         (0..10_000).for_each(|_| counts[draw.weighted(&[60, 0, 40])] += 1);
         assert_eq!(counts[1], 0);

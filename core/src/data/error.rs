@@ -181,6 +181,54 @@ pub enum DataError {
         /// Tokens of the shortest prompt.
         shortest: usize,
     },
+    /// A file to convert that is not the data set's.
+    #[error("{}: {place}: no field `{field}`, which a file of {data} has; found {}", path.display(), list(found))]
+    NoField {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        place: Place,
+        /// The field looked for.
+        field: &'static str,
+        /// The data set.
+        data: &'static str,
+        /// The fields that are there.
+        found: Vec<String>,
+        /// The data set that has such fields.
+        other: Option<&'static str>,
+    },
+    /// A row to convert without an answer.
+    #[error("{}: {place}: field `{field}` has no answer, expected {expected}", path.display())]
+    NoAnswer {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        place: Place,
+        /// The field that should hold it.
+        field: &'static str,
+        /// How it is written.
+        expected: &'static str,
+    },
+    /// No row of the subject asked for.
+    #[error("{}: no problem of the subject \"{subject}\"; found {}", path.display(), list(found))]
+    NoSubject {
+        /// The file.
+        path: PathBuf,
+        /// The subject.
+        subject: String,
+        /// The subjects that are there.
+        found: Vec<String>,
+    },
+    /// Not enough rows to convert.
+    #[error("{}: too few rows to split: found {rows}, expected at least {needed}", path.display())]
+    TooFewRows {
+        /// The file.
+        path: PathBuf,
+        /// Rows that are there.
+        rows: usize,
+        /// Rows that are needed.
+        needed: usize,
+    },
     /// Rows that do not encode as Parquet, or a tokenizer that cannot be trained.
     #[error("{what} failed: {message}")]
     Encoder {
@@ -214,24 +262,44 @@ impl Hint for DataError {
             Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 "paths in a config are taken from the folder the command runs in".to_owned()
             }
-            Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Encode { .. } | Self::Encoder { .. } => return None,
+            Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Encode { .. } | Self::Encoder { .. } => {
+                return None;
+            }
             Self::UnknownFormat { .. } => "rename the file after its format".to_owned(),
             Self::NotParquet { found, .. } if found.starts_with("\"vers") => {
                 "it looks like a Git LFS pointer: fetch the file itself with `git lfs pull`".to_owned()
             }
-            Self::NotParquet { found, .. } if found.starts_with("\"{") => "it looks like JSON lines: rename it to .jsonl".to_owned(),
-            Self::NotParquet { .. } | Self::CutShort { .. } | Self::Damaged { .. } => "copy or download the file again".to_owned(),
-            Self::Codec { .. } => "write the file again with zstd or snappy, e.g. pandas: to_parquet(path, compression=\"zstd\")".to_owned(),
+            Self::NotParquet { found, .. } if found.starts_with("\"{") => {
+                "it looks like JSON lines: rename it to .jsonl".to_owned()
+            }
+            Self::NotParquet { .. } | Self::CutShort { .. } | Self::Damaged { .. } => {
+                "copy or download the file again".to_owned()
+            }
+            Self::Codec { .. } => {
+                "write the file again with zstd or snappy, e.g. pandas: to_parquet(path, compression=\"zstd\")"
+                    .to_owned()
+            }
             Self::Empty { .. } => "give a file with at least one row".to_owned(),
-            Self::BadLine { .. } => "each line is one JSON object, without commas between lines and without [ ] around them".to_owned(),
+            Self::BadLine { .. } => {
+                "each line is one JSON object, without commas between lines and without [ ] around them".to_owned()
+            }
             Self::NoPrompt { column, found, .. } => match nearest(column, found) {
                 Some(name) => format!("did you mean data.prompt_key = \"{name}\"?"),
                 None => "name the column with data.prompt_key".to_owned(),
             },
-            Self::Missing { what, .. } if *what == "response" => "supervised training needs a `response` text in every row".to_owned(),
+            Self::Missing { what, .. } if *what == "response" => {
+                "supervised training needs a `response` text in every row".to_owned()
+            }
             Self::Missing { .. } => "add the answer to compare with, or drop the row".to_owned(),
             Self::WrongType { .. } => "`moa-host data inspect FILE` lists the columns with their types".to_owned(),
             Self::MixedPrompts { .. } => "write all prompts as lists of messages".to_owned(),
+            Self::NoField { other: Some(other), .. } => {
+                format!("it looks like {other}: `moa-host data convert {other} …`")
+            }
+            Self::NoField { .. } => "give the hub's own file, .parquet or JSON lines".to_owned(),
+            Self::NoAnswer { .. } => "take the row out of the file, or download it again".to_owned(),
+            Self::NoSubject { .. } => "give one of the subjects found, or --subject all".to_owned(),
+            Self::TooFewRows { .. } => "a split needs a row for each part".to_owned(),
             Self::NoTokens { .. } => "drop the row".to_owned(),
             Self::Overlong { .. } | Self::AllDropped { .. } => {
                 "raise data.max_prompt_tokens, or set data.overlong = \"truncate\" to keep each prompt's end".to_owned()

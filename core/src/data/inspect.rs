@@ -80,11 +80,7 @@ pub struct Inspection {
 ///
 /// # Errors
 /// As [`read_rows`](super::read_rows); a prompt that the encoder refuses.
-pub fn inspect(
-    path: &Path,
-    keys: &Keys,
-    encode: Option<&mut Encode<'_>>,
-) -> Result<Inspection, DataError> {
+pub fn inspect(path: &Path, keys: &Keys, encode: Option<&mut Encode<'_>>) -> Result<Inspection, DataError> {
     let table = read_table(path)?;
     let format = table.format.to_owned();
     let columns = columns(table.rows.iter().map(|(_, columns)| columns));
@@ -100,18 +96,14 @@ pub fn inspect(
         "prompt, characters",
         rows.iter().map(|row| row.prompt.characters()).collect(),
     );
-    let mut sample = rows
-        .first()
-        .map(|row| plain(&row.prompt))
-        .unwrap_or_default();
+    let mut sample = rows.first().map(|row| plain(&row.prompt)).unwrap_or_default();
     if let Some(encode) = encode {
         let mut tokens = Vec::with_capacity(rows.len());
         for row in &rows {
-            let Encoded { text, tokens: ids } =
-                encode(&row.prompt).map_err(|e| DataError::Encode {
-                    row: row.index,
-                    message: e.to_string(),
-                })?;
+            let Encoded { text, tokens: ids } = encode(&row.prompt).map_err(|e| DataError::Encode {
+                row: row.index,
+                message: e.to_string(),
+            })?;
             if row.index == 0 {
                 sample = text;
             }
@@ -133,10 +125,7 @@ pub fn inspect(
         format,
         rows: rows.len(),
         columns,
-        with_ground_truth: rows
-            .iter()
-            .filter(|row| !row.ground_truth.is_empty())
-            .count(),
+        with_ground_truth: rows.iter().filter(|row| !row.ground_truth.is_empty()).count(),
         data_sources,
         lengths,
         sample,
@@ -150,13 +139,10 @@ fn columns<'a>(rows: impl Iterator<Item = &'a serde_json::Map<String, Value>>) -
     for row in rows {
         total += 1;
         for (name, value) in row {
-            let at = found
-                .iter()
-                .position(|(known, ..)| known == name)
-                .unwrap_or_else(|| {
-                    found.push((name.clone(), Kind::Null, 0));
-                    found.len() - 1
-                });
+            let at = found.iter().position(|(known, ..)| known == name).unwrap_or_else(|| {
+                found.push((name.clone(), Kind::Null, 0));
+                found.len() - 1
+            });
             let (_, kind, present) = &mut found[at];
             *kind = std::mem::replace(kind, Kind::Null).join(Kind::of(value));
             *present += usize::from(!value.is_null());
@@ -175,10 +161,7 @@ fn plain(prompt: &PromptText) -> String {
     match prompt {
         PromptText::Text(text) => text.clone(),
         PromptText::Messages(messages) => {
-            let turns: Vec<_> = messages
-                .iter()
-                .map(|m| format!("{}: {}", m.role, m.content))
-                .collect();
+            let turns: Vec<_> = messages.iter().map(|m| format!("{}: {}", m.role, m.content)).collect();
             turns.join("\n")
         }
     }
@@ -187,23 +170,15 @@ fn plain(prompt: &PromptText) -> String {
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}  ({}, {} rows)\n", self.file, self.format, self.rows)?;
-        let width = |names: &mut dyn Iterator<Item = &str>| {
-            names.map(|name| name.chars().count()).max().unwrap_or(0)
-        };
+        let width = |names: &mut dyn Iterator<Item = &str>| names.map(|name| name.chars().count()).max().unwrap_or(0);
 
         let wide = width(&mut self.columns.iter().map(|c| c.name.as_str())).max("column".len());
         writeln!(f, "{:wide$}  missing  type", "column")?;
-        for Column {
-            name,
-            kind,
-            missing,
-        } in &self.columns
-        {
+        for Column { name, kind, missing } in &self.columns {
             writeln!(f, "{name:wide$}  {missing:>7}  {kind}")?;
         }
 
-        let wide =
-            width(&mut self.lengths.iter().map(|(name, _)| name.as_str())).max("length".len());
+        let wide = width(&mut self.lengths.iter().map(|(name, _)| name.as_str())).max("length".len());
         writeln!(
             f,
             "\n{:wide$}  {:>7}  {:>7}  {:>9}  {:>7}  {:>7}",

@@ -26,16 +26,12 @@ pub(super) fn read_lines(path: &Path, bytes: &[u8]) -> Result<Table, DataError> 
             Ok(_) => return Err(bad("found a single value".to_owned())),
             // serde_json counts lines inside this one line; only the column helps.
             Err(e) => {
-                return Err(bad(e
-                    .to_string()
-                    .replace(" at line 1 column ", " at character ")));
+                return Err(bad(e.to_string().replace(" at line 1 column ", " at character ")));
             }
         }
     }
     if rows.is_empty() {
-        return Err(DataError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(DataError::Empty { path: path.to_owned() });
     }
     Ok(Table {
         path: path.to_owned(),

@@ -28,15 +28,8 @@ impl Kind {
             Value::Number(n) if n.is_f64() => Self::Float,
             Value::Number(_) => Self::Mixed,
             Value::String(_) => Self::Text,
-            Value::Array(items) => Self::List(Box::new(
-                items.iter().map(Self::of).fold(Self::Null, Self::join),
-            )),
-            Value::Object(fields) => Self::Struct(
-                fields
-                    .iter()
-                    .map(|(k, v)| (k.clone(), Self::of(v)))
-                    .collect(),
-            ),
+            Value::Array(items) => Self::List(Box::new(items.iter().map(Self::of).fold(Self::Null, Self::join))),
+            Value::Object(fields) => Self::Struct(fields.iter().map(|(k, v)| (k.clone(), Self::of(v))).collect()),
         }
     }
 
@@ -50,9 +43,7 @@ impl Kind {
             (Self::Struct(mut fields), Self::Struct(others)) => {
                 for (name, kind) in others {
                     match fields.iter_mut().find(|(known, _)| *known == name) {
-                        Some((_, known)) => {
-                            *known = std::mem::replace(known, Self::Null).join(kind)
-                        }
+                        Some((_, known)) => *known = std::mem::replace(known, Self::Null).join(kind),
                         None => fields.push((name, kind)),
                     }
                 }

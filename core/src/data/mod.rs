@@ -7,6 +7,7 @@
 //! that renders and encodes one prompt (see [`Encode`]).
 
 mod columns;
+pub mod convert;
 mod cursor;
 mod dataset;
 mod draw;
@@ -17,6 +18,7 @@ mod jsonl;
 mod kind;
 mod parquet_read;
 mod parquet_write;
+mod permutation;
 pub mod tiny_math;
 
 use std::fs;
@@ -130,10 +132,7 @@ fn read_table(path: &Path) -> Result<columns::Table, DataError> {
     };
     let mut magic = Vec::with_capacity(4);
     let file = fs::File::open(path).map_err(unreadable)?;
-    (&file)
-        .take(4)
-        .read_to_end(&mut magic)
-        .map_err(unreadable)?;
+    (&file).take(4).read_to_end(&mut magic).map_err(unreadable)?;
     let extension = path
         .extension()
         .and_then(|e| e.to_str())
@@ -142,12 +141,8 @@ fn read_table(path: &Path) -> Result<columns::Table, DataError> {
     match extension.as_str() {
         "parquet" => parquet_read::read_file(path, file),
         _ if magic == parquet_read::MAGIC => parquet_read::read_file(path, file),
-        "jsonl" | "ndjson" | "json" => {
-            jsonl::read_lines(path, &fs::read(path).map_err(unreadable)?)
-        }
-        _ => Err(DataError::UnknownFormat {
-            path: path.to_owned(),
-        }),
+        "jsonl" | "ndjson" | "json" => jsonl::read_lines(path, &fs::read(path).map_err(unreadable)?),
+        _ => Err(DataError::UnknownFormat { path: path.to_owned() }),
     }
 }
 

@@ -53,9 +53,7 @@ pub(super) fn read_file(path: &Path, file: File) -> Result<Table, DataError> {
 /// The marks at both ends, for clearer messages than the decoder's.
 fn check_ends(path: &Path, starts: &[u8], bytes: u64, ends: bool) -> Result<(), DataError> {
     if bytes == 0 {
-        return Err(DataError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(DataError::Empty { path: path.to_owned() });
     }
     if starts != MAGIC {
         return Err(DataError::NotParquet {
@@ -93,9 +91,7 @@ fn read<R: ChunkReader + 'static>(path: &Path, source: R) -> Result<Table, DataE
         }
     };
     if rows.is_empty() {
-        return Err(DataError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(DataError::Empty { path: path.to_owned() });
     }
     Ok(Table {
         path: path.to_owned(),
@@ -135,12 +131,7 @@ fn decode<R: ChunkReader + 'static>(
     row: &mut Option<usize>,
 ) -> Result<Vec<(Place, Columns)>, Failure> {
     let reader = SerializedFileReader::new(source)?;
-    for chunk in reader
-        .metadata()
-        .row_groups()
-        .iter()
-        .flat_map(|group| group.columns())
-    {
+    for chunk in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         if !matches!(
             chunk.compression(),
             Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_)
@@ -196,8 +187,7 @@ fn columns(record: Record) -> Result<Columns, String> {
 /// A field as JSON: dates, times and decimals as text; none for bytes that are no text.
 fn value(field: &Field) -> Option<Value> {
     let float = |number: f64| {
-        serde_json::Number::from_f64(number)
-            .map_or_else(|| Value::from(number.to_string()), Value::Number)
+        serde_json::Number::from_f64(number).map_or_else(|| Value::from(number.to_string()), Value::Number)
     };
     Some(match field {
         Field::Null => Value::Null,
@@ -217,9 +207,7 @@ fn value(field: &Field) -> Option<Value> {
         // Some writers leave out the mark that says text.
         Field::Bytes(v) => Value::from(std::str::from_utf8(v.data()).ok()?),
         Field::Group(record) => Value::Object(columns(record.clone()).ok()?),
-        Field::ListInternal(list) => {
-            Value::Array(list.elements().iter().map(value).collect::<Option<_>>()?)
-        }
+        Field::ListInternal(list) => Value::Array(list.elements().iter().map(value).collect::<Option<_>>()?),
         Field::MapInternal(map) => {
             let entry = |(key, item): &(Field, Field)| {
                 let key = match value(key)? {

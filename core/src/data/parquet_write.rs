@@ -14,9 +14,7 @@ use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical, Zst
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use parquet::file::writer::{
-    SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter,
-};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{Type, TypePtr};
 use serde_json::Value;
 
@@ -40,9 +38,7 @@ pub fn write_parquet(path: &Path, rows: &[Row]) -> Result<(), DataError> {
 /// # Errors
 /// No rows; text prompts and conversations in one file.
 pub fn parquet_bytes(path: &Path, rows: &[Row]) -> Result<Vec<u8>, DataError> {
-    let first = rows.first().ok_or_else(|| DataError::Empty {
-        path: path.to_owned(),
-    })?;
+    let first = rows.first().ok_or_else(|| DataError::Empty { path: path.to_owned() })?;
     let is_text = |row: &Row| matches!(row.prompt, PromptText::Text(_));
     if let Some(row) = rows.iter().position(|row| is_text(row) != is_text(first)) {
         return Err(DataError::MixedPrompts {
@@ -69,11 +65,7 @@ fn encode(rows: &[Columns]) -> Result<Vec<u8>, ParquetError> {
         .iter()
         .map(|(name, kind)| field(name, kind))
         .collect::<Result<_, _>>()?;
-    let schema = Arc::new(
-        Type::group_type_builder("schema")
-            .with_fields(fields)
-            .build()?,
-    );
+    let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_created_by("moa".to_owned())
@@ -85,11 +77,7 @@ fn encode(rows: &[Columns]) -> Result<Vec<u8>, ParquetError> {
         if is_messages(name, kind) {
             let lists: Vec<&[Value]> = cells
                 .iter()
-                .map(|cell| {
-                    cell.value
-                        .and_then(Value::as_array)
-                        .map_or(&[][..], Vec::as_slice)
-                })
+                .map(|cell| cell.value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice))
                 .collect();
             write_messages(&lists, "content", &mut group)?;
             write_messages(&lists, "role", &mut group)?;
@@ -111,9 +99,7 @@ fn field(name: &str, kind: &Kind) -> Result<TypePtr, ParquetError> {
     if is_messages(name, kind) {
         return messages_field(name);
     }
-    let primitive = |physical| {
-        Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL)
-    };
+    let primitive = |physical| Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
     let built = match kind {
         Kind::Bool => primitive(Physical::BOOLEAN).build(),
         Kind::Int => primitive(Physical::INT64).build(),
@@ -138,10 +124,7 @@ fn field(name: &str, kind: &Kind) -> Result<TypePtr, ParquetError> {
 fn messages_field(name: &str) -> Result<TypePtr, ParquetError> {
     let element = Type::group_type_builder("element")
         .with_repetition(Repetition::OPTIONAL)
-        .with_fields(vec![
-            field("content", &Kind::Text)?,
-            field("role", &Kind::Text)?,
-        ])
+        .with_fields(vec![field("content", &Kind::Text)?, field("role", &Kind::Text)?])
         .build()?;
     let list = Type::group_type_builder("list")
         .with_repetition(Repetition::REPEATED)
@@ -192,11 +175,7 @@ fn next<'g>(group: &'g mut Group<'_>) -> Result<SerializedColumnWriter<'g>, Parq
 }
 
 /// Writes a column, or every leaf of a struct in the schema's order.
-fn write_column(
-    cells: &[Cell<'_>],
-    kind: &Kind,
-    group: &mut Group<'_>,
-) -> Result<(), ParquetError> {
+fn write_column(cells: &[Cell<'_>], kind: &Kind, group: &mut Group<'_>) -> Result<(), ParquetError> {
     match kind {
         Kind::Struct(fields) if !fields.is_empty() => {
             for (name, kind) in fields {
@@ -208,14 +187,10 @@ fn write_column(
         Kind::Bool => write_leaf::<BoolType>(cells, Value::as_bool, group),
         Kind::Int => write_leaf::<Int64Type>(cells, Value::as_i64, group),
         Kind::Float => write_leaf::<DoubleType>(cells, Value::as_f64, group),
-        Kind::Text => {
-            write_leaf::<ByteArrayType>(cells, |v| v.as_str().map(ByteArray::from), group)
+        Kind::Text => write_leaf::<ByteArrayType>(cells, |v| v.as_str().map(ByteArray::from), group),
+        Kind::Null | Kind::List(_) | Kind::Struct(_) | Kind::Mixed => {
+            write_leaf::<ByteArrayType>(cells, |v| Some(ByteArray::from(v.to_string().as_str())), group)
         }
-        Kind::Null | Kind::List(_) | Kind::Struct(_) | Kind::Mixed => write_leaf::<ByteArrayType>(
-            cells,
-            |v| Some(ByteArray::from(v.to_string().as_str())),
-            group,
-        ),
     }
 }
 
@@ -224,25 +199,16 @@ fn write_leaf<T: DataType>(
     get: impl Fn(&Value) -> Option<T::T>,
     group: &mut Group<'_>,
 ) -> Result<(), ParquetError> {
-    let values: Vec<T::T> = cells
-        .iter()
-        .filter_map(|cell| cell.value.and_then(&get))
-        .collect();
+    let values: Vec<T::T> = cells.iter().filter_map(|cell| cell.value.and_then(&get)).collect();
     let levels: Vec<i16> = cells.iter().map(|cell| cell.level).collect();
     let mut writer = next(group)?;
-    writer
-        .typed::<T>()
-        .write_batch(&values, Some(&levels), None)?;
+    writer.typed::<T>().write_batch(&values, Some(&levels), None)?;
     writer.close()
 }
 
 /// Writes the field `name` of all messages. Definition level 4: list, its element and the field are there; 1: an
 /// empty list. Repetition level 0 begins a row, 1 goes on with it.
-fn write_messages(
-    lists: &[&[Value]],
-    name: &str,
-    group: &mut Group<'_>,
-) -> Result<(), ParquetError> {
+fn write_messages(lists: &[&[Value]], name: &str, group: &mut Group<'_>) -> Result<(), ParquetError> {
     let (mut values, mut defined, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
     for list in lists {
         if list.is_empty() {
@@ -251,10 +217,7 @@ fn write_messages(
         }
         for (i, message) in list.iter().enumerate() {
             values.push(ByteArray::from(
-                message
-                    .get(name)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default(),
+                message.get(name).and_then(Value::as_str).unwrap_or_default(),
             ));
             defined.push(4);
             repeated.push(i16::from(i > 0));

@@ -79,11 +79,7 @@ pub fn interference(
         ("scores", scores.len(), batch * objectives),
     ] {
         if found != expected {
-            return Err(InterferenceError {
-                what,
-                found,
-                expected,
-            });
+            return Err(InterferenceError { what, found, expected });
         }
     }
     let rewards: Vec<f64> = rewards.iter().map(|&r| f64::from(r)).collect();
@@ -136,12 +132,7 @@ impl Interference {
     }
 }
 
-fn statistics(
-    column: &[f64],
-    rewards: &[f64],
-    prompts: &[Group],
-    top: &[f64],
-) -> ObjectiveStatistics {
+fn statistics(column: &[f64], rewards: &[f64], prompts: &[Group], top: &[f64]) -> ObjectiveStatistics {
     let all: Vec<usize> = (0..column.len()).collect();
     let (mut covariance, mut negative) = (0.0, 0_u32);
     let (mut pearson, mut spearman) = (Vec::new(), Vec::new());
@@ -151,10 +142,7 @@ fn statistics(
         if let Some(r) = correlation(&scores, &rewards) {
             negative += u32::from(r < -NO_CORRELATION);
             pearson.push(r);
-            spearman.extend(correlation(
-                &centred_ranks(&scores),
-                &centred_ranks(&rewards),
-            ));
+            spearman.extend(correlation(&centred_ranks(&scores), &centred_ranks(&rewards)));
         }
     }
     let count = prompts.len().max(1) as f64;
@@ -201,13 +189,9 @@ fn top_quarter(rewards: &[f64]) -> Vec<f64> {
 }
 
 fn best_is_dominated(columns: &[Vec<f64>], rewards: &[f64], rows: &[usize]) -> bool {
-    let best = rows
-        .iter()
-        .map(|&row| rewards[row])
-        .fold(f64::NEG_INFINITY, f64::max);
+    let best = rows.iter().map(|&row| rewards[row]).fold(f64::NEG_INFINITY, f64::max);
     let dominates = |a: usize, b: usize| {
-        columns.iter().all(|column| column[a] >= column[b])
-            && columns.iter().any(|column| column[a] > column[b])
+        columns.iter().all(|column| column[a] >= column[b]) && columns.iter().any(|column| column[a] > column[b])
     };
     rows.iter()
         .filter(|&&row| rewards[row] == best)
@@ -278,10 +262,7 @@ mod tests {
         };
         // Prompt 0, first: centred scores −3 −2 −1 6 against −1.5 −0.5 0.5 1.5: 14 / 4.
         assert!(close(first.covariance, 3.5 / 2.0));
-        assert!(close(
-            first.pearson.expect("varies"),
-            14.0 / (50.0_f64 * 5.0).sqrt()
-        ));
+        assert!(close(first.pearson.expect("varies"), 14.0 / (50.0_f64 * 5.0).sqrt()));
         assert!(close(first.spearman.expect("varies"), 1.0));
         assert!(close(first.negative_share, 0.0));
         assert!(close(first.mean, 4.0));
@@ -294,10 +275,7 @@ mod tests {
         // Two places: reward 3 (9, 0), and half each of the two rewards of 2: (2, 2) and (5, 4).
         assert!(close(first.top_quarter_lift, (9.0 + 3.5) / 2.0 - 4.0));
         assert!(close(second.top_quarter_lift, (0.0 + 3.0) / 2.0 - 2.0));
-        assert_eq!(
-            (found.dominated_share, found.equal_reward_share),
-            (0.0, 0.0)
-        );
+        assert_eq!((found.dominated_share, found.equal_reward_share), (0.0, 0.0));
         let names = ["a".to_string(), "b".to_string()];
         let metrics = found.metrics(&names);
         assert_eq!(metrics.len(), 16);
@@ -307,8 +285,7 @@ mod tests {
     /// Spearman differs from Pearson where the relation bends, and ties share ranks.
     #[test]
     fn rank_correlation_with_ties() {
-        let found =
-            interference(&[1.0, 2.0, 2.0, 9.0], 1, &[0.0, 2.0, 1.0, 3.0], &[4; 4]).expect("fits");
+        let found = interference(&[1.0, 2.0, 2.0, 9.0], 1, &[0.0, 2.0, 1.0, 3.0], &[4; 4]).expect("fits");
         // Ranks 1 2.5 2.5 4 against 1 3 2 4: Σ products of centred ranks 4.5, norms √4.5 √5.
         assert!(close(
             found.objectives[0].spearman.expect("varies"),
@@ -330,22 +307,13 @@ mod tests {
     /// Constant scores and rewards, groups of one, nothing at all: no signs out of rounding, no NaN.
     #[test]
     fn no_signal() {
-        let found = interference(
-            &[0.1, 0.7, 0.3, 0.9],
-            1,
-            &[0.1, 0.1, 0.1, 0.5],
-            &[0, 0, 0, 1],
-        )
-        .expect("fits");
+        let found = interference(&[0.1, 0.7, 0.3, 0.9], 1, &[0.1, 0.1, 0.1, 0.5], &[0, 0, 0, 1]).expect("fits");
         let objective = &found.objectives[0];
         assert_eq!(
             (objective.covariance, objective.pearson, objective.spearman),
             (0.0, None, None)
         );
-        assert_eq!(
-            (objective.negative_share, found.equal_reward_share),
-            (0.0, 1.0)
-        );
+        assert_eq!((objective.negative_share, found.equal_reward_share), (0.0, 1.0));
         assert_eq!(found.metrics(&["x".into()]).len(), 7);
         let empty = interference(&[], 2, &[], &[]).expect("fits");
         assert_eq!((empty.objectives.len(), empty.dominated_share), (2, 0.0));
@@ -360,10 +328,7 @@ mod tests {
     #[test]
     fn refusals() {
         let error = interference(&[1.0; 5], 2, &[1.0; 3], &[0; 3]).expect_err("5 scores");
-        assert_eq!(
-            error.to_string(),
-            "interference: scores has 5 entries, expected 6"
-        );
+        assert_eq!(error.to_string(), "interference: scores has 5 entries, expected 6");
         assert!(interference(&[1.0; 6], 2, &[1.0; 3], &[0; 2]).is_err());
     }
 }

@@ -33,38 +33,168 @@ pub struct Definition {
 }
 
 const fn define(name: &'static str, unit: &'static str, better: Better, formula: &'static str) -> Definition {
-    Definition { name, unit, better, formula }
+    Definition {
+        name,
+        unit,
+        better,
+        formula,
+    }
 }
 
 /// Every number of a line in `metrics.jsonl`, in the order of the line.
 pub const DEFINITIONS: &[Definition] = &[
-    define("reward/mean", "reward", Better::High, "mean over B of the scalar that the scalarizer makes of the scores"),
-    define("reward/std", "reward", Better::Neither, "standard deviation of the reward over B (divided by B)"),
-    define("score/{}", "score", Better::High, "mean over B of the objective's score"),
-    define("score_std/{}", "score", Better::Neither, "sample standard deviation of the objective's score over B"),
-    define("weight/{}", "1", Better::Neither, "the scalarizer's current weight of the objective"),
-    define("advantage_scale", "1", Better::Neither, "factor on all advantages that the scalarizer asked for"),
-    define("scalarizer/{}", "plugin's own", Better::Neither, "a number that the scalarizer reports about itself"),
+    define(
+        "reward/mean",
+        "reward",
+        Better::High,
+        "mean over B of the scalar that the scalarizer makes of the scores",
+    ),
+    define(
+        "reward/std",
+        "reward",
+        Better::Neither,
+        "standard deviation of the reward over B (divided by B)",
+    ),
+    define(
+        "score/{}",
+        "score",
+        Better::High,
+        "mean over B of the objective's score",
+    ),
+    define(
+        "score_std/{}",
+        "score",
+        Better::Neither,
+        "sample standard deviation of the objective's score over B",
+    ),
+    define(
+        "weight/{}",
+        "1",
+        Better::Neither,
+        "the scalarizer's current weight of the objective",
+    ),
+    define(
+        "advantage_scale",
+        "1",
+        Better::Neither,
+        "factor on all advantages that the scalarizer asked for",
+    ),
+    define(
+        "scalarizer/{}",
+        "plugin's own",
+        Better::Neither,
+        "a number that the scalarizer reports about itself",
+    ),
     define("length/mean", "tokens", Better::Neither, "mean response length, N / B"),
-    define("length/truncated", "share", Better::Low, "share of responses that hit the length cap"),
-    define("length/baseline", "tokens", Better::Neither, "running mean response length over all training responses"),
-    define("loss", "nat", Better::Neither, "policy loss plus KL term, aggregated as configured; mean over mini-batches"),
-    define("policy/entropy", "nat", Better::Neither, "mean over N of the entropy of the next-token distribution"),
-    define("policy/kl", "nat", Better::Low, "mean over N of the configured KL estimate to the reference"),
-    define("policy/clip_fraction", "share", Better::Low, "share of tokens whose ratio is clipped"),
-    define("policy/grad_norm", "1", Better::Neither, "L2 norm of the gradient before clipping; mean over mini-batches"),
+    define(
+        "length/truncated",
+        "share",
+        Better::Low,
+        "share of responses that hit the length cap",
+    ),
+    define(
+        "length/baseline",
+        "tokens",
+        Better::Neither,
+        "running mean response length over all training responses",
+    ),
+    define(
+        "loss",
+        "nat",
+        Better::Neither,
+        "policy loss plus KL term, aggregated as configured; mean over mini-batches",
+    ),
+    define(
+        "policy/entropy",
+        "nat",
+        Better::Neither,
+        "mean over N of the entropy of the next-token distribution",
+    ),
+    define(
+        "policy/kl",
+        "nat",
+        Better::Low,
+        "mean over N of the configured KL estimate to the reference",
+    ),
+    define(
+        "policy/clip_fraction",
+        "share",
+        Better::Low,
+        "share of tokens whose ratio is clipped",
+    ),
+    define(
+        "policy/grad_norm",
+        "1",
+        Better::Neither,
+        "L2 norm of the gradient before clipping; mean over mini-batches",
+    ),
     define("optimizer/lr", "1", Better::Neither, "learning rate of the step"),
-    define("gradient/norm/{}", "1", Better::Neither, "L2 norm of the objective's gradient, the root of the Gramian's diagonal"),
-    define("gradient/cosine/{}", "1", Better::High, "cosine of two objectives' gradients, from the Gramian"),
-    define("covariance/{}", "score x reward", Better::High, "mean over prompts of the within-prompt covariance of score and reward"),
-    define("pearson/{}", "1", Better::High, "mean over prompts of the within-prompt correlation of score and reward"),
-    define("spearman/{}", "1", Better::High, "mean over prompts of the within-prompt rank correlation of score and reward"),
-    define("interference/{}", "share", Better::Low, "share of prompts where the covariance of score and reward is negative"),
-    define("top_quarter_lift/{}", "score", Better::High, "mean score of the quarter of B with the highest reward, less the mean over B"),
-    define("reward_hacking", "share", Better::Low, "share of prompts whose best completion by reward is Pareto-dominated by another"),
-    define("groups/equal_reward", "share", Better::Low, "share of prompts whose completions all have the same reward: no signal"),
-    define("reward_failures/{}", "completions", Better::Low, "completions of the step on which the objective's reward failed"),
-    define("skipped", "completions", Better::Low, "completions left out of the step by on_error = \"skip\""),
+    define(
+        "gradient/norm/{}",
+        "1",
+        Better::Neither,
+        "L2 norm of the objective's gradient, the root of the Gramian's diagonal",
+    ),
+    define(
+        "gradient/cosine/{}",
+        "1",
+        Better::High,
+        "cosine of two objectives' gradients, from the Gramian",
+    ),
+    define(
+        "covariance/{}",
+        "score x reward",
+        Better::High,
+        "mean over prompts of the within-prompt covariance of score and reward",
+    ),
+    define(
+        "pearson/{}",
+        "1",
+        Better::High,
+        "mean over prompts of the within-prompt correlation of score and reward",
+    ),
+    define(
+        "spearman/{}",
+        "1",
+        Better::High,
+        "mean over prompts of the within-prompt rank correlation of score and reward",
+    ),
+    define(
+        "interference/{}",
+        "share",
+        Better::Low,
+        "share of prompts where the covariance of score and reward is negative",
+    ),
+    define(
+        "top_quarter_lift/{}",
+        "score",
+        Better::High,
+        "mean score of the quarter of B with the highest reward, less the mean over B",
+    ),
+    define(
+        "reward_hacking",
+        "share",
+        Better::Low,
+        "share of prompts whose best completion by reward is Pareto-dominated by another",
+    ),
+    define(
+        "groups/equal_reward",
+        "share",
+        Better::Low,
+        "share of prompts whose completions all have the same reward: no signal",
+    ),
+    define(
+        "reward_failures/{}",
+        "completions",
+        Better::Low,
+        "completions of the step on which the objective's reward failed",
+    ),
+    define(
+        "skipped",
+        "completions",
+        Better::Low,
+        "completions left out of the step by on_error = \"skip\"",
+    ),
 ];
 
 /// The definition of a metric by its name in `metrics.jsonl`.

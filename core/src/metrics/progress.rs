@@ -14,9 +14,15 @@ impl Progress {
     /// A bar over `total` steps; `quiet` hides it.
     #[must_use]
     pub fn new(total: u64, quiet: bool) -> Self {
-        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = if quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) = ProgressStyle::with_template("{prefix:>10} {bar:24} {pos}/{len} [{elapsed}<{eta}] {wide_msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{prefix:>10} {bar:24} {pos}/{len} [{elapsed}<{eta}] {wide_msg}")
+        {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(500));

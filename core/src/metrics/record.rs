@@ -44,7 +44,10 @@ impl Record {
     /// A JSON object; a number that is not finite becomes null, since JSON has none.
     #[must_use]
     pub fn to_json(&self) -> Map<String, Value> {
-        self.entries.iter().map(|(name, value)| (name.clone(), Value::from(*value))).collect()
+        self.entries
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(*value)))
+            .collect()
     }
 }
 
@@ -66,7 +69,10 @@ impl JsonLines {
             .append(true)
             .open(path)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
     }
 
     /// Writes one line and hands it to the system.

@@ -64,8 +64,7 @@ impl<'w> Cache<'w> {
                     .par_iter_mut()
                     .zip(packed.segments())
                     .for_each(|(caches, segment)| {
-                        let rows = &saved.qkv[segment.start * heads.width()..]
-                            [..segment.len * heads.width()];
+                        let rows = &saved.qkv[segment.start * heads.width()..][..segment.len * heads.width()];
                         for kv in 0..heads.kv {
                             let mut cache = HeadCache::default();
                             rows.chunks_exact(heads.width())
@@ -84,15 +83,7 @@ impl<'w> Cache<'w> {
         let hidden = norm_rows(&last, &weights.norm, shape.eps).0;
         let vocab = weights.spec.vocab;
         let mut by_prompt = vec![0f32; prompts.len() * vocab];
-        linear(
-            &hidden,
-            weights.head(),
-            d,
-            vocab,
-            &mut by_prompt,
-            false,
-            Threads::All,
-        );
+        linear(&hidden, weights.head(), d, vocab, &mut by_prompt, false, Threads::All);
         let mut logits = Vec::with_capacity(groups.len() * vocab);
         let mut rows = Vec::with_capacity(groups.len());
         for &group in groups {
@@ -129,13 +120,7 @@ impl<'w> Cache<'w> {
     /// Appends one token to each completion [B alive] and gives the logits of the next one [B alive, V].
     pub fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let spec = &self.weights.spec;
-        let bad = |what, found: String, expected: String| {
-            Err(ModelError::Batch {
-                what,
-                found,
-                expected,
-            })
-        };
+        let bad = |what, found: String, expected: String| Err(ModelError::Batch { what, found, expected });
         if tokens.len() != self.rows.len() {
             return bad(
                 "tokens of a step",
@@ -150,11 +135,7 @@ impl<'w> Cache<'w> {
                 format!("less than the vocabulary's {}", spec.vocab),
             );
         }
-        if let Some(row) = self
-            .rows
-            .iter()
-            .find(|r| r.position as usize >= self.rope.positions())
-        {
+        if let Some(row) = self.rows.iter().find(|r| r.position as usize >= self.rope.positions()) {
             return bad(
                 "position",
                 row.position.to_string(),
@@ -215,21 +196,10 @@ impl Step<'_> {
         let mut scratch = Vec::new();
         for (index, w) in self.weights.layers.iter().enumerate() {
             let to = (&mut rstd[..], &mut qkv[..]);
-            layer::project(
-                shape,
-                w,
-                self.rope,
-                &positions,
-                &x,
-                to,
-                None,
-                &mut scratch,
-                threads,
-            );
-            let attend =
-                |scores: &mut Vec<f32>, ((row, qkv), mixed): ((&mut Row, &[f32]), &mut [f32])| {
-                    self.attend(row, index, heads, qkv, scores, mixed);
-                };
+            layer::project(shape, w, self.rope, &positions, &x, to, None, &mut scratch, threads);
+            let attend = |scores: &mut Vec<f32>, ((row, qkv), mixed): ((&mut Row, &[f32]), &mut [f32])| {
+                self.attend(row, index, heads, qkv, scores, mixed);
+            };
             let (qkv_rows, mixed_rows) = (heads.width(), heads.out());
             match threads {
                 Threads::One => {
@@ -250,13 +220,7 @@ impl Step<'_> {
             std::mem::swap(&mut x, &mut z);
         }
         for (x, z) in x.chunks(ROWS * d).zip(z.chunks_mut(ROWS * d)) {
-            norm::forward(
-                x,
-                &self.weights.norm,
-                shape.eps,
-                &mut rstd[..x.len() / d],
-                z,
-            );
+            norm::forward(x, &self.weights.norm, shape.eps, &mut rstd[..x.len() / d], z);
         }
         linear(
             &z,
@@ -271,15 +235,7 @@ impl Step<'_> {
     }
 
     /// Appends the row's key and value and attends, for one layer.
-    fn attend(
-        &self,
-        row: &mut Row,
-        layer: usize,
-        heads: Heads,
-        qkv: &[f32],
-        scores: &mut Vec<f32>,
-        mixed: &mut [f32],
-    ) {
+    fn attend(&self, row: &mut Row, layer: usize, heads: Heads, qkv: &[f32], scores: &mut Vec<f32>, mixed: &mut [f32]) {
         let span = heads.query / heads.kv * heads.dim;
         for kv in 0..heads.kv {
             let at = layer * heads.kv + kv;

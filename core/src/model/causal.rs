@@ -68,11 +68,7 @@ impl Model {
         let weights = Path::new("model.safetensors");
         let mut collector = load::Collector::new(&spec, weights);
         load::add_safetensors(&mut collector, files.weights, weights)?;
-        Model::new(
-            spec,
-            Tokenizer::from_bytes(&tokenizer)?,
-            collector.finish()?,
-        )
+        Model::new(spec, Tokenizer::from_bytes(&tokenizer)?, collector.finish()?)
     }
 
     /// A model with random weights, the same for the same seed.
@@ -81,11 +77,7 @@ impl Model {
         Model::new(spec, tokenizer, params)
     }
 
-    pub(crate) fn new(
-        spec: Spec,
-        tokenizer: Tokenizer,
-        params: Vec<(String, Var)>,
-    ) -> Result<Self, ModelError> {
+    pub(crate) fn new(spec: Spec, tokenizer: Tokenizer, params: Vec<(String, Var)>) -> Result<Self, ModelError> {
         // ids beyond the vocabulary would read outside the embedding
         let largest = tokenizer.largest_id();
         if largest.is_some_and(|id| id as usize >= spec.vocab) {
@@ -143,8 +135,7 @@ impl Model {
         let vocab = u32::try_from(self.spec.vocab).unwrap_or(u32::MAX);
         let token = |i: u32| (i * 7 + 1) % vocab;
         let prompt: Vec<u32> = (0..6).map(token).collect();
-        let responses: Vec<Vec<u32>> =
-            vec![(6..12).map(token).collect(), (3..8).map(token).collect()];
+        let responses: Vec<Vec<u32>> = vec![(6..12).map(token).collect(), (3..8).map(token).collect()];
         let packed = Arc::new(Packed::new(&[prompt], &responses, &[0, 0])?);
         let n = packed.targets().len();
         let cotangent: Vec<f32> = (0..n).map(|i| 1.0 + 0.5 * (i as f32).sin()).collect();

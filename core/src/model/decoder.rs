@@ -26,11 +26,7 @@ pub(crate) fn check_tokens(spec: &Spec, packed: &Packed) -> Result<(), ModelErro
 }
 
 /// Final hidden states [T, D], after the last norm, with a graph back to every weight of `params`.
-pub fn hidden(
-    spec: &Spec,
-    params: &[(String, Var)],
-    packed: &Arc<Packed>,
-) -> Result<Tensor, ModelError> {
+pub(crate) fn hidden(spec: &Spec, params: &[(String, Var)], packed: &Arc<Packed>) -> Result<Tensor, ModelError> {
     check_tokens(spec, packed)?;
     let shape = Arc::new(LayerShape::new(spec));
     let rope = Arc::new(RopeTable::new(spec, packed.context()));
@@ -44,10 +40,7 @@ pub fn hidden(
             .map(|(_, var)| var.flatten_all())
             .collect::<Result<_, _>>()?;
         let weights = Tensor::cat(&flat, 0)?;
-        x = x.apply_op2(
-            &weights,
-            DecoderLayer::new(shape.clone(), rope.clone(), packed.clone()),
-        )?;
+        x = x.apply_op2(&weights, DecoderLayer::new(shape.clone(), rope.clone(), packed.clone()))?;
     }
     let norm = &params[1 + spec.layers * per_layer].1;
     Ok(x.apply_op2(norm.as_tensor(), RmsNorm::new(spec.rms_eps))?)
@@ -115,7 +108,11 @@ impl Forward {
         let mut store = (&self.logprobs * cotangent)?.sum_all()?.backward()?;
         self.params
             .iter()
-            .map(|(name, param)| store.remove(param).ok_or_else(|| ModelError::NoGradient { name: name.clone() }))
+            .map(|(name, param)| {
+                store
+                    .remove(param)
+                    .ok_or_else(|| ModelError::NoGradient { name: name.clone() })
+            })
             .collect()
     }
 }
@@ -151,10 +148,7 @@ impl Weights {
             spec: spec.clone(),
             shape: LayerShape::new(spec),
             embed: copy(&params[..1])?,
-            layers: params[1..end]
-                .chunks(per_layer)
-                .map(copy)
-                .collect::<Result<_, _>>()?,
+            layers: params[1..end].chunks(per_layer).map(copy).collect::<Result<_, _>>()?,
             norm: copy(&params[end..=end])?,
             head: if spec.tied {
                 None

@@ -9,8 +9,12 @@ const WEIGHTS: &[u8] = include_bytes!("../../../data/tiny-math/model/model.safet
 const TOKENIZER: &[u8] = include_bytes!("../../../data/tiny-math/tokenizer.json");
 const TOKENIZER_CONFIG: &[u8] = include_bytes!("../../../data/tiny-math/tokenizer_config.json");
 
-const TOKENIZER_FILES: TokenizerFiles<'static> =
-    TokenizerFiles { tokenizer: TOKENIZER, config: Some(TOKENIZER_CONFIG), template: None, model: [None, None] };
+const TOKENIZER_FILES: TokenizerFiles<'static> = TokenizerFiles {
+    tokenizer: TOKENIZER,
+    config: Some(TOKENIZER_CONFIG),
+    template: None,
+    model: [None, None],
+};
 
 impl Model {
     /// The model inside the binary.
@@ -18,7 +22,11 @@ impl Model {
     /// # Errors
     /// None in a binary that was built from a whole repository; a test loads it.
     pub fn embedded() -> Result<Self, ModelError> {
-        Self::from_bytes(&ModelFiles { config: CONFIG, weights: WEIGHTS, tokenizer: TOKENIZER_FILES })
+        Self::from_bytes(&ModelFiles {
+            config: CONFIG,
+            weights: WEIGHTS,
+            tokenizer: TOKENIZER_FILES,
+        })
     }
 
     /// One line: family, parameters, layers, width, vocabulary.
@@ -26,7 +34,11 @@ impl Model {
     pub fn describe(&self) -> String {
         let spec = &self.spec;
         let parameters = spec.size() as f64;
-        let size = if parameters < 1e6 { format!("{:.0} k", parameters / 1e3) } else { format!("{:.0} M", parameters / 1e6) };
+        let size = if parameters < 1e6 {
+            format!("{:.0} k", parameters / 1e3)
+        } else {
+            format!("{:.0} M", parameters / 1e6)
+        };
         format!(
             "{} with {size} parameters ({} layers, width {}, vocabulary {})",
             spec.family.model_type(),
@@ -54,8 +66,7 @@ impl Tokenizer {
         let text = match prompt {
             PromptText::Text(text) => self.render_text(text)?,
             PromptText::Messages(messages) => {
-                let pairs: Vec<(&str, &str)> =
-                    messages.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect();
+                let pairs: Vec<(&str, &str)> = messages.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect();
                 self.render_messages(&pairs)?
             }
         };

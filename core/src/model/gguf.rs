@@ -1,6 +1,9 @@
 //! GGUF files: sizes and tokenizer from the metadata, weights dequantised to f32 under Hugging Face's names.
 
-#[allow(clippy::disallowed_types, reason = "candle gives the metadata so; it is only looked up by key")]
+#[allow(
+    clippy::disallowed_types,
+    reason = "candle gives the metadata so; it is only looked up by key"
+)]
 use std::collections::HashMap;
 use std::io::BufReader;
 use std::path::Path;
@@ -46,12 +49,11 @@ impl Metadata<'_> {
         expected: &str,
         read: impl Fn(&Value) -> Option<T>,
     ) -> Result<T, ModelError> {
-        self.get(key, expected, read)?
-            .ok_or_else(|| ModelError::MissingKey {
-                path: self.path.to_path_buf(),
-                key: key.to_string(),
-                expected: expected.to_string(),
-            })
+        self.get(key, expected, read)?.ok_or_else(|| ModelError::MissingKey {
+            path: self.path.to_path_buf(),
+            key: key.to_string(),
+            expected: expected.to_string(),
+        })
     }
 }
 
@@ -64,11 +66,7 @@ fn count(value: &Value) -> Option<usize> {
 }
 
 fn number(value: &Value) -> Option<f64> {
-    value
-        .to_f32()
-        .map(f64::from)
-        .or_else(|_| value.to_f64())
-        .ok()
+    value.to_f32().map(f64::from).or_else(|_| value.to_f64()).ok()
 }
 
 pub(crate) fn text(value: &Value) -> Option<String> {
@@ -87,17 +85,9 @@ fn spec(metadata: &Metadata<'_>, content: &Content) -> Result<Spec, ModelError> 
     let size = |name: &str| metadata.need(&key(name), "a whole number above 0", count);
     let (hidden, heads) = (size("embedding_length")?, size("attention.head_count")?);
     let kv_heads = metadata
-        .get(
-            &key("attention.head_count_kv"),
-            "a whole number above 0",
-            count,
-        )?
+        .get(&key("attention.head_count_kv"), "a whole number above 0", count)?
         .unwrap_or(heads);
-    let head_dim = match metadata.get(
-        &key("attention.key_length"),
-        "a whole number above 0",
-        count,
-    )? {
+    let head_dim = match metadata.get(&key("attention.key_length"), "a whole number above 0", count)? {
         Some(dim) => dim,
         None => hidden / heads,
     };
@@ -151,11 +141,7 @@ fn spec(metadata: &Metadata<'_>, content: &Content) -> Result<Spec, ModelError> 
             .get(&key("rope.freq_base"), "a number", number)?
             .map_or(10_000.0, decimal),
         rope_scaling,
-        rms_eps: decimal(metadata.need(
-            &key("attention.layer_norm_rms_epsilon"),
-            "a number",
-            number,
-        )?),
+        rms_eps: decimal(metadata.need(&key("attention.layer_norm_rms_epsilon"), "a number", number)?),
         tied: !content.tensor_infos.contains_key("output.weight"),
         qkv_bias: family == Family::Qwen2,
         qk_norm: family == Family::Qwen3,
@@ -245,16 +231,12 @@ pub(crate) fn load(path: &Path) -> Result<Model, ModelError> {
     };
     let mut spec = spec(&metadata, &content)?;
     let tokenizer = gguf_tokenizer::build(&metadata)?;
-    let dequantise =
-        |reader: &mut BufReader<std::fs::File>, name: &str| -> Result<Vec<f32>, String> {
-            let words = |e: candle_core::Error| brief(&e);
-            let tensor = content.tensor(reader, name, &Device::Cpu).map_err(words)?;
-            let tensor = tensor.dequantize(&Device::Cpu).map_err(words)?;
-            tensor
-                .flatten_all()
-                .and_then(|t| t.to_vec1::<f32>())
-                .map_err(words)
-        };
+    let dequantise = |reader: &mut BufReader<std::fs::File>, name: &str| -> Result<Vec<f32>, String> {
+        let words = |e: candle_core::Error| brief(&e);
+        let tensor = content.tensor(reader, name, &Device::Cpu).map_err(words)?;
+        let tensor = tensor.dequantize(&Device::Cpu).map_err(words)?;
+        tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(words)
+    };
     let mut collector = Collector::new(&spec, path);
     let mut names: Vec<&String> = content.tensor_infos.keys().collect();
     names.sort();
@@ -290,12 +272,7 @@ pub(crate) fn load(path: &Path) -> Result<Model, ModelError> {
 
 /// candle's errors without the backtrace that follows them.
 fn brief(error: &candle_core::Error) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_string()
+    error.to_string().lines().next().unwrap_or_default().to_string()
 }
 
 #[cfg(test)]

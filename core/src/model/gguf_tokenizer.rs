@@ -15,7 +15,8 @@ const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
 /// Splitting pattern of Qwen2 (transformers, tokenization_qwen2.py) and of Llama 3 (its tokenizer.json).
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 fn strings(value: &Gguf) -> Option<Vec<String>> {
@@ -31,7 +32,8 @@ fn integer(value: &Gguf) -> Option<i64> {
 }
 
 fn pre_tokenizer(name: &str, path: &Path) -> Result<Value, ModelError> {
-    let byte_level = |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
+    let byte_level =
+        |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
     let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
     let sequence = |list: Vec<Value>| json!({"type": "Sequence", "pretokenizers": list});
     match name {
@@ -67,11 +69,7 @@ pub(crate) fn build(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
     let merges = metadata.need("tokenizer.ggml.merges", "a list of texts", strings)?;
     let types = metadata
         .get("tokenizer.ggml.token_type", "a list of numbers", |v| {
-            v.to_vec()
-                .ok()?
-                .iter()
-                .map(integer)
-                .collect::<Option<Vec<i64>>>()
+            v.to_vec().ok()?.iter().map(integer).collect::<Option<Vec<i64>>>()
         })?
         .unwrap_or_default();
     let pre = metadata
@@ -81,10 +79,7 @@ pub(crate) fn build(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
         let id = metadata.get(key, "a token id", integer)?;
         match id {
             None => Ok(None),
-            Some(id) => match usize::try_from(id)
-                .ok()
-                .and_then(|id| tokens.get(id).map(|t| (id, t)))
-            {
+            Some(id) => match usize::try_from(id).ok().and_then(|id| tokens.get(id).map(|t| (id, t))) {
                 Some(token) => Ok(Some(token)),
                 None => Err(ModelError::BadValue {
                     path: path.to_path_buf(),
@@ -117,11 +112,7 @@ pub(crate) fn build(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
         .collect();
     let merges: Vec<Value> = merges
         .iter()
-        .map(|merge| {
-            merge
-                .split_once(' ')
-                .map_or(Value::Null, |(a, b)| json!([a, b]))
-        })
+        .map(|merge| merge.split_once(' ').map_or(Value::Null, |(a, b)| json!([a, b])))
         .collect();
     if let Some(at) = merges.iter().position(Value::is_null) {
         return Err(ModelError::BadValue {
@@ -131,9 +122,7 @@ pub(crate) fn build(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
             expected: "two tokens and a blank between".into(),
         });
     }
-    let add_bos = metadata.get("tokenizer.ggml.add_bos_token", "true or false", |v| {
-        v.to_bool().ok()
-    })?;
+    let add_bos = metadata.get("tokenizer.ggml.add_bos_token", "true or false", |v| v.to_bool().ok())?;
     let post = match (add_bos, bos) {
         (Some(true), Some((id, text))) => json!({
             "type": "TemplateProcessing",
@@ -180,8 +169,7 @@ pub(crate) fn build(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
         }
     }
     let (tokenizer, config) = (tokenizer.to_string(), format!("{config:#}\n"));
-    let ids =
-        json!({"eos_token_id": eos.map(|t| t.0), "pad_token_id": pad.map(|t| t.0)}).to_string();
+    let ids = json!({"eos_token_id": eos.map(|t| t.0), "pad_token_id": pad.map(|t| t.0)}).to_string();
     Tokenizer::from_bytes(&TokenizerFiles {
         tokenizer: tokenizer.as_bytes(),
         config: Some(config.as_bytes()),

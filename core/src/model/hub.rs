@@ -10,10 +10,7 @@ use super::load::shards;
 /// Whether a name looks like `org/name`.
 pub(crate) fn is_id(name: &str) -> bool {
     let part = |p: &str| {
-        !p.is_empty()
-            && !p.starts_with('.')
-            && p.chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        !p.is_empty() && !p.starts_with('.') && p.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
     match name.split_once('/') {
         Some((org, name)) => part(org) && part(name),
@@ -40,11 +37,7 @@ pub(crate) fn fetch(id: &str) -> Result<PathBuf, ModelError> {
     let get = |repo: &ApiRepo, file: &str| repo.get(file).map_err(|e| error(id, file, e));
     let config = get(&repo, "config.json")?;
     get(&repo, "tokenizer.json")?;
-    for optional in [
-        "tokenizer_config.json",
-        "chat_template.jinja",
-        "generation_config.json",
-    ] {
+    for optional in ["tokenizer_config.json", "chat_template.jinja", "generation_config.json"] {
         // not every model has them; one that cannot be reached now is missing, which loading reports where it matters
         let _ = repo.get(optional);
     }

@@ -47,10 +47,7 @@ pub(crate) fn random(spec: &Spec, seed: u64) -> Result<Vec<(String, Var)>, Model
                 };
                 normals(&mut rng, n, std)
             };
-            Ok((
-                name,
-                Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)?,
-            ))
+            Ok((name, Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)?))
         })
         .collect()
 }

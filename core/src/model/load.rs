@@ -45,8 +45,7 @@ impl Collector {
     ) -> Result<(), ModelError> {
         let Some(&index) = self.index.get(name) else {
             // copies of the embedding and constants that older files carry
-            let known =
-                (self.tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
+            let known = (self.tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
             if !known {
                 self.extra.push(name.to_string());
             }
@@ -68,16 +67,9 @@ impl Collector {
         };
         let values = values().map_err(bad)?;
         if values.len() != shape.iter().product::<usize>() {
-            return Err(bad(format!(
-                "{} values do not fill shape {shape:?}",
-                values.len()
-            )));
+            return Err(bad(format!("{} values do not fill shape {shape:?}", values.len())));
         }
-        self.found[index] = Some(Var::from_tensor(&Tensor::from_vec(
-            values,
-            shape,
-            &Device::Cpu,
-        )?)?);
+        self.found[index] = Some(Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)?);
         Ok(())
     }
 
@@ -128,11 +120,7 @@ fn to_f32(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, String> {
 }
 
 /// Adds every tensor of one safetensors file.
-pub(crate) fn add_safetensors(
-    collector: &mut Collector,
-    bytes: &[u8],
-    path: &Path,
-) -> Result<(), ModelError> {
+pub(crate) fn add_safetensors(collector: &mut Collector, bytes: &[u8], path: &Path) -> Result<(), ModelError> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| ModelError::file(path, e))?;
     for (name, view) in file.iter() {
         collector.add(name, view.shape(), || to_f32(view.dtype(), view.data()))?;
@@ -161,8 +149,7 @@ pub(crate) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
 
 /// File names in a model.safetensors.index.json.
 pub(crate) fn shards(text: &str, path: &Path) -> Result<Vec<String>, ModelError> {
-    let index: serde_json::Value =
-        serde_json::from_str(text).map_err(|e| ModelError::file(path, e))?;
+    let index: serde_json::Value = serde_json::from_str(text).map_err(|e| ModelError::file(path, e))?;
     let Some(map) = index["weight_map"].as_object() else {
         return Err(ModelError::MissingKey {
             path: path.to_path_buf(),
@@ -170,17 +157,11 @@ pub(crate) fn shards(text: &str, path: &Path) -> Result<Vec<String>, ModelError>
             expected: "tensor names and their files".into(),
         });
     };
-    let mut names: Vec<String> = map
-        .values()
-        .filter_map(|v| v.as_str().map(String::from))
-        .collect();
+    let mut names: Vec<String> = map.values().filter_map(|v| v.as_str().map(String::from)).collect();
     names.sort();
     names.dedup();
     // a name with a folder in it would read outside the model folder
-    match names
-        .iter()
-        .find(|name| Path::new(name).components().count() != 1)
-    {
+    match names.iter().find(|name| Path::new(name).components().count() != 1) {
         Some(name) => Err(ModelError::BadValue {
             path: path.to_path_buf(),
             key: "weight_map".into(),

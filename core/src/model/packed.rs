@@ -100,10 +100,7 @@ impl Packed {
                 let at = packed.offsets[member];
                 let start = packed.tokens.len();
                 packed.targets[at..at + response.len()].copy_from_slice(response);
-                for (i, row) in packed.predictors[at..at + response.len()]
-                    .iter_mut()
-                    .enumerate()
-                {
+                for (i, row) in packed.predictors[at..at + response.len()].iter_mut().enumerate() {
                     *row = to_u32(if i == 0 {
                         first + prompt.len() - 1
                     } else {
@@ -133,8 +130,7 @@ impl Packed {
             prompt,
         });
         self.tokens.extend_from_slice(tokens);
-        self.positions
-            .extend((position..position + tokens.len()).map(to_u32));
+        self.positions.extend((position..position + tokens.len()).map(to_u32));
     }
 
     /// Input tokens [T].
@@ -226,11 +222,6 @@ mod tests {
         );
         assert!(Packed::new(&[vec![1]], &[vec![1]], &[1]).is_err());
         assert!(Packed::new(&[vec![1]], &[vec![1]], &[]).is_err());
-        assert_eq!(
-            Packed::new(&[vec![1]], &none, &[])
-                .expect("prompt alone")
-                .tokens(),
-            [1]
-        );
+        assert_eq!(Packed::new(&[vec![1]], &none, &[]).expect("prompt alone").tokens(), [1]);
     }
 }

@@ -55,24 +55,15 @@ fn remove(folder: &Path) -> Result<(), ModelError> {
     }
 }
 
-fn write(
-    spec: &Spec,
-    tokenizer: &Tokenizer,
-    params: &[(String, Var)],
-    folder: &Path,
-) -> Result<(), ModelError> {
+fn write(spec: &Spec, tokenizer: &Tokenizer, params: &[(String, Var)], folder: &Path) -> Result<(), ModelError> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         std::fs::write(&path, bytes).map_err(|e| ModelError::file(&path, e))
     };
     let pretty = |value: &Value| format!("{value:#}\n");
     let (bos, eos, pad) = (tokenizer.bos(), tokenizer.eos_ids(), tokenizer.pad());
-    put(
-        "config.json",
-        pretty(&spec.to_config(bos, eos, pad)).as_bytes(),
-    )?;
-    let generation =
-        json!({"bos_token_id": bos, "eos_token_id": eos_value(eos), "pad_token_id": pad});
+    put("config.json", pretty(&spec.to_config(bos, eos, pad)).as_bytes())?;
+    let generation = json!({"bos_token_id": bos, "eos_token_id": eos_value(eos), "pad_token_id": pad});
     put("generation_config.json", pretty(&generation).as_bytes())?;
     for (name, bytes) in tokenizer.files() {
         put(name, bytes)?;
@@ -86,17 +77,14 @@ pub(crate) fn serialize(params: &[(String, Var)], path: &Path) -> Result<Vec<u8>
     for (_, var) in params {
         let mut data = Vec::with_capacity(var.elem_count() * 4);
         with_slice(var.as_tensor(), |values| {
-            values
-                .iter()
-                .for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
+            values.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
             Ok(())
         })?;
         bytes.push(data);
     }
     let mut views = Vec::with_capacity(params.len());
     for ((name, var), data) in params.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, var.dims().to_vec(), data)
-            .map_err(|e| ModelError::file(path, e))?;
+        let view = TensorView::new(Dtype::F32, var.dims().to_vec(), data).map_err(|e| ModelError::file(path, e))?;
         views.push((name.clone(), view));
     }
     let metadata = Some([("format".to_string(), "pt".to_string())].into());

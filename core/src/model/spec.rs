@@ -115,12 +115,7 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn get<T>(
-        &self,
-        key: &str,
-        expected: &str,
-        read: impl Fn(&Value) -> Option<T>,
-    ) -> Result<Option<T>, ModelError> {
+    fn get<T>(&self, key: &str, expected: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, ModelError> {
         match self.object.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => read(value).map(Some).ok_or_else(|| ModelError::BadValue {
@@ -134,9 +129,7 @@ impl Keys<'_> {
 
     fn count(&self, key: &str) -> Result<Option<usize>, ModelError> {
         self.get(key, "a whole number above 0", |v| {
-            v.as_u64()
-                .and_then(|v| usize::try_from(v).ok())
-                .filter(|v| *v > 0)
+            v.as_u64().and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)
         })
     }
 
@@ -186,10 +179,7 @@ impl Spec {
         };
         let family = Family::named(&name, path)?;
         let flag = |key: &str| keys.get(key, "true or false", Value::as_bool);
-        let (hidden, heads) = (
-            keys.need_count("hidden_size")?,
-            keys.need_count("num_attention_heads")?,
-        );
+        let (hidden, heads) = (keys.need_count("hidden_size")?, keys.need_count("num_attention_heads")?);
         let bad = |key: &str, found: String, expected: &str| ModelError::BadValue {
             path: path.to_path_buf(),
             key: key.to_string(),
@@ -435,10 +425,7 @@ mod tests {
         });
         let again = parse(&spec.to_config(None, &[1, 2], Some(0)).to_string()).expect("own output");
         assert_eq!(again, spec);
-        assert_eq!(
-            spec.parameters().len(),
-            2 + spec.layers * spec.parameters_per_layer()
-        );
+        assert_eq!(spec.parameters().len(), 2 + spec.layers * spec.parameters_per_layer());
     }
 
     #[test]
@@ -469,9 +456,7 @@ mod tests {
             error.contains("vocab_size") && error.contains("whole number"),
             "{error}"
         );
-        assert!(
-            parse(&TINY.replace("\"num_key_value_heads\":1", "\"num_key_value_heads\":3")).is_err()
-        );
+        assert!(parse(&TINY.replace("\"num_key_value_heads\":1", "\"num_key_value_heads\":3")).is_err());
         assert!(parse("[]").is_err() && parse("{").is_err());
     }
 }

@@ -7,23 +7,15 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, context};
 use super::error::ModelError;
 
 /// Renders `source` for (role, content) messages with `add_generation_prompt`.
-pub(crate) fn render(
-    source: &str,
-    messages: &[(&str, &str)],
-    bos: &str,
-    eos: &str,
-) -> Result<String, ModelError> {
+pub(crate) fn render(source: &str, messages: &[(&str, &str)], bos: &str, eos: &str) -> Result<String, ModelError> {
     let mut environment = Environment::new();
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).lstrip_blocks(true);
     environment.set_syntax(syntax.build().map_err(failed)?);
     environment.set_unknown_method_callback(python_method);
-    environment.add_function(
-        "raise_exception",
-        |message: String| -> Result<Value, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        },
-    );
+    environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, message))
+    });
     let messages: Vec<Value> = messages
         .iter()
         .map(|(role, content)| context! { role => *role, content => *content })
@@ -37,10 +29,7 @@ pub(crate) fn render(
 }
 
 fn failed(error: Error) -> ModelError {
-    let line = error
-        .line()
-        .map(|line| format!(" (line {line})"))
-        .unwrap_or_default();
+    let line = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
     let message = match error.detail() {
         Some(detail) => format!("{detail}{line}"),
         None => format!("{error}{line}"),
@@ -49,12 +38,7 @@ fn failed(error: Error) -> ModelError {
 }
 
 /// The methods of Python's str and dict that published templates call.
-fn python_method(
-    _: &mut State<'_, '_>,
-    value: &Value,
-    method: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
+fn python_method(_: &mut State<'_, '_>, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     let unknown = || {
         Error::new(
             ErrorKind::UnknownMethod,
@@ -66,28 +50,19 @@ fn python_method(
             ("items", []) => {
                 let pairs: Result<Vec<Value>, Error> = value
                     .try_iter()?
-                    .map(|key| {
-                        value
-                            .get_item(&key)
-                            .map(|item| Value::from(vec![key, item]))
-                    })
+                    .map(|key| value.get_item(&key).map(|item| Value::from(vec![key, item])))
                     .collect();
                 pairs.map(Value::from)
             }
             ("keys", []) => Ok(Value::from(value.try_iter()?.collect::<Vec<_>>())),
             ("values", []) => {
-                let values: Result<Vec<Value>, Error> =
-                    value.try_iter()?.map(|key| value.get_item(&key)).collect();
+                let values: Result<Vec<Value>, Error> = value.try_iter()?.map(|key| value.get_item(&key)).collect();
                 values.map(Value::from)
             }
             ("get", [key]) => value.get_item(key),
             ("get", [key, default]) => {
                 let item = value.get_item(key)?;
-                Ok(if item.is_undefined() {
-                    default.clone()
-                } else {
-                    item
-                })
+                Ok(if item.is_undefined() { default.clone() } else { item })
             }
             _ => Err(unknown()),
         };
@@ -111,9 +86,7 @@ fn python_method(
         ("upper", 0) => Value::from(text.to_uppercase()),
         ("startswith", 1) => Value::from(text.starts_with(arg(0).ok_or_else(unknown)?)),
         ("endswith", 1) => Value::from(text.ends_with(arg(0).ok_or_else(unknown)?)),
-        ("replace", 2) => {
-            Value::from(text.replace(arg(0).ok_or_else(unknown)?, arg(1).ok_or_else(unknown)?))
-        }
+        ("replace", 2) => Value::from(text.replace(arg(0).ok_or_else(unknown)?, arg(1).ok_or_else(unknown)?)),
         ("split", 0) => Value::from(text.split_whitespace().map(Value::from).collect::<Vec<_>>()),
         ("split", 1) => Value::from(
             text.split(arg(0).ok_or_else(unknown)?)

@@ -22,12 +22,7 @@ pub struct Tokenizer {
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Tokenizer {{ vocab: {}, eos: {:?} }}",
-            self.vocab(),
-            self.eos_ids
-        )
+        write!(f, "Tokenizer {{ vocab: {}, eos: {:?} }}", self.vocab(), self.eos_ids)
     }
 }
 
@@ -47,9 +42,7 @@ pub struct TokenizerFiles<'a> {
 fn json(bytes: Option<&[u8]>, name: &str) -> Result<Value, ModelError> {
     match bytes {
         None => Ok(Value::Null),
-        Some(bytes) => {
-            serde_json::from_slice(bytes).map_err(|e| ModelError::file(Path::new(name), e))
-        }
+        Some(bytes) => serde_json::from_slice(bytes).map_err(|e| ModelError::file(Path::new(name), e)),
     }
 }
 
@@ -78,9 +71,7 @@ impl Tokenizer {
         inner.with_padding(None);
         inner
             .with_truncation(None)
-            .map_err(|e| ModelError::Tokenizer {
-                message: e.to_string(),
-            })?;
+            .map_err(|e| ModelError::Tokenizer { message: e.to_string() })?;
         let config = json(files.config, "tokenizer_config.json")?;
         let model = [
             json(files.model[0], "generation_config.json")?,
@@ -90,31 +81,15 @@ impl Tokenizer {
             Some(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             None => template_of(&config["chat_template"]),
         };
-        let (bos, eos) = (
-            token_text(&config["bos_token"]),
-            token_text(&config["eos_token"]),
-        );
-        let mut eos_ids: BTreeSet<u32> =
-            model.iter().flat_map(|m| ids(&m["eos_token_id"])).collect();
+        let (bos, eos) = (token_text(&config["bos_token"]), token_text(&config["eos_token"]));
+        let mut eos_ids: BTreeSet<u32> = model.iter().flat_map(|m| ids(&m["eos_token_id"])).collect();
         eos_ids.extend(eos.as_deref().and_then(|t| inner.token_to_id(t)));
         let pad = token_text(&config["pad_token"])
             .and_then(|t| inner.token_to_id(&t))
-            .or_else(|| {
-                model
-                    .iter()
-                    .find_map(|m| ids(&m["pad_token_id"]).first().copied())
-            });
+            .or_else(|| model.iter().find_map(|m| ids(&m["pad_token_id"]).first().copied()));
         let mut kept = vec![("tokenizer.json".to_string(), files.tokenizer.to_vec())];
-        kept.extend(
-            files
-                .config
-                .map(|b| ("tokenizer_config.json".to_string(), b.to_vec())),
-        );
-        kept.extend(
-            files
-                .template
-                .map(|b| ("chat_template.jinja".to_string(), b.to_vec())),
-        );
+        kept.extend(files.config.map(|b| ("tokenizer_config.json".to_string(), b.to_vec())));
+        kept.extend(files.template.map(|b| ("chat_template.jinja".to_string(), b.to_vec())));
         Ok(Tokenizer {
             inner,
             template,
@@ -172,11 +147,9 @@ impl Tokenizer {
 
     /// The text of some ids, without special tokens.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|e| ModelError::Tokenizer {
-                message: format!("cannot decode {} ids: {e}", ids.len()),
-            })
+        self.inner.decode(ids, true).map_err(|e| ModelError::Tokenizer {
+            message: format!("cannot decode {} ids: {e}", ids.len()),
+        })
     }
 
     /// Token ids that end a response.

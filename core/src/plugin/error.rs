@@ -186,16 +186,13 @@ impl Hint for PluginError {
         match self {
             Self::NotFound { nearest, .. } => Some(match nearest {
                 Some(name) => format!("did you mean `{name}`?"),
-                None => "give a path, or set MOA_PLUGIN_PATH to the folder that holds the library"
-                    .to_owned(),
+                None => "give a path, or set MOA_PLUGIN_PATH to the folder that holds the library".to_owned(),
             }),
-            Self::NotAPlugin { .. } => Some(
-                "a plugin is a library built from a crate that calls moa_sdk::export!".to_owned(),
-            ),
-            Self::Open { .. } => Some("is it built for this machine, and whole?".to_owned()),
-            Self::Version { expected, .. } => {
-                Some(format!("build the plugin again with moa-sdk {expected}"))
+            Self::NotAPlugin { .. } => {
+                Some("a plugin is a library built from a crate that calls moa_sdk::export!".to_owned())
             }
+            Self::Open { .. } => Some("is it built for this machine, and whole?".to_owned()),
+            Self::Version { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
             Self::Layout {
                 details: None,
                 expected,
@@ -203,15 +200,10 @@ impl Hint for PluginError {
             } => Some(format!(
                 "build the plugin again with moa-sdk {expected}; --verbose shows all differences"
             )),
-            Self::Layout { expected, .. } => {
-                Some(format!("build the plugin again with moa-sdk {expected}"))
-            }
+            Self::Layout { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
             Self::Unknown { name, known, kind } => {
                 let names: Vec<&str> = known.iter().map(String::as_str).collect();
-                match name
-                    .as_ref()
-                    .and_then(|name| moa_sdk::nearest(name, &names))
-                {
+                match name.as_ref().and_then(|name| moa_sdk::nearest(name, &names)) {
                     Some(near) => Some(format!("did you mean `{near}`?")),
                     None => Some(format!("load a library that has the {kind} with --plugin")),
                 }
@@ -232,8 +224,7 @@ impl Hint for PluginError {
 }
 
 fn at(step: Option<u64>) -> String {
-    step.map(|step| format!(" at step {step}"))
-        .unwrap_or_default()
+    step.map(|step| format!(" at step {step}")).unwrap_or_default()
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -20,11 +20,7 @@ pub fn description_json(library: &Library) -> Value {
 
 /// The library as text, for people.
 pub fn description_text(library: &Library) -> String {
-    let mut text = format!(
-        "{} (moa-sdk {})\n",
-        shown(library.path()),
-        library.sdk_version()
-    );
+    let mut text = format!("{} (moa-sdk {})\n", shown(library.path()), library.sdk_version());
     for scalarizer in &library.description().scalarizers {
         let needs = if scalarizer.needs.is_empty() {
             "nothing more than scores".to_owned()

@@ -41,18 +41,15 @@ impl Library {
             });
         }
         let root = root_module(handshake, &short, &found, verbose)?;
-        let description =
-            root.describe()()
-                .into_result()
-                .map_err(|error| PluginError::Description {
-                    path: short.clone(),
-                    reason: error.message.into_string(),
-                })?;
-        let description = serde_json::from_str(description.as_str()).map_err(|error| {
-            PluginError::Description {
-                path: short,
-                reason: error.to_string(),
-            }
+        let description = root.describe()()
+            .into_result()
+            .map_err(|error| PluginError::Description {
+                path: short.clone(),
+                reason: error.message.into_string(),
+            })?;
+        let description = serde_json::from_str(description.as_str()).map_err(|error| PluginError::Description {
+            path: short,
+            reason: error.to_string(),
         })?;
         Ok(Self {
             path: path.to_owned(),
@@ -83,26 +80,15 @@ impl Library {
     }
 
     /// A new scalarizer. Errors: what the plugin says of setup and params, or needs that this host does not know.
-    pub fn scalarizer(
-        &self,
-        name: &str,
-        setup: &Setup,
-        params: &Value,
-    ) -> Result<ScalarizerPlugin, PluginError> {
+    pub fn scalarizer(&self, name: &str, setup: &Setup, params: &Value) -> Result<ScalarizerPlugin, PluginError> {
         let Some(described) = self.description.scalarizers.iter().find(|s| s.name == name) else {
             return Err(PluginError::Unknown {
                 kind: "scalarizer",
                 name: Some(name.to_owned()),
-                known: self
-                    .description
-                    .scalarizers
-                    .iter()
-                    .map(|s| s.name.clone())
-                    .collect(),
+                known: self.description.scalarizers.iter().map(|s| s.name.clone()).collect(),
             });
         };
-        let needs = Needs::from_names(&described.needs)
-            .map_err(|error| hook_error(name, "new", error.into()))?;
+        let needs = Needs::from_names(&described.needs).map_err(|error| hook_error(name, "new", error.into()))?;
         let setup_json = serde_json::json!(setup).to_string();
         let object = self.root.new_scalarizer()(
             name.into(),
@@ -120,12 +106,7 @@ impl Library {
             return Err(PluginError::Unknown {
                 kind: "reward",
                 name: Some(name.to_owned()),
-                known: self
-                    .description
-                    .rewards
-                    .iter()
-                    .map(|r| r.name.clone())
-                    .collect(),
+                known: self.description.rewards.iter().map(|r| r.name.clone()).collect(),
             });
         };
         let object = self.root.new_reward()(name.into(), params.to_string().as_str().into())
@@ -168,10 +149,7 @@ fn handshake_symbol(path: &Path, short: &Path) -> Result<String, PluginError> {
         from = name_end;
     }
     let own = format!("{SYMBOL_PREFIX}{}", search::bare_name(path));
-    let position = symbols
-        .iter()
-        .position(|symbol| *symbol == own)
-        .unwrap_or(0);
+    let position = symbols.iter().position(|symbol| *symbol == own).unwrap_or(0);
     if symbols.is_empty() {
         return Err(PluginError::NotAPlugin {
             path: short.to_owned(),
@@ -190,11 +168,7 @@ fn find(bytes: &[u8], pattern: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Opens the library for good and reads its handshake and SDK version.
-fn open_handshake(
-    path: &Path,
-    short: &Path,
-    symbol: &str,
-) -> Result<(&'static Handshake, String), PluginError> {
+fn open_handshake(path: &Path, short: &Path, symbol: &str) -> Result<(&'static Handshake, String), PluginError> {
     use libloading::os::unix::{Library as Unix, RTLD_LOCAL, RTLD_NOW};
 
     let open_error = |error: libloading::Error| PluginError::Open {
@@ -241,12 +215,7 @@ fn reason_of(error: &libloading::Error) -> String {
 }
 
 /// The root module, once its layout is known to fit.
-fn root_module(
-    handshake: &Handshake,
-    short: &Path,
-    found: &str,
-    verbose: bool,
-) -> Result<PluginRoot_Ref, PluginError> {
+fn root_module(handshake: &Handshake, short: &Path, found: &str, verbose: bool) -> Result<PluginRoot_Ref, PluginError> {
     let mismatch = |details: String| PluginError::Layout {
         path: short.to_owned(),
         found: found.to_owned(),
@@ -261,8 +230,7 @@ fn root_module(
     }
     // SAFETY: a handshake of this ABI points to a static `LibHeader`, which begins with an `AbiHeader`;
     // `AbiHeaderRef` is a transparent reference to one. abi_stable checks the header before it looks further.
-    let header: AbiHeaderRef =
-        unsafe { std::mem::transmute::<*const AbiHeader, AbiHeaderRef>(handshake.root.cast()) };
+    let header: AbiHeaderRef = unsafe { std::mem::transmute::<*const AbiHeader, AbiHeaderRef>(handshake.root.cast()) };
     let header: &'static LibHeader = header.upgrade().map_err(|e| mismatch(e.to_string()))?;
     match header.init_root_module::<PluginRoot_Ref>() {
         Ok(root) => Ok(root),

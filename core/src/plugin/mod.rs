@@ -25,9 +25,7 @@ pub use reward::RewardPlugin;
 pub use scalarizer::ScalarizerPlugin;
 
 pub use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
-pub use moa_sdk::{
-    Completion, Description, Direction, Needs, Objective, Performance, Scalarized, Setup, Signal,
-};
+pub use moa_sdk::{Completion, Description, Direction, Needs, Objective, Performance, Scalarized, Setup, Signal};
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -133,11 +131,7 @@ impl Plugins {
     /// A new reward: of a loaded library, else of `lib<name>.so` in the search path (`a-b` also of `liba.so`).
     /// Errors: no such name, more than one, or what the plugin says of its params.
     pub fn reward(&mut self, name: &str, params: &Value) -> Result<RewardPlugin, PluginError> {
-        if !self
-            .libraries
-            .iter()
-            .any(|library| library.has_reward(name))
-        {
+        if !self.libraries.iter().any(|library| library.has_reward(name)) {
             let mut file = name;
             loop {
                 match self.load(file) {

@@ -5,8 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use moa_sdk::trace::{
-    BatchEvent, Event, Expect, GradientsEvent, Header, UpdateEvent, ValidationEvent,
-    ragged_rows_of, rows_of,
+    BatchEvent, Event, Expect, GradientsEvent, Header, UpdateEvent, ValidationEvent, ragged_rows_of, rows_of,
 };
 use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
 
@@ -43,9 +42,7 @@ impl Recorder {
         let mut line = Vec::new();
         for index in 0..=events {
             line.clear();
-            let length = reader
-                .read_until(b'\n', &mut line)
-                .map_err(|e| error(path, e))?;
+            let length = reader.read_until(b'\n', &mut line).map_err(|e| error(path, e))?;
             if line.last() != Some(&b'\n') {
                 return Err(PluginError::Trace {
                     path: path.to_owned(),
@@ -76,12 +73,7 @@ impl Recorder {
     }
 
     /// Writes a call of `on_validation`.
-    pub fn on_validation(
-        &mut self,
-        step: u64,
-        values: &[f64],
-        expect: Expect,
-    ) -> Result<(), PluginError> {
+    pub fn on_validation(&mut self, step: u64, values: &[f64], expect: Expect) -> Result<(), PluginError> {
         self.write(Event::OnValidation(ValidationEvent {
             step,
             values: values.to_vec(),
@@ -90,11 +82,7 @@ impl Recorder {
     }
 
     /// Writes a call of `weigh_gradients`.
-    pub fn weigh_gradients(
-        &mut self,
-        input: &GradientsInput<'_>,
-        expect: Expect,
-    ) -> Result<(), PluginError> {
+    pub fn weigh_gradients(&mut self, input: &GradientsInput<'_>, expect: Expect) -> Result<(), PluginError> {
         self.write(Event::WeighGradients(GradientsEvent {
             step: input.step,
             minibatch: input.minibatch,
@@ -121,11 +109,7 @@ impl Recorder {
     }
 
     /// Writes a call of `after_update`.
-    pub fn after_update(
-        &mut self,
-        input: &UpdateInput<'_>,
-        expect: Expect,
-    ) -> Result<(), PluginError> {
+    pub fn after_update(&mut self, input: &UpdateInput<'_>, expect: Expect) -> Result<(), PluginError> {
         self.write(Event::AfterUpdate(UpdateEvent {
             step: input.step,
             groups: input.groups.to_vec(),

@@ -22,25 +22,16 @@ pub struct Replayed {
 /// every event is written to `out` with `expect` filled in by the plugin; with it nothing is written, and what
 /// the trace expects is compared. Errors: an unreadable trace, what the plugin said, or with `check` the first
 /// difference.
-pub fn replay(
-    plugins: &Plugins,
-    path: &Path,
-    check: bool,
-    out: &mut dyn Write,
-) -> Result<Replayed, PluginError> {
+pub fn replay(plugins: &Plugins, path: &Path, check: bool, out: &mut dyn Write) -> Result<Replayed, PluginError> {
     let trace_error = |message: String| PluginError::Trace {
         path: path.to_owned(),
         message,
     };
     let text = std::fs::read_to_string(path).map_err(|e| trace_error(e.to_string()))?;
-    let Trace { header, events } =
-        Trace::parse(&text).map_err(|error| trace_error(error.message))?;
+    let Trace { header, events } = Trace::parse(&text).map_err(|error| trace_error(error.message))?;
     let setup = header.setup();
     let mut plugin = plugins.scalarizer(Some(&header.scalarizer), &setup, &header.params)?;
-    let mut replayed = Replayed {
-        events: 0,
-        compared: 0,
-    };
+    let mut replayed = Replayed { events: 0, compared: 0 };
     if !check {
         let line = serde_json::to_string(&header).map_err(|e| trace_error(e.to_string()))?;
         writeln!(out, "{line}").map_err(|e| trace_error(e.to_string()))?;

@@ -42,19 +42,13 @@ impl RewardPlugin {
 
     /// One score or one message for each completion, in order; a score that is not finite is a message. Error:
     /// the whole call failed, or gave another number of scores.
-    pub fn score_all(
-        &self,
-        completions: &[Completion<'_>],
-    ) -> Result<Vec<Result<f32, String>>, PluginError> {
+    pub fn score_all(&self, completions: &[Completion<'_>]) -> Result<Vec<Result<f32, String>>, PluginError> {
         let finite = |score: f32| match score.is_finite() {
             true => Ok(score),
             false => Err(format!("the score is {score}, expected a finite number")),
         };
         let scores = self.score_unchecked(completions)?;
-        Ok(scores
-            .into_iter()
-            .map(|score| score.and_then(finite))
-            .collect())
+        Ok(scores.into_iter().map(|score| score.and_then(finite)).collect())
     }
 
     /// As [`RewardPlugin::score_all`], but scores that are not finite are given as they are.

@@ -120,9 +120,7 @@ impl ScalarizerPlugin {
             weights: Some(weights.clone()),
             ..Returned::default()
         };
-        self.record(returned, |recorder, expect| {
-            recorder.weigh_gradients(&input, expect)
-        })?;
+        self.record(returned, |recorder, expect| recorder.weigh_gradients(&input, expect))?;
         Ok(weights)
     }
 
@@ -134,13 +132,8 @@ impl ScalarizerPlugin {
         Batch::new(*input, self.needs).map_err(|e| self.input_error(HOOK, e.message))?;
         let called = self.object.scalarize((*input).into());
         let raw = self.call(HOOK, called)?;
-        let scalarized = Scalarized::try_from(raw).map_err(|error| {
-            self.output_error(
-                HOOK,
-                error.message,
-                "a form that this host knows".to_owned(),
-            )
-        })?;
+        let scalarized = Scalarized::try_from(raw)
+            .map_err(|error| self.output_error(HOOK, error.message, "a form that this host knows".to_owned()))?;
         self.check_signal(HOOK, &scalarized, input)?;
         if self.recorder.is_some() {
             let returned = Returned {
@@ -148,9 +141,7 @@ impl ScalarizerPlugin {
                 rewards: scalarized.rewards_of(input.scores),
                 scalarized: Some(scalarized.clone()),
             };
-            self.record(returned, |recorder, expect| {
-                recorder.scalarize(input, expect)
-            })?;
+            self.record(returned, |recorder, expect| recorder.scalarize(input, expect))?;
         }
         Ok(scalarized)
     }
@@ -190,11 +181,9 @@ impl ScalarizerPlugin {
             .map(|pair| (pair.0.into_string(), pair.1))
             .collect();
         match metrics.iter().find(|(_, value)| !value.is_finite()) {
-            Some((name, value)) => Err(self.output_error(
-                HOOK,
-                format!("metric {name} is {value}"),
-                "a finite number".to_owned(),
-            )),
+            Some((name, value)) => {
+                Err(self.output_error(HOOK, format!("metric {name} is {value}"), "a finite number".to_owned()))
+            }
             None => Ok(metrics),
         }
     }
@@ -264,13 +253,7 @@ impl ScalarizerPlugin {
     }
 
     /// Length and finite numbers of an output.
-    fn check(
-        &self,
-        hook: &'static str,
-        what: &str,
-        values: &[f32],
-        expected: usize,
-    ) -> Result<(), PluginError> {
+    fn check(&self, hook: &'static str, what: &str, values: &[f32], expected: usize) -> Result<(), PluginError> {
         if values.len() != expected {
             return Err(self.output_error(
                 hook,
@@ -309,8 +292,7 @@ impl ScalarizerPlugin {
                 if !self.needs.has(Needs::GRADIENTS_PER_MINIBATCH) {
                     return Err(self.output_error(
                         hook,
-                        "weights on gradients without gradients_per_minibatch in its NEEDS"
-                            .to_owned(),
+                        "weights on gradients without gradients_per_minibatch in its NEEDS".to_owned(),
                         "a form that goes with its NEEDS".to_owned(),
                     ));
                 }
@@ -328,13 +310,7 @@ impl Hooks for ScalarizerPlugin {
     }
 
     fn weigh_gradients(&mut self, input: &GradientsInput<'_>) -> Result<Vec<f32>, PluginError> {
-        self.weigh_gradients(
-            input.step,
-            input.minibatch,
-            input.lr,
-            input.gram,
-            input.losses,
-        )
+        self.weigh_gradients(input.step, input.minibatch, input.lr, input.gram, input.losses)
     }
 
     fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, PluginError> {

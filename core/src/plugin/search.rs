@@ -49,15 +49,8 @@ impl SearchPath {
                 return Ok(path);
             }
         }
-        let wanted = names
-            .first()
-            .map(|name| bare_name(name))
-            .unwrap_or_default();
-        let known: Vec<String> = self
-            .libraries()
-            .iter()
-            .map(|library| bare_name(library))
-            .collect();
+        let wanted = names.first().map(|name| bare_name(name)).unwrap_or_default();
+        let known: Vec<String> = self.libraries().iter().map(|library| bare_name(library)).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         Err(PluginError::NotFound {
             plugin: plugin.to_owned(),
@@ -78,9 +71,7 @@ impl SearchPath {
                 .filter(|path| {
                     path.file_name()
                         .and_then(|name| name.to_str())
-                        .is_some_and(|name| {
-                            name.starts_with(DLL_PREFIX) && name.ends_with(DLL_SUFFIX)
-                        })
+                        .is_some_and(|name| name.starts_with(DLL_PREFIX) && name.ends_with(DLL_SUFFIX))
                 })
                 .collect();
             files.sort();
@@ -107,10 +98,7 @@ fn file_names(name: &str) -> Vec<PathBuf> {
 
 /// `plugins/libname.so` to `name`.
 pub(super) fn bare_name(path: &Path) -> String {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy())
-        .unwrap_or_default();
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let name = name.strip_suffix(DLL_SUFFIX).unwrap_or(&name);
     name.strip_prefix(DLL_PREFIX).unwrap_or(name).to_owned()
 }
@@ -145,8 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_found_says_where_it_looked_and_what_is_near()
-    -> Result<(), Box<dyn std::error::Error>> {
+    fn what_is_not_found_says_where_it_looked_and_what_is_near() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("libalpha.so"), "")?;
         let search = SearchPath {
@@ -156,16 +143,11 @@ mod tests {
         let PluginError::NotFound { looked, .. } = &error else {
             panic!("{error}");
         };
-        let places = [
-            PathBuf::from("first/libalhpa.so"),
-            folder.path().join("libalhpa.so"),
-        ];
+        let places = [PathBuf::from("first/libalhpa.so"), folder.path().join("libalhpa.so")];
         assert_eq!(*looked, places);
         assert!(error.to_string().contains("first/libalhpa.so"));
         assert_eq!(error.hint().as_deref(), Some("did you mean `alpha`?"));
-        let error = search
-            .resolve("other/libgamma.so")
-            .expect_err("no such file");
+        let error = search.resolve("other/libgamma.so").expect_err("no such file");
         assert!(
             error
                 .to_string()

@@ -31,7 +31,9 @@ pub enum FolderError {
 impl Hint for FolderError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotEmpty { .. } => Some("choose another with --run-dir, or leave it out: moa then numbers its runs".into()),
+            Self::NotEmpty { .. } => {
+                Some("choose another with --run-dir, or leave it out: moa then numbers its runs".into())
+            }
             Self::Io { .. } => Some("choose a folder that can be written with --run-dir".into()),
         }
     }
@@ -62,12 +64,18 @@ impl RunFolder {
                 if occupied {
                     return Err(FolderError::NotEmpty { path: path.to_owned() });
                 }
-                fs::create_dir_all(path).map_err(|source| FolderError::Io { path: path.to_owned(), source })?;
+                fs::create_dir_all(path).map_err(|source| FolderError::Io {
+                    path: path.to_owned(),
+                    source,
+                })?;
                 path.to_owned()
             }
             None => Self::numbered(Path::new("runs"), stem)?,
         };
-        let io = |source| FolderError::Io { path: path.clone(), source };
+        let io = |source| FolderError::Io {
+            path: path.clone(),
+            source,
+        };
         fs::write(path.join("config.toml"), config).map_err(io)?;
         let open = |name: &str| JsonLines::append(&path.join(name)).map_err(io);
         Ok(Self {
@@ -80,7 +88,10 @@ impl RunFolder {
 
     /// Takes the first number that no other run has, also when several start at once: making the folder is atomic.
     fn numbered(parent: &Path, stem: &str) -> Result<PathBuf, FolderError> {
-        let io = |source| FolderError::Io { path: parent.to_owned(), source };
+        let io = |source| FolderError::Io {
+            path: parent.to_owned(),
+            source,
+        };
         fs::create_dir_all(parent).map_err(io)?;
         let mut number = 1;
         loop {
@@ -134,6 +145,9 @@ mod tests {
         let mut run = RunFolder::create(Some(&first), "run", "a = 1\n").unwrap();
         assert_eq!(fs::read_to_string(first.join("config.toml")).unwrap(), "a = 1\n");
         run.metrics.write(&serde_json::json!({"step": 1})).unwrap();
-        assert_eq!(fs::read_to_string(first.join("metrics.jsonl")).unwrap(), "{\"step\":1}\n");
+        assert_eq!(
+            fs::read_to_string(first.join("metrics.jsonl")).unwrap(),
+            "{\"step\":1}\n"
+        );
     }
 }

@@ -26,7 +26,8 @@ pub struct ValidationRecord {
 /// A table with one row an objective: performance before, after, and the change.
 #[must_use]
 pub fn before_after(before: &ValidationRecord, after: &ValidationRecord) -> String {
-    let number = |record: &ValidationRecord, name: &str| record.performance.get(name).and_then(serde_json::Value::as_f64);
+    let number =
+        |record: &ValidationRecord, name: &str| record.performance.get(name).and_then(serde_json::Value::as_f64);
     let mut rows: Vec<(String, f64, f64)> = Vec::new();
     for name in before.performance.keys() {
         if let (Some(b), Some(a)) = (number(before, name), number(after, name)) {
@@ -45,7 +46,11 @@ pub fn before_after(before: &ValidationRecord, after: &ValidationRecord) -> Stri
     for (name, b, a) in rows {
         // Shares get three decimals, lengths one.
         let digits = if b.abs().max(a.abs()) > 2.0 { 1 } else { 3 };
-        let _ = writeln!(table, "{name:width$} {b:>9.digits$} {a:>9.digits$} {:>+9.digits$}", a - b);
+        let _ = writeln!(
+            table,
+            "{name:width$} {b:>9.digits$} {a:>9.digits$} {:>+9.digits$}",
+            a - b
+        );
     }
     table
 }
@@ -59,9 +64,12 @@ mod tests {
         let record = |step, accuracy: f64, tokens: f64| ValidationRecord {
             step,
             prompts: 200,
-            performance: [("accuracy".into(), accuracy.into()), ("conciseness (tokens)".into(), tokens.into())]
-                .into_iter()
-                .collect(),
+            performance: [
+                ("accuracy".into(), accuracy.into()),
+                ("conciseness (tokens)".into(), tokens.into()),
+            ]
+            .into_iter()
+            .collect(),
             length: tokens,
             truncated: 0.0,
             weights: None,

@@ -42,9 +42,9 @@ impl Hint for RewardError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Plugin { source, .. } => source.hint(),
-            Self::Completion { .. } => Some(
-                "on_error = \"zero\" scores such a completion 0, \"skip\" leaves it out of the step".into(),
-            ),
+            Self::Completion { .. } => {
+                Some("on_error = \"zero\" scores such a completion 0, \"skip\" leaves it out of the step".into())
+            }
         }
     }
 }
@@ -63,7 +63,12 @@ impl ScoredObjective {
     /// or low ones.
     #[must_use]
     pub fn new(name: String, reward: RewardPlugin, direction: Option<Direction>, on_error: OnError) -> Self {
-        Self { name, reward, direction: direction.unwrap_or(Direction::Maximize), on_error }
+        Self {
+            name,
+            reward,
+            direction: direction.unwrap_or(Direction::Maximize),
+            on_error,
+        }
     }
 
     /// What the objective's performance is called in a table.
@@ -122,7 +127,11 @@ impl Scores {
     #[must_use]
     pub fn select(&self, keep: &[usize]) -> Self {
         Self {
-            values: keep.iter().flat_map(|&b| &self.values[b * self.m..(b + 1) * self.m]).copied().collect(),
+            values: keep
+                .iter()
+                .flat_map(|&b| &self.values[b * self.m..(b + 1) * self.m])
+                .copied()
+                .collect(),
             skipped: Vec::new(),
             ..self.clone()
         }
@@ -146,7 +155,11 @@ impl LengthBaseline {
     /// Mean tokens of a response; 0 before the first.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        if self.responses == 0 { 0.0 } else { self.tokens as f64 / self.responses as f64 }
+        if self.responses == 0 {
+            0.0
+        } else {
+            self.tokens as f64 / self.responses as f64
+        }
     }
 }
 
@@ -191,7 +204,10 @@ impl Objectives {
     pub fn for_scalarizer(&self) -> Vec<Objective> {
         self.list
             .iter()
-            .map(|o| Objective { name: o.name.clone(), direction: o.performance_direction() })
+            .map(|o| Objective {
+                name: o.name.clone(),
+                direction: o.performance_direction(),
+            })
             .collect()
     }
 
@@ -219,20 +235,33 @@ impl Objectives {
             })
             .collect();
         let m = self.len();
-        let mut scores =
-            Scores { m, values: vec![0.0; completions.len() * m], failures: vec![0; m], ..Scores::default() };
+        let mut scores = Scores {
+            m,
+            values: vec![0.0; completions.len() * m],
+            failures: vec![0; m],
+            ..Scores::default()
+        };
         for (column, objective) in self.list.iter().enumerate() {
             let results = objective
                 .reward
                 .score_all(&completions)
-                .map_err(|source| RewardError::Plugin { objective: objective.name.clone(), source })?;
-            let sign = if objective.direction == Direction::Minimize { -1.0 } else { 1.0 };
+                .map_err(|source| RewardError::Plugin {
+                    objective: objective.name.clone(),
+                    source,
+                })?;
+            let sign = if objective.direction == Direction::Minimize {
+                -1.0
+            } else {
+                1.0
+            };
             for (b, result) in results.into_iter().enumerate() {
                 match result {
                     Ok(score) => scores.values[b * m + column] = sign * score,
                     Err(message) => {
                         scores.failures[column] += 1;
-                        scores.first_failure.get_or_insert(format!("{}: {message}", objective.name));
+                        scores
+                            .first_failure
+                            .get_or_insert(format!("{}: {message}", objective.name));
                         match objective.on_error {
                             OnError::Zero => {}
                             OnError::Skip => scores.skipped.push(b),
@@ -262,7 +291,11 @@ impl Objectives {
         let mean = |(m, objective): (usize, &ScoredObjective)| match objective.reward.performance() {
             Performance::ResponseTokens => rollouts.mean_length(),
             Performance::Score => {
-                let sign = if objective.direction == Direction::Minimize { -1.0 } else { 1.0 };
+                let sign = if objective.direction == Direction::Minimize {
+                    -1.0
+                } else {
+                    1.0
+                };
                 let total: f64 = scores.column(m).iter().map(|&s| f64::from(s)).sum();
                 sign * total / rollouts.len().max(1) as f64
             }

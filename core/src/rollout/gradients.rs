@@ -19,7 +19,9 @@ impl GradientSet {
     /// # Errors
     /// A tensor cannot be made contiguous.
     pub fn new(tensors: Vec<Tensor>) -> Result<Self> {
-        Ok(Self { tensors: tensors.into_iter().map(|t| t.contiguous()).collect::<Result<_>>()? })
+        Ok(Self {
+            tensors: tensors.into_iter().map(|t| t.contiguous()).collect::<Result<_>>()?,
+        })
     }
 
     /// The tensors, in the model's order.
@@ -51,7 +53,13 @@ impl GradientSet {
     /// A tensor is not f32 on the CPU.
     pub fn dot(&self, other: &Self, keep: &[bool]) -> Result<f64> {
         let mut total = 0.0;
-        for ((a, b), _) in self.tensors.iter().zip(&other.tensors).zip(keep).filter(|(_, keep)| **keep) {
+        for ((a, b), _) in self
+            .tensors
+            .iter()
+            .zip(&other.tensors)
+            .zip(keep)
+            .filter(|(_, keep)| **keep)
+        {
             total += with_slice(a, |a| with_slice(b, |b| Ok(dot(a, b))))?;
         }
         Ok(total)
@@ -111,7 +119,12 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
             // Eight running sums let the compiler use vector lanes; f64 keeps the error below that of the inputs.
             let mut lanes = [0.0f64; 8];
             let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-            let rest: f64 = a8.remainder().iter().zip(b8.remainder()).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+            let rest: f64 = a8
+                .remainder()
+                .iter()
+                .zip(b8.remainder())
+                .map(|(&x, &y)| f64::from(x) * f64::from(y))
+                .sum();
             for (x, y) in a8.zip(b8) {
                 for lane in 0..8 {
                     lanes[lane] += f64::from(x[lane]) * f64::from(y[lane]);

@@ -38,7 +38,9 @@ impl Hint for PolicyError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Model(e) => e.hint(),
-            Self::NotFinite { .. } => Some("a smaller optimizer.lr or optimizer.clip_norm keeps the policy finite".into()),
+            Self::NotFinite { .. } => {
+                Some("a smaller optimizer.lr or optimizer.clip_norm keeps the policy finite".into())
+            }
             Self::Tensor(_) => None,
         }
     }
@@ -76,7 +78,10 @@ impl Policy {
         stream: Stream,
     ) -> Result<Rollouts, PolicyError> {
         let weights = self.model.weights()?;
-        let mut rollouts = Rollouts { offsets: vec![0], ..Rollouts::default() };
+        let mut rollouts = Rollouts {
+            offsets: vec![0],
+            ..Rollouts::default()
+        };
         let per_wave = (DECODE_ROWS / group_size.max(1)).max(1);
         for (wave, some) in prompts.chunks(per_wave).enumerate() {
             let first = wave * per_wave;
@@ -105,7 +110,10 @@ impl Policy {
         stream: Stream,
     ) -> Result<Vec<Completion>, PolicyError> {
         let mut completions: Vec<Completion> = (0..prompts.len() * group_size)
-            .map(|b| Completion { prompt: b / group_size, ..Completion::default() })
+            .map(|b| Completion {
+                prompt: b / group_size,
+                ..Completion::default()
+            })
             .collect();
         if sampling.max_new_tokens == 0 || completions.is_empty() {
             return Ok(completions);
@@ -123,13 +131,18 @@ impl Policy {
             let drawn: Vec<(u32, f32)> = generators
                 .par_iter_mut()
                 .zip(logits.par_chunks_exact(vocab))
-                .map_init(Vec::new, |scratch, (generator, logits)| draw(logits, sampling, generator, scratch))
+                .map_init(Vec::new, |scratch, (generator, logits)| {
+                    draw(logits, sampling, generator, scratch)
+                })
                 .collect();
             for (&b, &(token, logprob)) in alive.iter().zip(&drawn) {
                 let completion = &mut completions[b];
                 if !logprob.is_finite() {
                     let row = prompts[completion.prompt].row;
-                    return Err(PolicyError::NotFinite { row, token: completion.tokens.len() });
+                    return Err(PolicyError::NotFinite {
+                        row,
+                        token: completion.tokens.len(),
+                    });
                 }
                 completion.tokens.push(token);
                 completion.logprobs.push(logprob);
@@ -137,7 +150,12 @@ impl Policy {
             }
             let going = |b: &usize| !completions[*b].finished && completions[*b].tokens.len() < sampling.max_new_tokens;
             let keep: Vec<bool> = alive.iter().map(going).collect();
-            let next: Vec<u32> = drawn.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(d, _)| d.0).collect();
+            let next: Vec<u32> = drawn
+                .iter()
+                .zip(&keep)
+                .filter(|(_, keep)| **keep)
+                .map(|(d, _)| d.0)
+                .collect();
             let mut kept = keep.iter();
             generators.retain(|_| kept.next().copied().unwrap_or(false));
             alive.retain(going);
@@ -162,7 +180,10 @@ impl Policy {
     /// # Errors
     /// The weights cannot be read.
     pub fn frozen(&self) -> Result<Frozen, PolicyError> {
-        Ok(Frozen { weights: self.model.weights()?, temperature: self.temperature })
+        Ok(Frozen {
+            weights: self.model.weights()?,
+            temperature: self.temperature,
+        })
     }
 
     /// One forward pass, kept for any number of backward passes.
@@ -170,7 +191,9 @@ impl Policy {
     /// # Errors
     /// The model fails.
     pub fn forward(&self, rollouts: &Rollouts) -> Result<Forward, PolicyError> {
-        Ok(Forward { inner: self.model.forward(&Arc::new(packed(rollouts)?), self.temperature)? })
+        Ok(Forward {
+            inner: self.model.forward(&Arc::new(packed(rollouts)?), self.temperature)?,
+        })
     }
 
     /// For each parameter, whether its name contains one of `parts`; all of them if there are none.
@@ -252,6 +275,9 @@ impl Forward {
     /// # Errors
     /// A backward pass fails.
     pub fn gradients(&self, columns: &[&[f32]]) -> Result<Vec<GradientSet>, PolicyError> {
-        columns.iter().map(|column| Ok(GradientSet::new(self.inner.gradients(column)?)?)).collect()
+        columns
+            .iter()
+            .map(|column| Ok(GradientSet::new(self.inner.gradients(column)?)?))
+            .collect()
     }
 }

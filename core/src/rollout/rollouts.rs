@@ -66,7 +66,11 @@ impl Rollouts {
     /// Mean response length in tokens; 0 without completions.
     #[must_use]
     pub fn mean_length(&self) -> f64 {
-        if self.is_empty() { 0.0 } else { self.tokens.len() as f64 / self.len() as f64 }
+        if self.is_empty() {
+            0.0
+        } else {
+            self.tokens.len() as f64 / self.len() as f64
+        }
     }
 
     /// Splits the completions into chunks of whole groups: each chunk takes groups until it would exceed `tokens`
@@ -95,7 +99,10 @@ impl Rollouts {
     /// left without a completion are dropped.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
-        let mut part = Self { offsets: vec![0], ..Self::default() };
+        let mut part = Self {
+            offsets: vec![0],
+            ..Self::default()
+        };
         let mut last = None;
         for &b in rows {
             if last != Some(self.groups[b]) {
@@ -116,7 +123,9 @@ impl Rollouts {
     /// The entries of a packed array `[N]` that belong to `rows`, in their order.
     #[must_use]
     pub fn select_tokens(&self, packed: &[f32], rows: &[usize]) -> Vec<f32> {
-        rows.iter().flat_map(|&b| packed[self.range(b)].iter().copied()).collect()
+        rows.iter()
+            .flat_map(|&b| packed[self.range(b)].iter().copied())
+            .collect()
     }
 }
 
@@ -126,9 +135,16 @@ pub(crate) mod tests {
 
     /// Rollouts with the given response lengths by group; tokens count up from 0.
     pub(crate) fn rollouts(groups: &[&[usize]]) -> Rollouts {
-        let mut out = Rollouts { offsets: vec![0], ..Rollouts::default() };
+        let mut out = Rollouts {
+            offsets: vec![0],
+            ..Rollouts::default()
+        };
         for (g, lengths) in groups.iter().enumerate() {
-            out.prompts.push(Prompt { row: g, tokens: vec![9; 3], ..Prompt::default() });
+            out.prompts.push(Prompt {
+                row: g,
+                tokens: vec![9; 3],
+                ..Prompt::default()
+            });
             for &length in *lengths {
                 out.groups.push(u32::try_from(g).unwrap());
                 for _ in 0..length {

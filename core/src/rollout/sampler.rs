@@ -44,7 +44,10 @@ impl Stream {
     /// The stream of the validation after `step`: never the one of any training step.
     #[must_use]
     pub fn validation(seed: u64, step: u64) -> Self {
-        Self { seed, step: step | 1 << 63 }
+        Self {
+            seed,
+            step: step | 1 << 63,
+        }
     }
 
     /// The generator of one completion. The four numbers are the ChaCha key, so no two streams share a state.
@@ -112,7 +115,11 @@ fn nucleus(probabilities: &[f32], sampling: &Sampling, total: f64) -> Vec<usize>
     if sampling.top_k > 0 {
         order.truncate(sampling.top_k);
     }
-    let kept: f64 = if sampling.top_k > 0 { order.iter().map(|&t| f64::from(probabilities[t])).sum() } else { total };
+    let kept: f64 = if sampling.top_k > 0 {
+        order.iter().map(|&t| f64::from(probabilities[t])).sum()
+    } else {
+        total
+    };
     let mut sum = 0.0;
     let mut keep = order.len();
     for (rank, &token) in order.iter().enumerate() {
@@ -130,7 +137,12 @@ fn nucleus(probabilities: &[f32], sampling: &Sampling, total: f64) -> Vec<usize>
 mod tests {
     use super::*;
 
-    const ALL: Sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 1 };
+    const ALL: Sampling = Sampling {
+        temperature: 1.0,
+        top_p: 1.0,
+        top_k: 0,
+        max_new_tokens: 1,
+    };
 
     fn frequencies(sampling: Sampling, logits: &[f32]) -> Vec<f64> {
         let mut counts = vec![0.0; logits.len()];
@@ -149,9 +161,15 @@ mod tests {
         for temperature in [0.5f32, 1.0, 2.0] {
             let weights: Vec<f64> = logits.iter().map(|l| f64::from(l / temperature).exp()).collect();
             let total: f64 = weights.iter().sum();
-            for (seen, weight) in frequencies(Sampling { temperature, ..ALL }, &logits).iter().zip(&weights) {
+            for (seen, weight) in frequencies(Sampling { temperature, ..ALL }, &logits)
+                .iter()
+                .zip(&weights)
+            {
                 // Four standard errors of a share of 20,000 draws.
-                assert!((seen - weight / total).abs() < 4.0 * (0.25f64 / 20_000.0).sqrt(), "{seen} {weight}");
+                assert!(
+                    (seen - weight / total).abs() < 4.0 * (0.25f64 / 20_000.0).sqrt(),
+                    "{seen} {weight}"
+                );
             }
         }
     }
@@ -170,8 +188,15 @@ mod tests {
     #[test]
     fn greedy_takes_the_first_of_equal_maxima_and_reports_temperature_one() {
         let mut rng = Stream::training(0, 0).completion(0, 0);
-        let (token, logprob) =
-            draw(&[1.0, 2.0, 2.0], &Sampling { temperature: 0.0, ..ALL }, &mut rng, &mut Vec::new());
+        let (token, logprob) = draw(
+            &[1.0, 2.0, 2.0],
+            &Sampling {
+                temperature: 0.0,
+                ..ALL
+            },
+            &mut rng,
+            &mut Vec::new(),
+        );
         assert_eq!(token, 1);
         assert!((logprob - -(2.0f32 + (-1.0f32).exp()).ln()).abs() < 1e-6);
     }

@@ -64,7 +64,12 @@ impl Signal {
     /// Per-objective advantages `[B, M]`, for a Gramian without an update.
     #[must_use]
     pub fn for_gramian(advantages: Vec<f32>, m: usize) -> Self {
-        Self { rewards: Vec::new(), credit: Credit::Objectives { advantages, m }, scale: 1.0, layers: Vec::new() }
+        Self {
+            rewards: Vec::new(),
+            credit: Credit::Objectives { advantages, m },
+            scale: 1.0,
+            layers: Vec::new(),
+        }
     }
 
     /// Whether the scalarizer weighs the objectives' gradients in each mini-batch.
@@ -76,7 +81,11 @@ impl Signal {
     /// Objectives whose gradients are weighed; 0 where none are.
     #[must_use]
     pub fn objectives(&self) -> usize {
-        if let Credit::Objectives { m, .. } = self.credit { m } else { 0 }
+        if let Credit::Objectives { m, .. } = self.credit {
+            m
+        } else {
+            0
+        }
     }
 
     /// Parts of the names of parameters that make the Gramian; empty: all.
@@ -92,9 +101,10 @@ impl Signal {
         let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len().max(1) as f32;
         match &self.credit {
             Credit::Completions(advantages) => advantages.iter().map(|a| a * self.scale).collect(),
-            Credit::Tokens(advantages) => {
-                offsets.windows(2).map(|w| mean(&advantages[w[0]..w[1]]) * self.scale).collect()
-            }
+            Credit::Tokens(advantages) => offsets
+                .windows(2)
+                .map(|w| mean(&advantages[w[0]..w[1]]) * self.scale)
+                .collect(),
             Credit::Objectives { advantages, m } => advantages.chunks(*m).map(|row| mean(row) * self.scale).collect(),
         }
     }
@@ -121,7 +131,11 @@ impl Scalarizer {
     /// Drives `plugin`; rewards become advantages through `estimator`; all events go to `recorder` if there is one.
     #[must_use]
     pub fn new(plugin: ScalarizerPlugin, estimator: Estimator) -> Self {
-        Self { plugin, estimator, mixed_with: None }
+        Self {
+            plugin,
+            estimator,
+            mixed_with: None,
+        }
     }
 
     /// Name of the plugin.
@@ -215,7 +229,11 @@ impl Scalarizer {
     ) -> Result<Signal, ScalarizerError> {
         let (m, lengths, needs) = (scores.m, rollouts.lengths(), self.needs());
         let asked = needs.has(Needs::OBJECTIVE_ADVANTAGES);
-        let objective_advantages = if asked { Some(self.objective_advantages(rollouts, scores)?) } else { None };
+        let objective_advantages = if asked {
+            Some(self.objective_advantages(rollouts, scores)?)
+        } else {
+            None
+        };
         let input = BatchInput {
             step,
             m,
@@ -246,9 +264,10 @@ impl Scalarizer {
             PluginSignal::AdvantageWeights(weights) => {
                 Credit::Completions(mixed(&per_objective(objective_advantages)?, weights))
             }
-            PluginSignal::GradientWeights => {
-                Credit::Objectives { advantages: per_objective(objective_advantages)?, m }
-            }
+            PluginSignal::GradientWeights => Credit::Objectives {
+                advantages: per_objective(objective_advantages)?,
+                m,
+            },
             PluginSignal::Advantages(advantages) => Credit::Completions(advantages.clone()),
             PluginSignal::TokenAdvantages(advantages) => Credit::Tokens(advantages.clone()),
         };
@@ -260,7 +279,12 @@ impl Scalarizer {
                 mixed(&scores.values, &self.weights()?.unwrap_or_else(equal))
             }
         };
-        Ok(Signal { rewards, credit, scale: scalarized.advantage_scale(), layers: self.plugin.gradient_layers().to_vec() })
+        Ok(Signal {
+            rewards,
+            credit,
+            scale: scalarized.advantage_scale(),
+            layers: self.plugin.gradient_layers().to_vec(),
+        })
     }
 
     /// Tells the plugin what the update did; called where its needs say so.
@@ -274,5 +298,7 @@ impl Scalarizer {
 
 /// `Σ_m weights[m] · rows[b, m]` for each row of `[B, M]`.
 fn mixed(rows: &[f32], weights: &[f32]) -> Vec<f32> {
-    rows.chunks(weights.len().max(1)).map(|row| row.iter().zip(weights).map(|(x, w)| x * w).sum()).collect()
+    rows.chunks(weights.len().max(1))
+        .map(|row| row.iter().zip(weights).map(|(x, w)| x * w).sum())
+        .collect()
 }

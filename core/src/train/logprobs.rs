@@ -20,7 +20,10 @@ const MICRO_BATCH_TOKENS: usize = 4096;
 /// # Errors
 /// A prompt cannot be rendered or tokenized, the model fails, `out` cannot be written.
 pub fn logprobs(model: Model, rows: &[Row], out: &mut dyn Write) -> Result<(), SessionError> {
-    let mut pairs = Rollouts { offsets: vec![0], ..Rollouts::default() };
+    let mut pairs = Rollouts {
+        offsets: vec![0],
+        ..Rollouts::default()
+    };
     let tokenizer = &model.tokenizer;
     for row in rows {
         let (text, tokens) = tokenizer.prompt(&row.prompt)?;

@@ -45,7 +45,7 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
     let (seed, steps) = (config.train.seed, config.train.steps);
     let needs = session.scalarizer.needs();
     let several = session.update.several_steps(config.rollout.prompts);
-        let wants_old = several || needs.has(Needs::OLD_LOGPROBS) || needs.has(Needs::AFTER_UPDATE);
+    let wants_old = several || needs.has(Needs::OLD_LOGPROBS) || needs.has(Needs::AFTER_UPDATE);
 
     progress.phase("validate");
     let before = session.validate(0, folder)?;
@@ -56,8 +56,12 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
 
         progress.phase("rollout");
         let prompts = session.next_prompts();
-        let rollouts =
-            session.policy.sample(prompts, config.rollout.group_size, &session.sampling, Stream::training(seed, step))?;
+        let rollouts = session.policy.sample(
+            prompts,
+            config.rollout.group_size,
+            &session.sampling,
+            Stream::training(seed, step),
+        )?;
         session.baseline.add(&rollouts);
         clock.lap("rollout");
 
@@ -67,8 +71,16 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
         clock.lap("score");
 
         progress.phase("update");
-        let old = if wants_old { Some(session.policy.logprobs(&rollouts)?) } else { None };
-        let reference = session.reference.as_ref().map(|policy| policy.logprobs(&rollouts)).transpose()?;
+        let old = if wants_old {
+            Some(session.policy.logprobs(&rollouts)?)
+        } else {
+            None
+        };
+        let reference = session
+            .reference
+            .as_ref()
+            .map(|policy| policy.logprobs(&rollouts))
+            .transpose()?;
         let mut batch_gram = None;
         if needs.has(Needs::GRADIENTS_PER_BATCH) {
             let advantages = session.scalarizer.objective_advantages(&rollouts, &scores)?;
@@ -77,7 +89,10 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
             session.scalarizer.weigh_gradients(step, None, lr, &gram, &losses)?;
             batch_gram = Some(gram);
         }
-        let logprobs = Logprobs { old: old.as_deref(), reference: reference.as_deref() };
+        let logprobs = Logprobs {
+            old: old.as_deref(),
+            reference: reference.as_deref(),
+        };
         let signal = session.scalarizer.scalarize(step, &rollouts, &scores, logprobs)?;
         let batch = UpdateBatch {
             rollouts: &rollouts,
@@ -113,13 +128,25 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
         clock.lap("update");
 
         let record = session.record(&rollouts, &scores, &signal, &report, lr)?;
-        progress.step(summary::message(&record, &session.objectives.names(), &clock, rollouts.tokens.len()));
+        progress.step(summary::message(
+            &record,
+            &session.objectives.names(),
+            &clock,
+            rollouts.tokens.len(),
+        ));
         let mut line = record.to_json();
         line.insert("time".into(), clock.to_json(rollouts.tokens.len()));
         let mut whole = serde_json::Map::from_iter([("step".to_owned(), Value::from(step))]);
         whole.append(&mut line);
         folder.metrics.write(&whole)?;
-        write_samples(folder, step, &rollouts, &scores, &signal.rewards, config.logging.samples)?;
+        write_samples(
+            folder,
+            step,
+            &rollouts,
+            &scores,
+            &signal.rewards,
+            config.logging.samples,
+        )?;
 
         let every = config.validation.every;
         if step == steps || (every > 0 && step % every == 0) || needs.has(Needs::VALIDATION_EACH_STEP) {
@@ -129,7 +156,12 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
     }
     let model = folder.model();
     session.policy.save(&model)?;
-    Ok(Outcome { before, after, seconds: start.elapsed().as_secs_f64(), model })
+    Ok(Outcome {
+        before,
+        after,
+        seconds: start.elapsed().as_secs_f64(),
+        model,
+    })
 }
 
 /// Takes the completions out of the step that a reward could not score, where the config says "skip".
@@ -137,7 +169,9 @@ fn without_skipped(rollouts: Rollouts, scores: Scores) -> (Rollouts, Scores) {
     if scores.skipped.is_empty() {
         return (rollouts, scores);
     }
-    let keep: Vec<usize> = (0..rollouts.len()).filter(|b| scores.skipped.binary_search(b).is_err()).collect();
+    let keep: Vec<usize> = (0..rollouts.len())
+        .filter(|b| scores.skipped.binary_search(b).is_err())
+        .collect();
     let kept = scores.select(&keep);
     (rollouts.select(&keep), kept)
 }
@@ -178,7 +212,11 @@ pub(crate) struct Clock {
 impl Clock {
     fn start() -> Self {
         let now = Instant::now();
-        Self { start: now, last: now, laps: Vec::new() }
+        Self {
+            start: now,
+            last: now,
+            laps: Vec::new(),
+        }
     }
 
     /// Ends a phase.
@@ -195,10 +233,16 @@ impl Clock {
 
     /// The phases in seconds, their sum, and response tokens per second.
     fn to_json(&self, tokens: usize) -> Value {
-        let mut laps: serde_json::Map<String, Value> =
-            self.laps.iter().map(|&(name, seconds)| (name.to_owned(), Value::from(seconds))).collect();
+        let mut laps: serde_json::Map<String, Value> = self
+            .laps
+            .iter()
+            .map(|&(name, seconds)| (name.to_owned(), Value::from(seconds)))
+            .collect();
         laps.insert("step".into(), self.total().into());
-        laps.insert("tokens_per_second".into(), (tokens as f64 / self.total().max(1e-9)).into());
+        laps.insert(
+            "tokens_per_second".into(),
+            (tokens as f64 / self.total().max(1e-9)).into(),
+        );
         Value::Object(laps)
     }
 }

@@ -17,14 +17,17 @@ use crate::{
     rollout::{Frozen, Policy, PolicyError, Sampling},
     scalarizer::{Scalarizer, ScalarizerError},
     update::{
-        AdamW, AdamWSettings, KlPenalty, LossError, LossSettings, OptimizerError, Schedule, ScheduleError,
-        UpdateError, UpdateSettings,
+        AdamW, AdamWSettings, KlPenalty, LossError, LossSettings, OptimizerError, Schedule, ScheduleError, UpdateError,
+        UpdateSettings,
     },
 };
 
 /// A run cannot start or go on.
 #[derive(Debug, Error)]
-#[allow(missing_docs, reason = "each variant is the error of the module that it is named for")]
+#[allow(
+    missing_docs,
+    reason = "each variant is the error of the module that it is named for"
+)]
 pub enum SessionError {
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -137,11 +140,23 @@ impl Session {
             plugins.load(library)?;
         }
         let objectives = objectives(&mut plugins, &config)?;
-        let setup = Setup { objectives: objectives.for_scalarizer(), seed: config.train.seed };
+        let setup = Setup {
+            objectives: objectives.for_scalarizer(),
+            seed: config.train.seed,
+        };
         let params = serde_json::Value::Object(config.scalarizer.params.clone());
-        let scalarizers = || plugins.libraries().iter().flat_map(|library| &library.description().scalarizers);
+        let scalarizers = || {
+            plugins
+                .libraries()
+                .iter()
+                .flat_map(|library| &library.description().scalarizers)
+        };
         let choose = choose_scalarizer && scalarizers().next().is_some();
-        let name = if choose { None } else { Some(config.scalarizer.name.as_str()) };
+        let name = if choose {
+            None
+        } else {
+            Some(config.scalarizer.name.as_str())
+        };
         if let Some(name) = name.filter(|name| scalarizers().all(|s| s.name != *name)) {
             plugins.load(name)?; // not in a library that was named: one of its own, from the search path
         }
@@ -154,7 +169,10 @@ impl Session {
 
         let model = load_model(&config)?;
         let training = dataset(&config.data.train, data::embedded::TRAIN, &config, &model)?;
-        let validation = first(dataset(&config.data.validation, data::embedded::VALIDATION, &config, &model)?, &config);
+        let validation = first(
+            dataset(&config.data.validation, data::embedded::VALIDATION, &config, &model)?,
+            &config,
+        );
         let wants_reference = update.loss.kl.is_some() || plugin.needs().has(Needs::REF_LOGPROBS);
         let temperature = narrow(config.rollout.temperature);
         let optimizer = AdamW::new(adamw_settings(&config), model.params().to_vec())?;
@@ -187,7 +205,10 @@ impl Session {
     /// # Errors
     /// The file cannot be written.
     pub fn record_trace(&mut self, path: &Path) -> Result<(), SessionError> {
-        let setup = Setup { objectives: self.objectives.for_scalarizer(), seed: self.config.train.seed };
+        let setup = Setup {
+            objectives: self.objectives.for_scalarizer(),
+            seed: self.config.train.seed,
+        };
         let params = serde_json::Value::Object(self.config.scalarizer.params.clone());
         let header = Header::new(self.scalarizer.name(), &setup, params);
         self.scalarizer.record(Recorder::create(path, &header)?);
@@ -211,7 +232,10 @@ impl Session {
     pub fn describe(&self) -> String {
         let dropped = match self.training.dropped {
             0 => String::new(),
-            n => format!(" ({n} longer than {} tokens left out)", self.config.data.max_prompt_tokens),
+            n => format!(
+                " ({n} longer than {} tokens left out)",
+                self.config.data.max_prompt_tokens
+            ),
         };
         format!(
             "{}, {} training prompts{dropped}, {} validation prompts, scalarizer {}",
@@ -224,7 +248,10 @@ impl Session {
 }
 
 /// A setting as the tensors take it.
-#[allow(clippy::cast_possible_truncation, reason = "settings are small numbers; rounding to f32 is meant")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "settings are small numbers; rounding to f32 is meant"
+)]
 fn narrow(setting: f64) -> f32 {
     setting as f32
 }
@@ -236,7 +263,12 @@ fn objectives(plugins: &mut Plugins, config: &Config) -> Result<Objectives, Sess
             config::Direction::Maximize => plugin::Direction::Maximize,
             config::Direction::Minimize => plugin::Direction::Minimize,
         });
-        Ok(ScoredObjective::new(objective.name.clone(), reward, direction, objective.on_error))
+        Ok(ScoredObjective::new(
+            objective.name.clone(),
+            reward,
+            direction,
+            objective.on_error,
+        ))
     });
     Ok(Objectives::new(list.collect::<Result<_, SessionError>>()?))
 }
@@ -254,17 +286,25 @@ pub(crate) fn load_model(config: &Config) -> Result<Model, SessionError> {
 
 /// Reads, renders and tokenizes the rows that `source` names.
 fn dataset(source: &Source, embedded: &[u8], config: &Config, model: &Model) -> Result<Dataset, SessionError> {
-    let keys =
-        Keys { prompt_key: config.data.prompt_key.clone(), require_ground_truth: true, require_response: false };
+    let keys = Keys {
+        prompt_key: config.data.prompt_key.clone(),
+        require_ground_truth: true,
+        require_response: false,
+    };
     let rows = match source {
         Source::Embedded => data::read_parquet_bytes(Path::new("embedded"), embedded, &keys)?,
         Source::Path(path) => data::read_rows(Path::new(path), &keys)?,
     };
     let tokenizer = &model.tokenizer;
-    Ok(Dataset::new(rows, config.data.max_prompt_tokens, config.data.overlong, &mut |prompt| {
-        let (text, tokens) = tokenizer.prompt(prompt)?;
-        Ok(Encoded { text, tokens })
-    })?)
+    Ok(Dataset::new(
+        rows,
+        config.data.max_prompt_tokens,
+        config.data.overlong,
+        &mut |prompt| {
+            let (text, tokens) = tokenizer.prompt(prompt)?;
+            Ok(Encoded { text, tokens })
+        },
+    )?)
 }
 
 /// The first rows, as many as `validation.n` says.
@@ -277,8 +317,10 @@ fn first(mut dataset: Dataset, config: &Config) -> Dataset {
 
 fn update_settings(config: &Config) -> UpdateSettings {
     let algorithm = &config.algorithm;
-    let kl = (algorithm.kl.coefficient > 0.0 && algorithm.kl.placement == KlPlacement::Loss)
-        .then_some(KlPenalty { estimator: algorithm.kl.estimator, coefficient: algorithm.kl.coefficient });
+    let kl = (algorithm.kl.coefficient > 0.0 && algorithm.kl.placement == KlPlacement::Loss).then_some(KlPenalty {
+        estimator: algorithm.kl.estimator,
+        coefficient: algorithm.kl.coefficient,
+    });
     UpdateSettings {
         loss: LossSettings {
             policy: algorithm.loss,

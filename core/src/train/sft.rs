@@ -86,7 +86,11 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
     }
     policy.save(out)?;
     let loss = tail.iter().sum::<f64>() / tail.len().max(1) as f64;
-    Ok(SftOutcome { loss, rows: sft.steps * sft.batch as u64, tokens })
+    Ok(SftOutcome {
+        loss,
+        rows: sft.steps * sft.batch as u64,
+        tokens,
+    })
 }
 
 /// A new model with random weights.
@@ -101,12 +105,17 @@ fn fresh(sft: &Sft, seed: u64) -> Result<Model, SessionError> {
 
 fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, SessionError> {
     if sft.train == "tiny-math" {
-        let whole = usize::try_from(sft.steps).unwrap_or(usize::MAX).saturating_mul(sft.batch);
+        let whole = usize::try_from(sft.steps)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(sft.batch);
         let count = if sft.rows == 0 { whole } else { sft.rows };
         return Ok(data::tiny_math::supervised(config.train.seed, count));
     }
-    let keys =
-        Keys { prompt_key: config.data.prompt_key.clone(), require_ground_truth: false, require_response: true };
+    let keys = Keys {
+        prompt_key: config.data.prompt_key.clone(),
+        require_ground_truth: false,
+        require_response: true,
+    };
     Ok(data::read_rows(Path::new(&sft.train), &keys)?)
 }
 
@@ -138,7 +147,10 @@ fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, SessionError> {
 
 /// The examples `indices` as one batch, each a group of its own.
 fn batch(examples: &[Example], indices: &[usize]) -> Rollouts {
-    let mut batch = Rollouts { offsets: vec![0], ..Rollouts::default() };
+    let mut batch = Rollouts {
+        offsets: vec![0],
+        ..Rollouts::default()
+    };
     for &index in indices {
         let Example { prompt, response } = &examples[index];
         batch.groups.extend(u32::try_from(batch.prompts.len()));

@@ -23,7 +23,9 @@ impl Session {
             top_k: 0,
         };
         let stream = Stream::validation(self.config.train.seed, step);
-        let rollouts = self.policy.sample(self.validation.prompts.clone(), 1, &sampling, stream)?;
+        let rollouts = self
+            .policy
+            .sample(self.validation.prompts.clone(), 1, &sampling, stream)?;
         let scores = self.objectives.score(&rollouts, &self.baseline)?;
         let performance = self.objectives.performance(&rollouts, &scores);
         self.scalarizer.on_validation(step, &performance)?;

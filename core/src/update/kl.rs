@@ -24,10 +24,7 @@ impl KlEstimator {
                 let log_ratio = (-d).clamp(-K3_LOG_RATIO, K3_LOG_RATIO);
                 let value = log_ratio.exp_m1() - log_ratio;
                 let clamped = log_ratio != -d || value > K3_VALUE;
-                (
-                    value.min(K3_VALUE),
-                    if clamped { 0.0 } else { -log_ratio.exp_m1() },
-                )
+                (value.min(K3_VALUE), if clamped { 0.0 } else { -log_ratio.exp_m1() })
             }
         }
     }
@@ -66,12 +63,8 @@ mod tests {
         let table: Table = serde_json::from_str(text).expect("golden file parses");
         assert_eq!(table.cases.len(), 4);
         for case in &table.cases {
-            for (t, (&logprob, &reference)) in
-                case.logprobs.iter().zip(&case.ref_logprobs).enumerate()
-            {
-                let (value, slope) = case
-                    .estimator
-                    .value_and_slope(logprob.into(), reference.into());
+            for (t, (&logprob, &reference)) in case.logprobs.iter().zip(&case.ref_logprobs).enumerate() {
+                let (value, slope) = case.estimator.value_and_slope(logprob.into(), reference.into());
                 let context = format!("{:?} token {t}: {value} {slope}", case.estimator);
                 // The table was computed in f32; exp(4) costs it a few units in the last place.
                 assert!(
@@ -89,12 +82,7 @@ mod tests {
     #[test]
     fn slopes_are_the_values_finite_differences() {
         let h = 1e-6;
-        for estimator in [
-            KlEstimator::K1,
-            KlEstimator::Abs,
-            KlEstimator::K2,
-            KlEstimator::K3,
-        ] {
+        for estimator in [KlEstimator::K1, KlEstimator::Abs, KlEstimator::K2, KlEstimator::K3] {
             for d in [-25.0, -2.6, -2.2, -0.3, 0.2, 1.7, 9.0, 25.0] {
                 let value = |d| estimator.value_and_slope(d - 3.0, -3.0).0;
                 let slope = estimator.value_and_slope(d - 3.0, -3.0).1;

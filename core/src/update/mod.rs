@@ -14,9 +14,9 @@ mod step;
 pub use aggregation::{Aggregation, Denominators};
 pub use kl::{KlEstimator, KlPenalty};
 pub use loss::{
-    Advantages, LossError, LossInput, LossOutput, LossSettings, PolicyLoss, kl_loss, loss,
-    objective_losses, policy_loss, stack_cotangents,
+    Advantages, LossError, LossInput, LossOutput, LossSettings, PolicyLoss, kl_loss, loss, objective_losses,
+    policy_loss, stack_cotangents,
 };
 pub use optimizer::{AdamW, AdamWSettings, OptimizerError, OptimizerState, StepReport};
 pub use schedule::{Schedule, ScheduleError, ScheduleKind};
-pub use step::{UpdateBatch, UpdateError, UpdateReport, UpdateSettings, objective_gramian, update_policy};
+pub use step::{UpdateBatch, UpdateError, UpdateReport, UpdateSettings, Weigh, objective_gramian, update_policy};

@@ -115,48 +115,18 @@ mod tests {
         let updates = [0_u64, 1, 2, 4, 6, 8, 10, 50];
         let half = 0.5_f64.sqrt();
         for (kind, floor, expected) in [
-            (
-                ScheduleKind::Constant,
-                0.0,
-                [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
-            ),
-            (
-                ScheduleKind::Linear,
-                0.0,
-                [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0],
-            ),
-            (
-                ScheduleKind::Linear,
-                0.2,
-                [0.5, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2],
-            ),
+            (ScheduleKind::Constant, 0.0, [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
+            (ScheduleKind::Linear, 0.0, [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]),
+            (ScheduleKind::Linear, 0.2, [0.5, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2]),
             (
                 ScheduleKind::Cosine,
                 0.0,
-                [
-                    0.5,
-                    1.0,
-                    1.0,
-                    0.5 + half / 2.0,
-                    0.5,
-                    0.5 - half / 2.0,
-                    0.0,
-                    0.0,
-                ],
+                [0.5, 1.0, 1.0, 0.5 + half / 2.0, 0.5, 0.5 - half / 2.0, 0.0, 0.0],
             ),
             (
                 ScheduleKind::Cosine,
                 0.1,
-                [
-                    0.5,
-                    1.0,
-                    1.0,
-                    0.55 + 0.45 * half,
-                    0.55,
-                    0.55 - 0.45 * half,
-                    0.1,
-                    0.1,
-                ],
+                [0.5, 1.0, 1.0, 0.55 + 0.45 * half, 0.55, 0.55 - 0.45 * half, 0.1, 0.1],
             ),
             (
                 ScheduleKind::Polynomial,

@@ -176,8 +176,19 @@ pub fn objective_gramian(
     settings: &UpdateSettings,
 ) -> Result<(Vec<f64>, Vec<f64>), UpdateError> {
     let signal = Signal::for_gramian(advantages.to_vec(), advantages.len() / rollouts.len().max(1));
-    let without_kl = UpdateSettings { loss: LossSettings { kl: None, ..settings.loss }, ..settings.clone() };
-    let batch = UpdateBatch { rollouts, signal: &signal, old: None, reference: None };
+    let without_kl = UpdateSettings {
+        loss: LossSettings {
+            kl: None,
+            ..settings.loss
+        },
+        ..settings.clone()
+    };
+    let batch = UpdateBatch {
+        rollouts,
+        signal: &signal,
+        old: None,
+        reference: None,
+    };
     let rows: Vec<usize> = (0..rollouts.len()).collect();
     let columns = gradients(policy, batch, &rows, &without_kl)?;
     let gram = gramian(&columns.sets, &policy.selects(layers))?;
@@ -186,7 +197,11 @@ pub fn objective_gramian(
 
 /// Rows of each mini-batch: `prompts` whole groups at a time, in order; 0 takes all.
 fn minibatches(rollouts: &Rollouts, prompts: usize) -> Vec<Vec<usize>> {
-    let per = if prompts == 0 { rollouts.prompts.len().max(1) } else { prompts };
+    let per = if prompts == 0 {
+        rollouts.prompts.len().max(1)
+    } else {
+        prompts
+    };
     let mut batches: Vec<Vec<usize>> = vec![Vec::new(); rollouts.prompts.len().div_ceil(per)];
     for (row, &group) in rollouts.groups.iter().enumerate() {
         batches[group as usize / per].push(row);
@@ -250,15 +265,21 @@ fn column_losses(
     match &batch.signal.credit {
         Credit::Completions(advantages) => {
             let part = scaled(rows.iter().map(|&b| advantages[b]).collect());
-            Ok(vec![loss(&settings.loss, input, Advantages::PerCompletion(&part), whole)?])
+            Ok(vec![loss(
+                &settings.loss,
+                input,
+                Advantages::PerCompletion(&part),
+                whole,
+            )?])
         }
         Credit::Tokens(advantages) => {
             let part = scaled(batch.rollouts.select_tokens(advantages, rows));
             Ok(vec![loss(&settings.loss, input, Advantages::PerToken(&part), whole)?])
         }
         Credit::Objectives { advantages, m } => {
-            let columns: Vec<Vec<f32>> =
-                (0..*m).map(|k| scaled(rows.iter().map(|&b| advantages[b * m + k]).collect())).collect();
+            let columns: Vec<Vec<f32>> = (0..*m)
+                .map(|k| scaled(rows.iter().map(|&b| advantages[b * m + k]).collect()))
+                .collect();
             let views: Vec<Advantages<'_>> = columns.iter().map(|c| Advantages::PerCompletion(c)).collect();
             let mut losses = objective_losses(&settings.loss, input, &views, whole)?;
             if settings.loss.kl.is_some() {
@@ -268,7 +289,6 @@ fn column_losses(
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -292,8 +312,17 @@ mod tests {
             data_source: String::new(),
             extra: String::new(),
         };
-        let prompts = vec![prompt(0, &[2, 40, 41, 3]), prompt(1, &[2, 70, 3]), prompt(2, &[2, 90, 91, 92, 93, 3])];
-        let sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 12 };
+        let prompts = vec![
+            prompt(0, &[2, 40, 41, 3]),
+            prompt(1, &[2, 70, 3]),
+            prompt(2, &[2, 90, 91, 92, 93, 3]),
+        ];
+        let sampling = Sampling {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            max_new_tokens: 12,
+        };
         let rollouts = policy.sample(prompts, 4, &sampling, Stream::training(1, 1)).unwrap();
         (policy, rollouts)
     }
@@ -317,20 +346,32 @@ mod tests {
 
     /// Advantages of two objectives `[B, 2]` that disagree.
     fn advantages(b: usize) -> Vec<f32> {
-        (0..b).flat_map(|i| [(i as f32 * 0.7).sin(), (i as f32 * 1.3).cos()]).collect()
+        (0..b)
+            .flat_map(|i| [(i as f32 * 0.7).sin(), (i as f32 * 1.3).cos()])
+            .collect()
     }
 
     fn assert_close(a: &GradientSet, b: &GradientSet, relative: f64) {
         let all = vec![true; a.tensors().len()];
         let difference = GradientSet::weighted_sum(&[a.clone(), b.clone()], &[1.0, -1.0]).unwrap();
         let (distance, size) = (difference.dot(&difference, &all).unwrap(), a.dot(a, &all).unwrap());
-        assert!(size > 0.0 && distance.sqrt() <= relative * size.sqrt(), "{} of {}", distance.sqrt(), size.sqrt());
+        assert!(
+            size > 0.0 && distance.sqrt() <= relative * size.sqrt(),
+            "{} of {}",
+            distance.sqrt(),
+            size.sqrt()
+        );
     }
 
     fn whole_batch(policy: &Policy, rollouts: &Rollouts, signal: &Signal, settings: &UpdateSettings) -> Columns {
         let reference: Vec<f32> = rollouts.logprobs.iter().map(|l| l - 0.3).collect();
         let reference = settings.loss.kl.map(|_| reference.as_slice());
-        let batch = UpdateBatch { rollouts, signal, old: None, reference };
+        let batch = UpdateBatch {
+            rollouts,
+            signal,
+            old: None,
+            reference,
+        };
         let rows: Vec<usize> = (0..rollouts.len()).collect();
         gradients(policy, batch, &rows, settings).unwrap()
     }
@@ -358,7 +399,12 @@ mod tests {
         let mixed: Vec<f32> = two.chunks(2).map(|a| weights[0] * a[0] + weights[1] * a[1]).collect();
         let columns = whole_batch(&policy, &rollouts, &Signal::for_gramian(two, 2), &settings(usize::MAX));
         let sum = GradientSet::weighted_sum(&columns.sets, &weights).unwrap();
-        let one = whole_batch(&policy, &rollouts, &Signal::for_gramian(mixed, 1), &settings(usize::MAX));
+        let one = whole_batch(
+            &policy,
+            &rollouts,
+            &Signal::for_gramian(mixed, 1),
+            &settings(usize::MAX),
+        );
         assert_close(&sum, &one.sets[0], 1e-5);
     }
 
@@ -367,13 +413,20 @@ mod tests {
     fn the_kl_term_is_a_column_of_its_own() {
         let (policy, rollouts) = sampled();
         let mut with_kl = settings(usize::MAX);
-        with_kl.loss.kl = Some(KlPenalty { estimator: KlEstimator::K2, coefficient: 0.5 });
+        with_kl.loss.kl = Some(KlPenalty {
+            estimator: KlEstimator::K2,
+            coefficient: 0.5,
+        });
         let signal = Signal::for_gramian(advantages(rollouts.len()), 2);
         let columns = whole_batch(&policy, &rollouts, &signal, &with_kl);
         assert_eq!((columns.sets.len(), columns.losses.len()), (3, 3));
         let plain = whole_batch(&policy, &rollouts, &signal, &settings(usize::MAX));
         assert_close(&columns.sets[1], &plain.sets[1], 1e-6);
-        assert!((columns.losses[2].kl - 0.5 * 0.3 * 0.3).abs() < 1e-4, "{}", columns.losses[2].kl);
+        assert!(
+            (columns.losses[2].kl - 0.5 * 0.3 * 0.3).abs() < 1e-4,
+            "{}",
+            columns.losses[2].kl
+        );
     }
 
     #[test]
@@ -381,36 +434,68 @@ mod tests {
         let (policy, rollouts) = sampled();
         let two = advantages(rollouts.len());
         let (gram, losses) = objective_gramian(&policy, &rollouts, &two, &[], &settings(usize::MAX)).unwrap();
-        let columns = whole_batch(&policy, &rollouts, &Signal::for_gramian(two.clone(), 2), &settings(usize::MAX));
+        let columns = whole_batch(
+            &policy,
+            &rollouts,
+            &Signal::for_gramian(two.clone(), 2),
+            &settings(usize::MAX),
+        );
         let all = vec![true; columns.sets[0].tensors().len()];
         let product = columns.sets[0].dot(&columns.sets[1], &all).unwrap();
         assert!((gram[1] - product).abs() < 1e-9 && gram[1] == gram[2] && losses.len() == 2);
         let last = [".2.".to_owned()];
         let (part, _) = objective_gramian(&policy, &rollouts, &two, &last, &settings(usize::MAX)).unwrap();
-        assert!(part[0] > 0.0 && part[0] < gram[0], "one layer of three: {} of {}", part[0], gram[0]);
+        assert!(
+            part[0] > 0.0 && part[0] < gram[0],
+            "one layer of three: {} of {}",
+            part[0],
+            gram[0]
+        );
     }
 
     #[test]
     fn mini_batches_take_whole_groups_and_each_makes_a_step() {
         let (policy, rollouts) = sampled();
-        assert_eq!(minibatches(&rollouts, 2), [(0..8).collect::<Vec<_>>(), (8..12).collect()]);
+        assert_eq!(
+            minibatches(&rollouts, 2),
+            [(0..8).collect::<Vec<_>>(), (8..12).collect()]
+        );
         assert_eq!(minibatches(&rollouts, 0).len(), 1);
         let mut optimizer = AdamW::new(AdamWSettings::default(), policy.model().params().to_vec()).unwrap();
         let old = policy.logprobs(&rollouts).unwrap();
         let signal = Signal::for_gramian(advantages(rollouts.len()), 2);
         let mut seen = Vec::new();
-        let two_epochs = UpdateSettings { minibatch: 2, epochs: 2, ..settings(usize::MAX) };
+        let two_epochs = UpdateSettings {
+            minibatch: 2,
+            epochs: 2,
+            ..settings(usize::MAX)
+        };
         assert!(two_epochs.several_steps(3) && !settings(1).several_steps(3));
-        let batch = UpdateBatch { rollouts: &rollouts, signal: &signal, old: Some(&old), reference: None };
-        let report = update_policy(&policy, &mut optimizer, batch, &two_epochs, 1e-3, &mut |number, gram, losses| {
-            assert!(gram.len() == 4 && losses.len() == 2);
-            seen.push(number);
-            Ok(vec![0.5, 0.5])
-        })
+        let batch = UpdateBatch {
+            rollouts: &rollouts,
+            signal: &signal,
+            old: Some(&old),
+            reference: None,
+        };
+        let report = update_policy(
+            &policy,
+            &mut optimizer,
+            batch,
+            &two_epochs,
+            1e-3,
+            &mut |number, gram, losses| {
+                assert!(gram.len() == 4 && losses.len() == 2);
+                seen.push(number);
+                Ok(vec![0.5, 0.5])
+            },
+        )
         .unwrap();
         assert_eq!((seen, report.minibatches, optimizer.steps()), (vec![0, 1, 2, 3], 4, 4));
         let new = policy.logprobs(&rollouts).unwrap();
-        assert!(old.iter().zip(&new).any(|(a, b)| (a - b).abs() > 1e-3), "four steps change the policy");
+        assert!(
+            old.iter().zip(&new).any(|(a, b)| (a - b).abs() > 1e-3),
+            "four steps change the policy"
+        );
     }
 
     /// What was sampled and what the training pass computes are the same numbers, so the ratio starts at 1.

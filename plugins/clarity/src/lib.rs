@@ -29,14 +29,11 @@ pub struct Clarity {
 
 impl Reward for Clarity {
     const NAME: &str = "clarity";
-    const ABOUT: &str =
-        "1 if there is a non-empty box and at least two enumerated or ordinal steps, else 0";
+    const ABOUT: &str = "1 if there is a non-empty box and at least two enumerated or ordinal steps, else 0";
     type Params = Params;
 
     fn new(params: Params) -> Result<Self> {
-        Ok(Self {
-            gated: params.gated,
-        })
+        Ok(Self { gated: params.gated })
     }
 
     fn score(&self, completion: &Completion<'_>) -> Result<f32> {
@@ -57,15 +54,10 @@ fn markers(text: &str) -> usize {
 /// Matches of the ordinal words, as whole words.
 fn ordinals(text: &str) -> usize {
     const WORDS: [&str; 12] = [
-        "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth",
-        "tenth", "next", "then",
+        "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "next", "then",
     ];
     text.split(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .filter(|word| {
-            WORDS
-                .iter()
-                .any(|ordinal| ordinal.eq_ignore_ascii_case(word))
-        })
+        .filter(|word| WORDS.iter().any(|ordinal| ordinal.eq_ignore_ascii_case(word)))
         .count()
 }
 
@@ -123,9 +115,7 @@ fn bullets(text: &[char]) -> usize {
             continue;
         }
         let mark = run(text, at, is_blank);
-        if text.get(mark).is_some_and(|c| "-*•".contains(*c))
-            && text.get(mark + 1).is_some_and(|&c| is_blank(c))
-        {
+        if text.get(mark).is_some_and(|c| "-*•".contains(*c)) && text.get(mark + 1).is_some_and(|&c| is_blank(c)) {
             count += 1;
             at = mark + 2;
         } else {
@@ -215,9 +205,7 @@ mod tests {
     /// Linear time: a quadratic scan of a megabyte would run for minutes.
     #[test]
     fn long_texts() {
-        for piece in [
-            " ", "\n", "(", "1", "i", "step ", "- ", "\n ", "step\n", "(step",
-        ] {
+        for piece in [" ", "\n", "(", "1", "i", "step ", "- ", "\n ", "step\n", "(step"] {
             let text = piece.repeat(1_000_000 / piece.len());
             let chars: Vec<char> = text.chars().collect();
             enumerators(&chars);

@@ -21,25 +21,18 @@ pub struct Conciseness {
 
 impl Reward for Conciseness {
     const NAME: &str = "conciseness";
-    const ABOUT: &str =
-        "1 if the response is shorter than the mean of all training responses so far, else 0";
+    const ABOUT: &str = "1 if the response is shorter than the mean of all training responses so far, else 0";
     const VALIDATION: Performance = Performance::ResponseTokens;
     type Params = Params;
 
     fn new(params: Params) -> Result<Self> {
-        Ok(Self {
-            gated: params.gated,
-        })
+        Ok(Self { gated: params.gated })
     }
 
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "a response has far fewer than 2^24 tokens"
-    )]
+    #[allow(clippy::cast_precision_loss, reason = "a response has far fewer than 2^24 tokens")]
     fn score(&self, completion: &Completion<'_>) -> Result<f32> {
         let shorter = (completion.response_tokens as f32) < completion.mean_response_tokens;
-        let allowed =
-            !self.gated || answer::is_correct(completion.response, completion.ground_truth);
+        let allowed = !self.gated || answer::is_correct(completion.response, completion.ground_truth);
         Ok(f32::from(u8::from(shorter && allowed)))
     }
 }
@@ -69,10 +62,7 @@ mod tests {
                 ..Completion::default()
             };
             let score = Conciseness::new(Params { gated })?.score(&completion)?;
-            assert_eq!(
-                score, expected,
-                "gated {gated}, {response:?}, {response_tokens} tokens"
-            );
+            assert_eq!(score, expected, "gated {gated}, {response:?}, {response_tokens} tokens");
         }
         Ok(())
     }

@@ -14,10 +14,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let mut variants = Vec::new();
     for variant in &data.variants {
         if !matches!(variant.fields, Fields::Unit) {
-            return Err(Error::new_spanned(
-                variant,
-                "a variant of a Choice has no fields",
-            ));
+            return Err(Error::new_spanned(variant, "a variant of a Choice has no fields"));
         }
         words.push(kebab(&variant.ident.to_string()));
         variants.push(&variant.ident);

@@ -8,10 +8,7 @@ use syn::{Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Lit, Meta, Res
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
     if !input.generics.params.is_empty() {
-        return Err(Error::new_spanned(
-            &input.generics,
-            "a Params struct has no generics",
-        ));
+        return Err(Error::new_spanned(&input.generics, "a Params struct has no generics"));
     }
     let Data::Struct(data) = &input.data else {
         return Err(Error::new_spanned(
@@ -24,10 +21,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         Fields::Named(fields) => &fields.named,
         Fields::Unit => &none,
         Fields::Unnamed(fields) => {
-            return Err(Error::new_spanned(
-                fields,
-                "the fields of a Params struct have names",
-            ));
+            return Err(Error::new_spanned(fields, "the fields of a Params struct have names"));
         }
     };
 
@@ -73,8 +67,7 @@ fn doc_of(field: &Field) -> String {
         }
         if let Meta::NameValue(meta) = &attribute.meta
             && let Expr::Lit(ExprLit {
-                lit: Lit::Str(text),
-                ..
+                lit: Lit::Str(text), ..
             }) = &meta.value
         {
             lines.push(text.value().trim().to_owned());
@@ -102,11 +95,7 @@ fn default_of(field: &Field) -> Result<TokenStream> {
     }
     Ok(match default {
         None => quote!(::core::default::Default::default()),
-        Some(
-            text @ Expr::Lit(ExprLit {
-                lit: Lit::Str(_), ..
-            }),
-        ) => quote!(::std::string::String::from(#text)),
+        Some(text @ Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => quote!(::std::string::String::from(#text)),
         Some(array @ Expr::Array(_)) => quote!(::std::vec::Vec::from(#array)),
         Some(other) => quote!(#other),
     })

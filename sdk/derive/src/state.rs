@@ -30,17 +30,11 @@ pub(crate) fn expand(input: &DeriveInput, direction: Direction) -> Result<TokenS
     twin.vis = syn::Visibility::Inherited;
     keep_serde(&mut twin.attrs);
     match &mut twin.data {
-        Data::Struct(data) => data
-            .fields
-            .iter_mut()
-            .for_each(|field| keep_serde(&mut field.attrs)),
+        Data::Struct(data) => data.fields.iter_mut().for_each(|field| keep_serde(&mut field.attrs)),
         Data::Enum(data) => {
             for variant in &mut data.variants {
                 keep_serde(&mut variant.attrs);
-                variant
-                    .fields
-                    .iter_mut()
-                    .for_each(|field| keep_serde(&mut field.attrs));
+                variant.fields.iter_mut().for_each(|field| keep_serde(&mut field.attrs));
             }
         }
         Data::Union(_) => return Err(Error::new_spanned(name, "a union has no state format")),

@@ -231,7 +231,10 @@ mod tests {
             let last = points.pop().unwrap();
             let added = hypervolume_increment(&points, &last, &reference)?;
             assert!((all - hypervolume(&points, &reference)? - added).abs() < 1e-11 && added >= 0.0);
-            assert_eq!(hypervolume_increment(std::slice::from_ref(&last), &last, &reference)?, 0.0);
+            assert_eq!(
+                hypervolume_increment(std::slice::from_ref(&last), &last, &reference)?,
+                0.0
+            );
         }
         Ok(())
     }

@@ -20,7 +20,9 @@ pub fn weights_or_equal(weights: &[f32], m: usize) -> Result<Vec<f32>> {
             "weights has {} values, expected {m}, one for each objective",
             weights.len()
         ))
-        .hint(format!("give {m} weights that sum to 1, or leave them out: equal weights then")));
+        .hint(format!(
+            "give {m} weights that sum to 1, or leave them out: equal weights then"
+        )));
     }
     if let Some(bad) = weights.iter().find(|w| !w.is_finite() || **w < 0.0) {
         return Err(Error::new(format!(

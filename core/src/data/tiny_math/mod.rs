@@ -56,9 +56,7 @@ pub fn splits(seed: u64) -> Splits {
     let mut problems = problems(seed);
     let mut seen = BTreeSet::new();
     let mut split = |name: &str, rows: usize| -> Vec<Row> {
-        let fresh = problems
-            .by_ref()
-            .filter(|problem| seen.insert(problem.prompt.clone()));
+        let fresh = problems.by_ref().filter(|problem| seen.insert(problem.prompt.clone()));
         fresh
             .take(rows)
             .enumerate()
@@ -84,14 +82,8 @@ pub fn problems(seed: u64) -> impl Iterator<Item = Problem> {
 
 /// `n` rows with a response for supervised training, none with a prompt of the seed's validation or test split.
 pub fn supervised(seed: u64, n: usize) -> Vec<Row> {
-    let Splits {
-        validation, test, ..
-    } = splits(seed);
-    let held_out: BTreeSet<&str> = validation
-        .iter()
-        .chain(&test)
-        .map(|row| text(&row.prompt))
-        .collect();
+    let Splits { validation, test, .. } = splits(seed);
+    let held_out: BTreeSet<&str> = validation.iter().chain(&test).map(|row| text(&row.prompt)).collect();
     let mut draw = Draw::new(seed, SUPERVISED);
     let mut rows = Vec::with_capacity(n);
     while rows.len() < n {

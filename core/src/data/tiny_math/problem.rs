@@ -9,8 +9,7 @@ pub const NAMES: [&str; 12] = [
 ];
 /// What is counted.
 pub const ITEMS: [&str; 12] = [
-    "pens", "apples", "books", "coins", "cards", "shells", "stamps", "eggs", "cups", "toys",
-    "keys", "nuts",
+    "pens", "apples", "books", "coins", "cards", "shells", "stamps", "eggs", "cups", "toys", "keys", "nuts",
 ];
 
 const CONTAINERS: [&str; 3] = ["boxes", "bags", "jars"];
@@ -112,9 +111,7 @@ impl Problem {
         if draw.percent(45) {
             let (boxes, each) = (draw.between(2, 5), draw.between(2, 6));
             let container = draw.pick(&CONTAINERS);
-            story.say(&format!(
-                "{name} has {boxes} {container} with {each} {items} in each."
-            ));
+            story.say(&format!("{name} has {boxes} {container} with {each} {items} in each."));
             story.value = boxes;
             story.step(Op::Times, each);
         } else {
@@ -131,9 +128,8 @@ impl Problem {
                 .collect();
             if last && choice < 15 && !divisors.is_empty() {
                 let piles = *draw.pick(&divisors);
-                question = format!(
-                    "{name} packs the {items} into {piles} equal piles. How many {items} are in one pile?"
-                );
+                question =
+                    format!("{name} packs the {items} into {piles} equal piles. How many {items} are in one pile?");
                 story.step(Op::Over, piles);
             } else if choice < 27 && story.value * 3 <= LARGEST && !multiplied {
                 let (factor, word) = *draw.pick(&[(2, "doubles"), (3, "triples")]);
@@ -220,10 +216,7 @@ mod tests {
                 }
             }
             assert_eq!(value, problem.answer);
-            assert!(
-                problem.prompt.contains(problem.name)
-                    && problem.prompt.contains(problem.item_name())
-            );
+            assert!(problem.prompt.contains(problem.name) && problem.prompt.contains(problem.item_name()));
             assert!(problem.prompt.ends_with("within \\boxed{}."));
         }
         // Rejection of large values favours short problems a little: 60/33/7 before it.

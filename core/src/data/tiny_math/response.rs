@@ -85,11 +85,7 @@ pub(super) fn draw_response(draw: &mut Draw, problem: &Problem) -> (Style, Strin
             None,
         )
     } else {
-        let errors: Vec<i32> = problem
-            .steps
-            .iter()
-            .map(|_| error(WRONG_EQUATION))
-            .collect();
+        let errors: Vec<i32> = problem.steps.iter().map(|_| error(WRONG_EQUATION)).collect();
         let equations = equations(problem, &errors);
         let answer = equations.last().map_or(problem.answer, |e| e.result);
         let opening = draw.percent(60).then_some(OPENING);
@@ -116,13 +112,7 @@ struct Equation {
 impl Equation {
     /// Blanks around the operators: " 12-5" would read as an enumerator, and so would a number before `.`, `)`, `:`.
     fn text(&self) -> String {
-        format!(
-            "{} {} {} = {}",
-            self.left,
-            self.op.sign(),
-            self.right,
-            self.result
-        )
+        format!("{} {} {} = {}", self.left, self.op.sign(), self.right, self.result)
     }
 
     /// What is done, in words.
@@ -150,12 +140,7 @@ fn equations(problem: &Problem, errors: &[i32]) -> Vec<Equation> {
             result: value,
         }
     };
-    problem
-        .steps
-        .iter()
-        .zip(errors)
-        .map(&mut equation)
-        .collect()
+    problem.steps.iter().zip(errors).map(&mut equation).collect()
 }
 
 /// A number that is off by `error`, not below zero.
@@ -174,11 +159,7 @@ fn write(
     let items = problem.item_name();
     let boxed = format!("\\boxed{{{answer}}}");
     let joined = |between: &str, each: &dyn Fn(usize, &Equation) -> String| {
-        let parts: Vec<_> = equations
-            .iter()
-            .enumerate()
-            .map(|(i, e)| each(i, e))
-            .collect();
+        let parts: Vec<_> = equations.iter().enumerate().map(|(i, e)| each(i, e)).collect();
         parts.join(between)
     };
     let listed = || joined(", ", &|_, e| e.text());
@@ -202,12 +183,7 @@ fn write(
         Style::NumberedBoxed => format!("{}\n{boxed}", numbered()),
         Style::Numbered => format!("{}\nIt is {answer}", numbered()),
         Style::OrdinalBoxed => {
-            let word = |i| {
-                ["First", "Next", "Then"]
-                    .get(i)
-                    .unwrap_or(&"Next")
-                    .to_owned()
-            };
+            let word = |i| ["First", "Next", "Then"].get(i).unwrap_or(&"Next").to_owned();
             format!(
                 "{} The answer is {boxed}",
                 joined(" ", &|i, e| format!("{} {} {items}.", word(i), e.text()))

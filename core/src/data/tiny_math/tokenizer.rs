@@ -29,7 +29,8 @@ pub const CHAT_TEMPLATE: &str = "{% for message in messages %}\
     {% if add_generation_prompt %}<|assistant|>{% endif %}";
 
 /// Qwen2's pre-tokenizer: words with one character before them, single digits, runs of signs, line ends.
-const PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const PATTERN: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// No more tokens than this; the corpus runs out of pairs a little below.
 const LARGEST_VOCABULARY: usize = 544;
 

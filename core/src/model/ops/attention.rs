@@ -120,16 +120,7 @@ impl Tile<'_> {
         let left = Mat::rows(left, d);
         if len > 0 {
             let keys = self.slab(start, column).t();
-            gemm(
-                (self.rows(), len, d),
-                out,
-                width,
-                false,
-                1.0,
-                left,
-                keys,
-                Threads::One,
-            );
+            gemm((self.rows(), len, d), out, width, false, 1.0, left, keys, Threads::One);
         }
         let keys = self.slab(self.segment.start, column).t();
         gemm(
@@ -210,12 +201,7 @@ impl Tile<'_> {
 }
 
 /// Every tile of a group, in a fixed order.
-fn tiles<'a>(
-    heads: Heads,
-    packed: &'a Packed,
-    group: usize,
-    qkv: &'a [f32],
-) -> impl Iterator<Item = Tile<'a>> {
+fn tiles<'a>(heads: Heads, packed: &'a Packed, group: usize, qkv: &'a [f32]) -> impl Iterator<Item = Tile<'a>> {
     packed.segments_of(group).iter().flat_map(move |segment| {
         (0..heads.kv).flat_map(move |kv| {
             (0..segment.len).step_by(TILE).map(move |first| Tile {
@@ -231,13 +217,7 @@ fn tiles<'a>(
 }
 
 /// `qkv` [T, (H + 2K)·d], rotated already -> `out` [T, H·d]; `lse` [T, H] gets each row's log-sum-exp.
-pub(crate) fn forward(
-    heads: Heads,
-    packed: &Packed,
-    qkv: &[f32],
-    out: &mut [f32],
-    lse: &mut [f32],
-) {
+pub(crate) fn forward(heads: Heads, packed: &Packed, qkv: &[f32], out: &mut [f32], lse: &mut [f32]) {
     let work: Vec<_> = by_group(packed, out, heads.out())
         .into_iter()
         .zip(by_group(packed, lse, heads.query))
@@ -281,10 +261,7 @@ pub(crate) fn backward(
     dout: &[f32],
     dqkv: &mut [f32],
 ) {
-    let work: Vec<_> = by_group(packed, dqkv, heads.width())
-        .into_iter()
-        .enumerate()
-        .collect();
+    let work: Vec<_> = by_group(packed, dqkv, heads.width()).into_iter().enumerate().collect();
     work.into_par_iter().for_each(|(group, dqkv)| {
         dqkv.fill(0.0);
         let base = packed.groups()[group].rows.start;
@@ -299,18 +276,11 @@ pub(crate) fn backward(
             ds.resize(rows * width, 0.0);
             tile.against(&q, tile.key_at(), &mut p);
             tile.against(&dout_tile, tile.value_at(), &mut ds);
-            for (row, (p, ds)) in p
-                .chunks_exact_mut(width)
-                .zip(ds.chunks_exact_mut(width))
-                .enumerate()
-            {
+            for (row, (p, ds)) in p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width)).enumerate() {
                 let valid = tile.valid(row);
                 let at = tile.segment.start + tile.first + row / repeat;
                 let lse = lse[at * heads.query + tile.kv * repeat + row % repeat];
-                let delta = dot(
-                    &dout_tile[row * d..(row + 1) * d],
-                    &out_tile[row * d..(row + 1) * d],
-                );
+                let delta = dot(&dout_tile[row * d..(row + 1) * d], &out_tile[row * d..(row + 1) * d]);
                 exp_shifted(&mut p[..valid], 1.0, lse);
                 softmax_backward(&p[..valid], &mut ds[..valid], delta);
                 p[valid..].fill(0.0);
@@ -321,8 +291,7 @@ pub(crate) fn backward(
             tile.mix(&ds, tile.key_at(), heads.scale(), &mut out_tile);
             let span = repeat * d;
             for (i, dq) in out_tile.chunks_exact(span).enumerate() {
-                let at =
-                    (tile.segment.start + tile.first + i - base) * heads.width() + tile.kv * span;
+                let at = (tile.segment.start + tile.first + i - base) * heads.width() + tile.kv * span;
                 dqkv[at..at + span].copy_from_slice(dq);
             }
         }

@@ -40,10 +40,7 @@ pub(crate) fn attend(
 ) {
     let d = heads.dim;
     let scale = 1.0 / (d as f32).sqrt();
-    let (first, second) = (
-        prompt.len.next_multiple_of(LANES),
-        own.len.next_multiple_of(LANES),
-    );
+    let (first, second) = (prompt.len.next_multiple_of(LANES), own.len.next_multiple_of(LANES));
     scores.resize(first + second, 0.0);
     for (query, out) in query.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
         let (a, b) = scores.split_at_mut(first);

@@ -63,9 +63,7 @@ pub(crate) fn gemm(
     );
     if k == 0 {
         if !accumulate {
-            dst.chunks_mut(dst_row)
-                .take(m)
-                .for_each(|row| row[..n].fill(0.0));
+            dst.chunks_mut(dst_row).take(m).for_each(|row| row[..n].fill(0.0));
         }
         return;
     }
@@ -103,15 +101,7 @@ pub(crate) fn gemm(
 }
 
 /// y [rows, out] = x [rows, inp] · Wᵀ, with W [out, inp] as Hugging Face keeps it.
-pub(crate) fn linear(
-    x: &[f32],
-    w: &[f32],
-    inp: usize,
-    out: usize,
-    y: &mut [f32],
-    accumulate: bool,
-    threads: Threads,
-) {
+pub(crate) fn linear(x: &[f32], w: &[f32], inp: usize, out: usize, y: &mut [f32], accumulate: bool, threads: Threads) {
     let rows = x.len() / inp;
     if threads == Threads::All && rows <= skinny::MAX_ROWS {
         return skinny::linear(x, w, inp, out, y, accumulate);
@@ -129,14 +119,7 @@ pub(crate) fn linear(
 }
 
 /// dx [rows, inp] = dy [rows, out] · W.
-pub(crate) fn linear_input(
-    dy: &[f32],
-    w: &[f32],
-    inp: usize,
-    out: usize,
-    dx: &mut [f32],
-    threads: Threads,
-) {
+pub(crate) fn linear_input(dy: &[f32], w: &[f32], inp: usize, out: usize, dx: &mut [f32], threads: Threads) {
     let rows = dy.len() / out;
     gemm(
         (rows, inp, out),
@@ -151,14 +134,7 @@ pub(crate) fn linear_input(
 }
 
 /// dW [out, inp] = dyᵀ · x, or += when `accumulate`.
-pub(crate) fn linear_weight(
-    dy: &[f32],
-    x: &[f32],
-    inp: usize,
-    out: usize,
-    dw: &mut [f32],
-    accumulate: bool,
-) {
+pub(crate) fn linear_weight(dy: &[f32], x: &[f32], inp: usize, out: usize, dw: &mut [f32], accumulate: bool) {
     let rows = dy.len() / out;
     gemm(
         (out, inp, rows),

@@ -44,10 +44,7 @@ pub(crate) fn norm_rows(x: &[f32], w: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) 
     let mut out = vec![0f32; x.len()];
     let mut rstd = vec![0f32; x.len() / w.len()];
     x.par_chunks(rows * w.len())
-        .zip(
-            out.par_chunks_mut(rows * w.len())
-                .zip(rstd.par_chunks_mut(rows)),
-        )
+        .zip(out.par_chunks_mut(rows * w.len()).zip(rstd.par_chunks_mut(rows)))
         .for_each(|(x, (out, rstd))| norm::forward(x, w, eps, rstd, out));
     (out, rstd)
 }
@@ -57,25 +54,13 @@ impl CustomOp2 for RmsNorm {
         "rms-norm"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        w: &CpuStorage,
-        lw: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
         let (out, rstd) = norm_rows(slice(x, lx)?, slice(w, lw)?, self.eps);
         let _ = self.rstd.set(rstd);
         Ok((CpuStorage::F32(out), lx.shape().clone()))
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let Some(rstd) = self.rstd.get() else {
             candle_core::bail!("rms-norm: backward before forward")
         };
@@ -126,14 +111,7 @@ fn gather(hidden: &[f32], rows: impl Iterator<Item = usize>, d: usize, out: &mut
 
 /// Log-probabilities of `targets` [N] at 1 / temperature `inverse`, from rows `predictors` [N] of `hidden` [T, D]
 /// and `w` [V, D].
-pub(crate) fn score(
-    hidden: &[f32],
-    w: &[f32],
-    d: usize,
-    predictors: &[u32],
-    targets: &[u32],
-    inverse: f32,
-) -> Scored {
+pub(crate) fn score(hidden: &[f32], w: &[f32], d: usize, predictors: &[u32], targets: &[u32], inverse: f32) -> Scored {
     let (vocab, n) = (w.len() / d, targets.len());
     let block = block_rows(vocab);
     let mut scored = Scored {
@@ -145,12 +123,7 @@ pub(crate) fn score(
     let mut logits = take(block.min(n) * vocab);
     for from in (0..n).step_by(block) {
         let to = n.min(from + block);
-        gather(
-            hidden,
-            predictors[from..to].iter().map(|r| *r as usize),
-            d,
-            &mut x,
-        );
+        gather(hidden, predictors[from..to].iter().map(|r| *r as usize), d, &mut x);
         let logits = &mut logits[..(to - from) * vocab];
         linear(&x, w, d, vocab, logits, false, Threads::All);
         logits
@@ -185,20 +158,13 @@ fn score_backward(
     dlogprobs: &[f32],
 ) -> (Vec<f32>, Vec<f32>) {
     let vocab = w.len() / d;
-    let live: Vec<usize> = (0..targets.len())
-        .filter(|&i| dlogprobs[i] != 0.0)
-        .collect();
+    let live: Vec<usize> = (0..targets.len()).filter(|&i| dlogprobs[i] != 0.0).collect();
     let mut dhidden = vec![0f32; hidden.len()];
     let mut dw = vec![0f32; w.len()];
     let (mut x, mut dx) = (Vec::new(), Vec::new());
     let mut logits = take(block_rows(vocab).min(live.len()) * vocab);
     for block in live.chunks(block_rows(vocab)) {
-        gather(
-            hidden,
-            block.iter().map(|&i| predictors[i] as usize),
-            d,
-            &mut x,
-        );
+        gather(hidden, block.iter().map(|&i| predictors[i] as usize), d, &mut x);
         let logits = &mut logits[..block.len() * vocab];
         linear(&x, w, d, vocab, logits, false, Threads::All);
         // d log p_target / d logit_v = inverse (1[v = target] − p_v)
@@ -275,13 +241,7 @@ impl CustomOp2 for LogProbHead {
         "logprob-head"
     }
 
-    fn cpu_fwd(
-        &self,
-        hidden: &CpuStorage,
-        lh: &Layout,
-        w: &CpuStorage,
-        lw: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, hidden: &CpuStorage, lh: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
         let d = lw.shape().dims2()?.1;
         let (hidden, w) = (slice(hidden, lh)?, slice(w, lw)?);
         let scored = score(

@@ -97,9 +97,7 @@ pub(crate) struct Saved {
 fn rows_per_task(total: usize, hidden: usize) -> usize {
     // wide layers: every task packs the weights for itself, so few and long ones
     let most = if hidden > 256 { 4 * ROWS } else { ROWS };
-    total
-        .div_ceil(2 * rayon::current_num_threads())
-        .clamp(16, most)
+    total.div_ceil(2 * rayon::current_num_threads()).clamp(16, most)
 }
 
 /// Norm, projections, norm of queries and keys, rotation: rows of `x` -> rows of `qkv`.
@@ -118,15 +116,7 @@ pub(crate) fn project(
     let (d, width, heads) = (shape.hidden, shape.heads.width(), shape.heads);
     scratch.resize(x.len(), 0.0);
     norm::forward(x, &w[shape.norm1.clone()], shape.eps, rstd, scratch);
-    linear(
-        scratch,
-        &w[shape.qkv.clone()],
-        d,
-        width,
-        qkv,
-        false,
-        threads,
-    );
+    linear(scratch, &w[shape.qkv.clone()], d, width, qkv, false, threads);
     let bias = &w[shape.bias.clone()];
     if !bias.is_empty() {
         qkv.chunks_exact_mut(width).for_each(|row| add(bias, row));
@@ -138,23 +128,14 @@ pub(crate) fn project(
 }
 
 /// Qwen3's RMS norm of each query and key head, in place; keeps what it read and the factors if asked.
-fn norm_heads(
-    shape: &LayerShape,
-    w: &[f32],
-    qkv: &mut [f32],
-    mut keep: Option<(&mut [f32], &mut [f32])>,
-) {
+fn norm_heads(shape: &LayerShape, w: &[f32], qkv: &mut [f32], mut keep: Option<(&mut [f32], &mut [f32])>) {
     let heads = shape.heads;
     let (dim, n) = (heads.dim, heads.query + heads.kv);
     let mut raw = vec![0f32; dim];
     for (t, row) in qkv.chunks_exact_mut(heads.width()).enumerate() {
         for (h, head) in row.chunks_exact_mut(dim).take(n).enumerate() {
             raw.copy_from_slice(head);
-            let weight = if h < heads.query {
-                &shape.q_norm
-            } else {
-                &shape.k_norm
-            };
+            let weight = if h < heads.query { &shape.q_norm } else { &shape.k_norm };
             let mut rstd = [0f32];
             norm::forward(&raw, &w[weight.clone()], shape.eps, &mut rstd, head);
             if let Some((raws, rstds)) = &mut keep {
@@ -178,11 +159,7 @@ pub(crate) fn forward(
     let t = x.len() / d;
     let rows = rows_per_task(t, d);
     let (width, out, qk) = (heads.width(), heads.out(), heads.query + heads.kv);
-    let keep = if save && !shape.q_norm.is_empty() {
-        t
-    } else {
-        0
-    };
+    let keep = if save && !shape.q_norm.is_empty() { t } else { 0 };
 
     let mut rstd1 = take(t);
     let mut qkv = take(t * width);
@@ -191,49 +168,21 @@ pub(crate) fn forward(
     if keep > 0 {
         x.par_chunks(rows * d)
             .zip(packed.positions().par_chunks(rows))
-            .zip(
-                rstd1
-                    .par_chunks_mut(rows)
-                    .zip(qkv.par_chunks_mut(rows * width)),
-            )
+            .zip(rstd1.par_chunks_mut(rows).zip(qkv.par_chunks_mut(rows * width)))
             .zip(
                 qk_raw
                     .par_chunks_mut(rows * qk * heads.dim)
                     .zip(qk_rstd.par_chunks_mut(rows * qk)),
             )
             .for_each_init(Vec::new, |scratch, (((x, positions), to), keep)| {
-                project(
-                    shape,
-                    w,
-                    rope,
-                    positions,
-                    x,
-                    to,
-                    Some(keep),
-                    scratch,
-                    Threads::One,
-                );
+                project(shape, w, rope, positions, x, to, Some(keep), scratch, Threads::One);
             });
     } else {
         x.par_chunks(rows * d)
             .zip(packed.positions().par_chunks(rows))
-            .zip(
-                rstd1
-                    .par_chunks_mut(rows)
-                    .zip(qkv.par_chunks_mut(rows * width)),
-            )
+            .zip(rstd1.par_chunks_mut(rows).zip(qkv.par_chunks_mut(rows * width)))
             .for_each_init(Vec::new, |scratch, ((x, positions), to)| {
-                project(
-                    shape,
-                    w,
-                    rope,
-                    positions,
-                    x,
-                    to,
-                    None,
-                    scratch,
-                    Threads::One,
-                );
+                project(shape, w, rope, positions, x, to, None, scratch, Threads::One);
             });
     }
 
@@ -251,11 +200,7 @@ pub(crate) fn forward(
                 scratch.y.resize(n * d, 0.0);
                 scratch.rstd.resize(n, 0.0);
                 scratch.wide.resize(n * 2 * f, 0.0);
-                let to = (
-                    &mut scratch.y[..],
-                    &mut scratch.rstd[..],
-                    &mut scratch.wide[..],
-                );
+                let to = (&mut scratch.y[..], &mut scratch.rstd[..], &mut scratch.wide[..]);
                 finish(shape, w, x, mixed, to, z, &mut scratch.narrow, Threads::One);
             });
         return (z, None);
@@ -272,16 +217,7 @@ pub(crate) fn forward(
         )
         .zip(z.par_chunks_mut(rows * d))
         .for_each_init(Vec::new, |scratch, (((x, mixed), ((y, rstd), wide)), z)| {
-            finish(
-                shape,
-                w,
-                x,
-                mixed,
-                (y, rstd, wide),
-                z,
-                scratch,
-                Threads::One,
-            );
+            finish(shape, w, x, mixed, (y, rstd, wide), z, scratch, Threads::One);
         });
     (
         z,
@@ -326,15 +262,7 @@ pub(crate) fn finish(
     scratch.resize(rows * d.max(f), 0.0);
     let h = &mut scratch[..rows * d];
     norm::forward(y, &w[shape.norm2.clone()], shape.eps, rstd, h);
-    linear(
-        h,
-        &w[shape.gate_up.clone()],
-        d,
-        2 * f,
-        gate_up,
-        false,
-        threads,
-    );
+    linear(h, &w[shape.gate_up.clone()], d, 2 * f, gate_up, false, threads);
     let s = &mut scratch[..rows * f];
     swiglu::forward(gate_up, f, s);
     z.copy_from_slice(y);
@@ -377,10 +305,7 @@ pub(crate) fn backward(
                 .zip(h.par_chunks_mut(rows * d))
                 .zip(dgate_up.par_chunks_mut(rows * 2 * f)),
         )
-        .zip(
-            dy.par_chunks_mut(rows * d)
-                .zip(dmixed.par_chunks_mut(rows * out)),
-        )
+        .zip(dy.par_chunks_mut(rows * d).zip(dmixed.par_chunks_mut(rows * out)))
         .map_init(
             Vec::new,
             |dh, (((dz, ((y, rstd), gate_up)), ((s, h), dgate_up)), (dy, dmixed))| {
@@ -388,14 +313,7 @@ pub(crate) fn backward(
                 linear_input(dz, &w[shape.down.clone()], f, d, s, Threads::One);
                 swiglu::backward(gate_up, f, s, dgate_up);
                 dh.resize(y.len(), 0.0);
-                linear_input(
-                    dgate_up,
-                    &w[shape.gate_up.clone()],
-                    d,
-                    2 * f,
-                    dh,
-                    Threads::One,
-                );
+                linear_input(dgate_up, &w[shape.gate_up.clone()], d, 2 * f, dh, Threads::One);
                 dy.copy_from_slice(dz);
                 let mut dnorm = vec![0f32; d];
                 norm::backward(y, norm2, rstd, dh, dy, &mut dnorm);
@@ -405,18 +323,9 @@ pub(crate) fn backward(
             },
         )
         .collect();
-    dnorm2
-        .iter()
-        .for_each(|part| add(part, &mut dw[shape.norm2.clone()]));
+    dnorm2.iter().for_each(|part| add(part, &mut dw[shape.norm2.clone()]));
     linear_weight(dz, &s, f, d, &mut dw[shape.down.clone()], false);
-    linear_weight(
-        &dgate_up,
-        &h,
-        d,
-        2 * f,
-        &mut dw[shape.gate_up.clone()],
-        false,
-    );
+    linear_weight(&dgate_up, &h, d, 2 * f, &mut dw[shape.gate_up.clone()], false);
     linear_weight(&dy, &saved.mixed, out, d, &mut dw[shape.out.clone()], false);
     drop((s, dgate_up));
 
@@ -439,37 +348,27 @@ pub(crate) fn backward(
         .zip(x.par_chunks(rows * d).zip(saved.rstd1.par_chunks(rows)))
         .zip(h.par_chunks_mut(rows * d).zip(dy.par_chunks_mut(rows * d)))
         .enumerate()
-        .map_init(
-            Vec::new,
-            |dh, (task, (((dqkv, positions), (x, rstd)), (h, dx)))| {
-                let norm1 = &w[shape.norm1.clone()];
-                rope.rotate(dqkv, width, heads.query + heads.kv, positions, true);
-                let mut small = vec![0f32; small];
-                let (dnorms, dbias) = small.split_at_mut(shape.q_norm.len() + shape.k_norm.len());
-                if !dnorms.is_empty() {
-                    let first = task * rows * qk;
-                    let n = positions.len() * qk;
-                    let raw = &saved.qk_raw[first * heads.dim..(first + n) * heads.dim];
-                    norm_heads_backward(
-                        shape,
-                        w,
-                        raw,
-                        &saved.qk_rstd[first..first + n],
-                        dqkv,
-                        dnorms,
-                    );
-                }
-                if !dbias.is_empty() {
-                    dqkv.chunks_exact(width).for_each(|row| add(row, dbias));
-                }
-                dh.resize(x.len(), 0.0);
-                linear_input(dqkv, &w[shape.qkv.clone()], d, width, dh, Threads::One);
-                let mut dnorm = vec![0f32; d];
-                norm::backward(x, norm1, rstd, dh, dx, &mut dnorm);
-                norm::again(x, norm1, rstd, h);
-                (dnorm, small)
-            },
-        )
+        .map_init(Vec::new, |dh, (task, (((dqkv, positions), (x, rstd)), (h, dx)))| {
+            let norm1 = &w[shape.norm1.clone()];
+            rope.rotate(dqkv, width, heads.query + heads.kv, positions, true);
+            let mut small = vec![0f32; small];
+            let (dnorms, dbias) = small.split_at_mut(shape.q_norm.len() + shape.k_norm.len());
+            if !dnorms.is_empty() {
+                let first = task * rows * qk;
+                let n = positions.len() * qk;
+                let raw = &saved.qk_raw[first * heads.dim..(first + n) * heads.dim];
+                norm_heads_backward(shape, w, raw, &saved.qk_rstd[first..first + n], dqkv, dnorms);
+            }
+            if !dbias.is_empty() {
+                dqkv.chunks_exact(width).for_each(|row| add(row, dbias));
+            }
+            dh.resize(x.len(), 0.0);
+            linear_input(dqkv, &w[shape.qkv.clone()], d, width, dh, Threads::One);
+            let mut dnorm = vec![0f32; d];
+            norm::backward(x, norm1, rstd, dh, dx, &mut dnorm);
+            norm::again(x, norm1, rstd, h);
+            (dnorm, small)
+        })
         .collect();
     for (dnorm, small) in &parts {
         add(dnorm, &mut dw[shape.norm1.clone()]);
@@ -504,14 +403,7 @@ fn norm_heads_backward(
             };
             dhead.fill(0.0);
             let raw = &raw[at * dim..(at + 1) * dim];
-            norm::backward(
-                raw,
-                &w[weight.clone()],
-                &rstd[at..=at],
-                head,
-                &mut dhead,
-                dweight,
-            );
+            norm::backward(raw, &w[weight.clone()], &rstd[at..=at], head, &mut dhead, dweight);
             head.copy_from_slice(&dhead);
         }
     }

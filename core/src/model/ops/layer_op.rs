@@ -41,21 +41,10 @@ impl CustomOp2 for DecoderLayer {
         "decoder-layer"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        w: &CpuStorage,
-        lw: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, w) = (slice(x, lx)?, slice(w, lw)?);
-        if w.len() != self.shape.len() || x.len() != self.packed.tokens().len() * self.shape.hidden
-        {
-            candle_core::bail!(
-                "decoder-layer: x {:?} and {} weights do not fit",
-                lx.shape(),
-                w.len()
-            );
+        if w.len() != self.shape.len() || x.len() != self.packed.tokens().len() * self.shape.hidden {
+            candle_core::bail!("decoder-layer: x {:?} and {} weights do not fit", lx.shape(), w.len());
         }
         let (z, saved) = forward(&self.shape, w, &self.rope, &self.packed, x, true);
         if let Some(saved) = saved {
@@ -65,28 +54,14 @@ impl CustomOp2 for DecoderLayer {
         Ok((CpuStorage::F32(z), lx.shape().clone()))
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        _: &Tensor,
-        dz: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, dz: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let Some(saved) = self.saved.get() else {
             candle_core::bail!("decoder-layer: backward before forward")
         };
         let (dx, dw) = with_slice(x, |x| {
             with_slice(w, |w| {
                 with_slice(dz, |dz| {
-                    Ok(backward(
-                        &self.shape,
-                        w,
-                        &self.rope,
-                        &self.packed,
-                        x,
-                        saved,
-                        dz,
-                    ))
+                    Ok(backward(&self.shape, w, &self.rope, &self.packed, x, saved, dz))
                 })
             })
         })?;

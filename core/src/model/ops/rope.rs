@@ -38,18 +38,9 @@ impl RopeTable {
 
     /// Rotates `heads` heads at the start of each row of `rows` (row length `width`) to its position; `inverse` turns
     /// the other way, which is the backward.
-    pub(crate) fn rotate(
-        &self,
-        rows: &mut [f32],
-        width: usize,
-        heads: usize,
-        positions: &[u32],
-        inverse: bool,
-    ) {
+    pub(crate) fn rotate(&self, rows: &mut [f32], width: usize, heads: usize, positions: &[u32], inverse: bool) {
         let sign = if inverse { -1.0 } else { 1.0 };
-        rotate_rows(
-            rows, width, heads, positions, &self.cos, &self.sin, self.half, sign,
-        );
+        rotate_rows(rows, width, heads, positions, &self.cos, &self.sin, self.half, sign);
     }
 
     /// Cosines and sines of one position, each [head_dim / 2].
@@ -82,8 +73,7 @@ pub(crate) fn inverse_frequencies(spec: &Spec) -> Vec<f32> {
                 if wavelength > original / low_freq_factor {
                     *f /= factor;
                 } else if wavelength > original / high_freq_factor {
-                    let smooth = (original / wavelength - low_freq_factor)
-                        / (high_freq_factor - low_freq_factor);
+                    let smooth = (original / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
                     *f = (1.0 - smooth) * *f / factor + smooth * *f;
                 }
             }

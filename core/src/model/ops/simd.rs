@@ -278,9 +278,7 @@ mod tests {
                     .map(|x| f64::from(*x) * 0.5 * (f64::from(*x) * 0.5).exp())
                     .sum::<f64>()
                     / z;
-                assert!(
-                    (f64::from(lse) - z.ln()).abs() < 1e-5 && (f64::from(mean) - m).abs() < 1e-5
-                );
+                assert!((f64::from(lse) - z.ln()).abs() < 1e-5 && (f64::from(mean) - m).abs() < 1e-5);
             }
         }
     }

@@ -15,14 +15,7 @@ const BLOCK: usize = 4;
 const TASK: usize = 64;
 
 /// y [m, out] = x [m, inp] · Wᵀ with W [out, inp], or += when `accumulate`.
-pub(crate) fn linear(
-    x: &[f32],
-    w: &[f32],
-    inp: usize,
-    out: usize,
-    y: &mut [f32],
-    accumulate: bool,
-) {
+pub(crate) fn linear(x: &[f32], w: &[f32], inp: usize, out: usize, y: &mut [f32], accumulate: bool) {
     let m = x.len() / inp;
     let mut transposed = vec![0f32; out * m]; // [out, m]
     w[..out * inp]
@@ -31,11 +24,7 @@ pub(crate) fn linear(
         .for_each(|(w, to)| products(x, w, inp, m, to));
     for (row, y) in y.chunks_exact_mut(out).take(m).enumerate() {
         for (y, from) in y.iter_mut().zip(transposed.chunks_exact(m)) {
-            *y = if accumulate {
-                *y + from[row]
-            } else {
-                from[row]
-            };
+            *y = if accumulate { *y + from[row] } else { from[row] };
         }
     }
 }
@@ -113,10 +102,7 @@ mod tests {
             for i in 0..m {
                 for j in 0..n {
                     let want: f32 = 1.0 + (0..k).map(|l| x[i * k + l] * w[j * k + l]).sum::<f32>();
-                    assert!(
-                        (y[i * n + j] - want).abs() < 1e-4,
-                        "{m} {k} {n}: ({i}, {j})"
-                    );
+                    assert!((y[i * n + j] - want).abs() < 1e-4, "{m} {k} {n}: ({i}, {j})");
                 }
             }
         }

@@ -125,9 +125,7 @@ pub enum LossError {
         tokens: usize,
     },
     /// A log-probability or advantage is NaN or infinite.
-    #[error(
-        "loss: {what} of completion {completion}, token {token} is {value}, expected a finite number"
-    )]
+    #[error("loss: {what} of completion {completion}, token {token} is {value}, expected a finite number")]
     NotFinite {
         /// Which array.
         what: &'static str,
@@ -159,9 +157,7 @@ impl Hint for LossError {
             Self::NotFinite { .. } => {
                 Some("a smaller optimizer.lr or optimizer.clip_norm keeps the policy finite".into())
             }
-            Self::Setting { key, expected, .. } => {
-                Some(format!("set algorithm.{key} to {expected}"))
-            }
+            Self::Setting { key, expected, .. } => Some(format!("set algorithm.{key} to {expected}")),
             Self::Length { .. } | Self::Offsets { .. } | Self::NoReference => None,
         }
     }
@@ -269,8 +265,7 @@ pub fn policy_loss(
                 .old
                 .map_or(0.0, |old| f64::from(input.logprobs[t]) - f64::from(old[t]))
         };
-        let mean_difference =
-            tokens.clone().map(difference).sum::<f64>() / tokens.len().max(1) as f64;
+        let mean_difference = tokens.clone().map(difference).sum::<f64>() / tokens.len().max(1) as f64;
         for t in tokens {
             let advantage = f64::from(advantages[t]);
             let logprob = f64::from(input.logprobs[t]);
@@ -280,18 +275,14 @@ pub fn policy_loss(
             };
             let ratio = log_ratio.clamp(-LOG_RATIO, LOG_RATIO).exp();
             let token = match settings.policy {
-                PolicyLoss::PpoClip | PolicyLoss::Gspo => {
-                    clipped_surrogate(settings, ratio, advantage)
-                }
+                PolicyLoss::PpoClip | PolicyLoss::Gspo => clipped_surrogate(settings, ratio, advantage),
                 PolicyLoss::Cispo => clipped_importance(settings, ratio, advantage, logprob),
             };
             // Beyond the clamp of the log-ratio a surrogate no longer depends on the log-probability.
             let constant = log_ratio.abs() > LOG_RATIO && settings.policy != PolicyLoss::Cispo;
-            output.cotangent.push(if constant {
-                0.0
-            } else {
-                to_f32(weight * token.slope)
-            });
+            output
+                .cotangent
+                .push(if constant { 0.0 } else { to_f32(weight * token.slope) });
             output.policy += weight * token.value;
             output.clip_fraction += f64::from(token.clipped) * per_token;
             output.dual_clip_fraction += f64::from(token.dual_clipped) * per_token;
@@ -308,29 +299,20 @@ pub fn policy_loss(
 ///
 /// # Errors
 /// As [`loss`].
-pub fn kl_loss(
-    settings: &LossSettings,
-    input: &LossInput<'_>,
-    whole: &Denominators,
-) -> Result<LossOutput, LossError> {
+pub fn kl_loss(settings: &LossSettings, input: &LossInput<'_>, whole: &Denominators) -> Result<LossOutput, LossError> {
     check_input(input)?;
     let mut output = LossOutput {
         cotangent: vec![0.0; input.logprobs.len()],
         ..LossOutput::default()
     };
-    let Some(KlPenalty {
-        estimator,
-        coefficient,
-    }) = settings.kl
-    else {
+    let Some(KlPenalty { estimator, coefficient }) = settings.kl else {
         return Ok(output);
     };
     let reference = input.reference.ok_or(LossError::NoReference)?;
     for tokens in responses(input.offsets) {
         let weight = settings.aggregation.token_weight(tokens.len(), whole);
         for t in tokens {
-            let (value, slope) =
-                estimator.value_and_slope(input.logprobs[t].into(), reference[t].into());
+            let (value, slope) = estimator.value_and_slope(input.logprobs[t].into(), reference[t].into());
             output.kl += weight * value;
             output.cotangent[t] = to_f32(coefficient * weight * slope);
         }
@@ -407,13 +389,7 @@ fn spread(advantages: Advantages<'_>, offsets: &[usize]) -> Result<Vec<f32>, Los
 
 fn check_input(input: &LossInput<'_>) -> Result<(), LossError> {
     let tokens = input.logprobs.len();
-    let wrong = |index: usize, value: usize| {
-        Err(LossError::Offsets {
-            index,
-            value,
-            tokens,
-        })
-    };
+    let wrong = |index: usize, value: usize| Err(LossError::Offsets { index, value, tokens });
     match (input.offsets.first(), input.offsets.last()) {
         (Some(0), Some(&last)) if last == tokens => {}
         (Some(0), Some(&last)) => return wrong(input.offsets.len() - 1, last),
@@ -439,11 +415,7 @@ fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), 
     if found == expected {
         Ok(())
     } else {
-        Err(LossError::Length {
-            what,
-            found,
-            expected,
-        })
+        Err(LossError::Length { what, found, expected })
     }
 }
 

@@ -105,9 +105,7 @@ impl Batch {
     }
 
     fn per_token(&self) -> Vec<f32> {
-        (0..self.new.len())
-            .map(|t| ((t * 5) % 7) as f32 - 3.2)
-            .collect()
+        (0..self.new.len()).map(|t| ((t * 5) % 7) as f32 - 3.2).collect()
     }
 }
 
@@ -144,35 +142,17 @@ fn golden_policy_losses() {
             offsets: &offsets,
         };
         let whole = Denominators::of(lengths, case.padded_length);
-        let found = loss(
-            &settings,
-            &input,
-            Advantages::PerCompletion(&case.advantages),
-            &whole,
-        )
-        .expect("valid case");
+        let found = loss(&settings, &input, Advantages::PerCompletion(&case.advantages), &whole).expect("valid case");
         for (what, a, b) in [
             ("loss", found.value, case.loss),
             ("clip fraction", found.clip_fraction, case.clip_fraction),
             ("approximate KL", found.approx_kl, case.approx_kl),
-            (
-                "dual clip fraction",
-                found.dual_clip_fraction,
-                case.dual_clip_fraction,
-            ),
+            ("dual clip fraction", found.dual_clip_fraction, case.dual_clip_fraction),
         ] {
             assert!(close(a, b), "case {number} {what}: {a} != {b}");
         }
-        for (t, (&a, b)) in found
-            .cotangent
-            .iter()
-            .zip(case.grad_new_logprobs.concat())
-            .enumerate()
-        {
-            assert!(
-                close(a.into(), b),
-                "case {number} gradient of token {t}: {a} != {b}"
-            );
+        for (t, (&a, b)) in found.cotangent.iter().zip(case.grad_new_logprobs.concat()).enumerate() {
+            assert!(close(a.into(), b), "case {number} gradient of token {t}: {a} != {b}");
         }
         bounded.0 += usize::from(found.clip_fraction > 0.0);
         bounded.1 += usize::from(found.dual_clip_fraction > 0.0);
@@ -196,9 +176,7 @@ fn cotangents_are_finite_differences() {
             (PolicyLoss::Gspo, batch.advantages()),
         ] {
             let settings = settings(policy, aggregation);
-            let at = |new: &[f32]| {
-                loss(&settings, &batch.input(new), advantages, &batch.whole).expect("valid")
-            };
+            let at = |new: &[f32]| loss(&settings, &batch.input(new), advantages, &batch.whole).expect("valid");
             let cotangent = at(&batch.new).cotangent;
             for t in 0..batch.new.len() {
                 let moved = |by: f32| {
@@ -249,13 +227,7 @@ fn parts_sum_to_the_whole() {
     for policy in [PolicyLoss::PpoClip, PolicyLoss::Gspo, PolicyLoss::Cispo] {
         for aggregation in AGGREGATIONS {
             let settings = settings(policy, aggregation);
-            let whole = loss(
-                &settings,
-                &batch.input(&batch.new),
-                batch.advantages(),
-                &batch.whole,
-            )
-            .expect("valid");
+            let whole = loss(&settings, &batch.input(&batch.new), batch.advantages(), &batch.whole).expect("valid");
             for cut in 0..=5_usize {
                 let mut sum = LossOutput::default();
                 for responses in [0..cut, cut..5] {
@@ -321,11 +293,7 @@ fn on_policy_pass() {
             found,
             loss(&settings, &same, batch.advantages(), &batch.whole).expect("valid")
         );
-        assert!(
-            (found.ratio_mean - 1.0).abs() < 1e-12
-                && found.approx_kl == 0.0
-                && found.clip_fraction == 0.0
-        );
+        assert!((found.ratio_mean - 1.0).abs() < 1e-12 && found.approx_kl == 0.0 && found.clip_fraction == 0.0);
         for (b, range) in responses(&batch.offsets).enumerate() {
             let expected = -f64::from(batch.advantages[b]) / range.len() as f64 / 5.0;
             for t in range {
@@ -357,13 +325,7 @@ fn objective_columns() {
         .flat_map(|(b, range)| range.map(move |t| (b, t)))
         .map(|(b, t)| 0.25 * batch.advantages[b] + 0.75 * per_token[t])
         .collect();
-    let whole = loss(
-        &settings,
-        &input,
-        Advantages::PerToken(&mixed),
-        &batch.whole,
-    )
-    .expect("valid");
+    let whole = loss(&settings, &input, Advantages::PerToken(&mixed), &batch.whole).expect("valid");
     let penalty = kl_loss(&settings, &input, &batch.whole).expect("valid");
     for t in 0..batch.new.len() {
         let sum = 0.25 * stacked[2 * t] + 0.75 * stacked[2 * t + 1] + penalty.cotangent[t];
@@ -386,13 +348,7 @@ fn log_ratio_is_clamped() {
         offsets: &[0, 1, 2],
     };
     let whole = Denominators::of([1, 1], 1);
-    let found = loss(
-        &settings,
-        &input,
-        Advantages::PerCompletion(&[-1.0, 1.0]),
-        &whole,
-    )
-    .expect("valid");
+    let found = loss(&settings, &input, Advantages::PerCompletion(&[-1.0, 1.0]), &whole).expect("valid");
     assert!(close(found.value, 20_f64.exp() / 2.0));
     assert_eq!(found.cotangent, [0.0, 0.0]);
 }
@@ -408,17 +364,17 @@ fn refusals() {
         offsets: &[0, 1, 3],
     };
     let run = |input: LossInput<'_>, advantages: &[f32]| {
-        loss(
-            &settings,
-            &input,
-            Advantages::PerCompletion(advantages),
-            &whole,
-        )
-        .map_err(|error| error.to_string())
+        loss(&settings, &input, Advantages::PerCompletion(advantages), &whole).map_err(|error| error.to_string())
     };
     assert!(run(input, &[1.0, 2.0]).is_ok());
     assert_eq!(
-        run(LossInput { logprobs: &[-1.0, -1.0, f32::NAN], ..input }, &[1.0, 2.0]),
+        run(
+            LossInput {
+                logprobs: &[-1.0, -1.0, f32::NAN],
+                ..input
+            },
+            &[1.0, 2.0]
+        ),
         Err("loss: the new log-probability of completion 1, token 1 is NaN, expected a finite number".into())
     );
     assert_eq!(
@@ -456,16 +412,7 @@ fn refusals() {
         )
         .is_err()
     );
-    assert!(
-        run(
-            LossInput {
-                offsets: &[],
-                ..input
-            },
-            &[]
-        )
-        .is_err()
-    );
+    assert!(run(LossInput { offsets: &[], ..input }, &[]).is_err());
     assert_eq!(
         run(
             LossInput {

@@ -22,34 +22,18 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub(super) fn run(
-        &self,
-        params: &mut [f32],
-        gradient: &[f32],
-        moment1: &mut [f32],
-        moment2: &mut [f32],
-    ) {
+    pub(super) fn run(&self, params: &mut [f32], gradient: &[f32], moment1: &mut [f32], moment2: &mut [f32]) {
         if params.len() <= CHUNK {
             return self.run_chunk(params, gradient, moment1, moment2);
         }
         params
             .par_chunks_mut(CHUNK)
             .zip(gradient.par_chunks(CHUNK))
-            .zip(
-                moment1
-                    .par_chunks_mut(CHUNK)
-                    .zip(moment2.par_chunks_mut(CHUNK)),
-            )
+            .zip(moment1.par_chunks_mut(CHUNK).zip(moment2.par_chunks_mut(CHUNK)))
             .for_each(|((p, g), (m, v))| self.run_chunk(p, g, m, v));
     }
 
-    fn run_chunk(
-        &self,
-        params: &mut [f32],
-        gradient: &[f32],
-        moment1: &mut [f32],
-        moment2: &mut [f32],
-    ) {
+    fn run_chunk(&self, params: &mut [f32], gradient: &[f32], moment1: &mut [f32], moment2: &mut [f32]) {
         for (((p, &g), m), v) in params.iter_mut().zip(gradient).zip(moment1).zip(moment2) {
             let g = g * self.scale;
             *m += self.one_minus_beta1 * (g - *m);
@@ -81,9 +65,7 @@ impl InplaceOp2 for InPlace<'_> {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> candle_core::Result<()> {
-        let (Some((start, end)), CpuStorage::F32(params)) =
-            (params_layout.contiguous_offsets(), params)
-        else {
+        let (Some((start, end)), CpuStorage::F32(params)) = (params_layout.contiguous_offsets(), params) else {
             candle_core::bail!("the parameter is no longer a contiguous f32 tensor");
         };
         let Some((gradient_start, gradient_end)) = gradient_layout.contiguous_offsets() else {
@@ -91,8 +73,7 @@ impl InplaceOp2 for InPlace<'_> {
         };
         let gradient = &gradient.as_slice::<f32>()?[gradient_start..gradient_end];
         let (moment1, moment2) = &mut *self.moments.borrow_mut();
-        self.update
-            .run(&mut params[start..end], gradient, moment1, moment2);
+        self.update.run(&mut params[start..end], gradient, moment1, moment2);
         Ok(())
     }
 }
@@ -118,10 +99,7 @@ fn sum_of_chunk(values: &[f32]) -> f64 {
 }
 
 pub(super) fn on_cpu(tensor: &Tensor) -> candle_core::Result<Tensor> {
-    tensor
-        .to_device(&Device::Cpu)?
-        .to_dtype(DType::F32)?
-        .contiguous()
+    tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()
 }
 
 pub(super) fn to_f32_vec(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
@@ -129,10 +107,7 @@ pub(super) fn to_f32_vec(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
 }
 
 /// The elements of a contiguous f32 tensor on the CPU.
-pub(super) fn cpu_slice<'a>(
-    storage: &'a Storage,
-    layout: &Layout,
-) -> candle_core::Result<&'a [f32]> {
+pub(super) fn cpu_slice<'a>(storage: &'a Storage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (Storage::Cpu(storage), Some((start, end))) => Ok(&storage.as_slice::<f32>()?[start..end]),
         _ => candle_core::bail!("expected a contiguous tensor on the CPU"),

@@ -30,9 +30,7 @@ pub enum OptimizerError {
         name: String,
     },
     /// A gradient holds NaN or an infinity.
-    #[error(
-        "optimizer: the gradient of {name} is {value} at element {element}, expected a finite number"
-    )]
+    #[error("optimizer: the gradient of {name} is {value} at element {element}, expected a finite number")]
     NotFinite {
         /// The parameter.
         name: String,
@@ -74,20 +72,14 @@ pub enum OptimizerError {
 impl Hint for OptimizerError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Setting { key, expected, .. } => {
-                Some(format!("set optimizer.{key} to {expected}"))
+            Self::Setting { key, expected, .. } => Some(format!("set optimizer.{key} to {expected}")),
+            Self::NotFinite { .. } => {
+                Some("a smaller optimizer.lr or optimizer.clip_norm, or model.dtype = \"f32\"".into())
             }
-            Self::NotFinite { .. } => Some(
-                "a smaller optimizer.lr or optimizer.clip_norm, or model.dtype = \"f32\"".into(),
-            ),
-            Self::State { .. } => Some(
-                "the checkpoint belongs to another model or another set of trained parameters"
-                    .into(),
-            ),
-            Self::Count { .. }
-            | Self::MissingGradient { .. }
-            | Self::Shape { .. }
-            | Self::Tensor { .. } => None,
+            Self::State { .. } => {
+                Some("the checkpoint belongs to another model or another set of trained parameters".into())
+            }
+            Self::Count { .. } | Self::MissingGradient { .. } | Self::Shape { .. } | Self::Tensor { .. } => None,
         }
     }
 }

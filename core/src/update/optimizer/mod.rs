@@ -92,10 +92,7 @@ impl AdamW {
     ///
     /// # Errors
     /// [`OptimizerError::Setting`], or `Tensor` if a parameter cannot be read.
-    pub fn new(
-        settings: AdamWSettings,
-        params: Vec<(String, Var)>,
-    ) -> Result<Self, OptimizerError> {
+    pub fn new(settings: AdamWSettings, params: Vec<(String, Var)>) -> Result<Self, OptimizerError> {
         check(&settings)?;
         let slots = params
             .into_iter()
@@ -124,11 +121,7 @@ impl AdamW {
     /// # Errors
     /// [`OptimizerError`] naming the parameter if a gradient is missing, has another shape or is not
     /// finite; nothing has changed then.
-    pub fn step(
-        &mut self,
-        gradients: &[Option<Tensor>],
-        lr: f64,
-    ) -> Result<StepReport, OptimizerError> {
+    pub fn step(&mut self, gradients: &[Option<Tensor>], lr: f64) -> Result<StepReport, OptimizerError> {
         if !(lr >= 0.0 && lr.is_finite()) {
             return Err(OptimizerError::Setting {
                 key: "lr",
@@ -192,8 +185,8 @@ impl AdamW {
         let mut tensors = Vec::with_capacity(2 * self.slots.len());
         for slot in &self.slots {
             let mut keep = |kind: &str, values: &[f32]| {
-                let tensor = Tensor::from_slice(values, slot.param.shape(), &Device::Cpu)
-                    .map_err(slot.tensor_error())?;
+                let tensor =
+                    Tensor::from_slice(values, slot.param.shape(), &Device::Cpu).map_err(slot.tensor_error())?;
                 tensors.push((format!("{kind}.{}", slot.name), tensor));
                 Ok(())
             };
@@ -215,17 +208,13 @@ impl AdamW {
     /// # Errors
     /// [`OptimizerError`] if a tensor is missing, unknown or of another shape; nothing has changed then.
     pub fn load_state(&mut self, state: OptimizerState) -> Result<(), OptimizerError> {
-        let mut tensors: std::collections::BTreeMap<String, Tensor> =
-            state.tensors.into_iter().collect();
+        let mut tensors: std::collections::BTreeMap<String, Tensor> = state.tensors.into_iter().collect();
         let mut loaded = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
             let mut take = |kind: &'static str| {
                 let name = format!("{kind}.{}", slot.name);
                 let Some(tensor) = tensors.remove(&name) else {
-                    return Err(OptimizerError::State {
-                        problem: "lacks",
-                        name,
-                    });
+                    return Err(OptimizerError::State { problem: "lacks", name });
                 };
                 slot.check_shape(kind, &tensor)?;
                 to_f32_vec(&tensor).map_err(slot.tensor_error())
@@ -257,11 +246,7 @@ fn check(settings: &AdamWSettings) -> Result<(), OptimizerError> {
         if good {
             Ok(())
         } else {
-            Err(OptimizerError::Setting {
-                key,
-                found,
-                expected,
-            })
+            Err(OptimizerError::Setting { key, found, expected })
         }
     };
     let (beta1, beta2) = settings.betas;
@@ -299,8 +284,7 @@ fn check(settings: &AdamWSettings) -> Result<(), OptimizerError> {
 
 impl Slot {
     fn new(name: String, param: Var) -> Result<Self, OptimizerError> {
-        let in_place =
-            param.dtype() == DType::F32 && param.device().is_cpu() && param.is_contiguous();
+        let in_place = param.dtype() == DType::F32 && param.device().is_cpu() && param.is_contiguous();
         let mut slot = Self {
             name,
             param,
@@ -328,11 +312,7 @@ impl Slot {
         if tensor.dims() == self.param.dims() {
             return Ok(());
         }
-        let (name, found, expected) = (
-            self.name.clone(),
-            tensor.dims().to_vec(),
-            self.param.dims().to_vec(),
-        );
+        let (name, found, expected) = (self.name.clone(), tensor.dims().to_vec(), self.param.dims().to_vec());
         Err(OptimizerError::Shape {
             what,
             name,
@@ -369,30 +349,22 @@ impl Slot {
 
     fn apply(&mut self, update: &Update, gradient: &Tensor) -> Result<(), OptimizerError> {
         let update = Update {
-            decay: if self.param.rank() >= 2 {
-                update.decay
-            } else {
-                1.0
-            },
+            decay: if self.param.rank() >= 2 { update.decay } else { 1.0 },
             ..*update
         };
         let error = self.tensor_error();
         match &mut self.master {
             None => {
                 let moments = RefCell::new((&mut self.moment1[..], &mut self.moment2[..]));
-                self.param
-                    .inplace_op2(gradient, &InPlace { update, moments })
+                self.param.inplace_op2(gradient, &InPlace { update, moments })
             }
             Some(master) => {
                 let (storage, layout) = gradient.storage_and_layout();
                 cpu_slice(&storage, layout).and_then(|gradient| {
                     update.run(master, gradient, &mut self.moment1, &mut self.moment2);
                     let updated = Tensor::from_slice(master, self.param.shape(), &Device::Cpu)?;
-                    self.param.set(
-                        &updated
-                            .to_dtype(self.param.dtype())?
-                            .to_device(self.param.device())?,
-                    )
+                    self.param
+                        .set(&updated.to_dtype(self.param.dtype())?.to_device(self.param.device())?)
                 })
             }
         }

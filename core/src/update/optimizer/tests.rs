@@ -44,26 +44,13 @@ fn values(tensor: &Tensor) -> Vec<f64> {
 /// The formula as in the PyTorch documentation of `torch.optim.AdamW`, on one flat f64 array for each
 /// parameter.
 fn reference(settings: &AdamWSettings, updates: u64) -> Vec<Vec<f64>> {
-    let mut params: Vec<Vec<f64>> = params(DType::F32)
-        .iter()
-        .map(|(_, p)| values(p.as_tensor()))
-        .collect();
-    let (mut m, mut v) = (
-        vec![vec![0.0; 6], vec![0.0; 4]],
-        vec![vec![0.0; 6], vec![0.0; 4]],
-    );
+    let mut params: Vec<Vec<f64>> = params(DType::F32).iter().map(|(_, p)| values(p.as_tensor())).collect();
+    let (mut m, mut v) = (vec![vec![0.0; 6], vec![0.0; 4]], vec![vec![0.0; 6], vec![0.0; 4]]);
     let (beta1, beta2) = settings.betas;
     for u in 1..=updates {
         let gradients: Vec<Vec<f64>> = gradients(u).iter().flatten().map(values).collect();
-        let norm = gradients
-            .iter()
-            .flatten()
-            .map(|g| g * g)
-            .sum::<f64>()
-            .sqrt();
-        let scale = settings
-            .clip_norm
-            .map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0));
+        let norm = gradients.iter().flatten().map(|g| g * g).sum::<f64>().sqrt();
+        let scale = settings.clip_norm.map_or(1.0, |clip| (clip / (norm + 1e-6)).min(1.0));
         for (index, gradient) in gradients.iter().enumerate() {
             for (i, g) in gradient.iter().map(|g| g * scale).enumerate() {
                 if index == 0 {
@@ -106,10 +93,7 @@ fn agrees_with_the_formula() {
         let reports = train(&mut optimizer, 1..=10);
         for ((name, param), expected) in params.iter().zip(reference(&settings, 10)) {
             for (i, (a, b)) in values(param.as_tensor()).iter().zip(expected).enumerate() {
-                assert!(
-                    (a - b).abs() < 2e-6,
-                    "clip {clip_norm:?} {name}[{i}]: {a} != {b}"
-                );
+                assert!((a - b).abs() < 2e-6, "clip {clip_norm:?} {name}[{i}]: {a} != {b}");
             }
         }
         let gradient = gradients(1)
@@ -120,11 +104,7 @@ fn agrees_with_the_formula() {
             .sum::<f64>()
             .sqrt();
         assert!((reports[0].gradient_norm - gradient).abs() < 1e-9);
-        assert!(
-            reports
-                .iter()
-                .all(|report| report.clipped == (clip_norm == Some(1.0)))
-        );
+        assert!(reports.iter().all(|report| report.clipped == (clip_norm == Some(1.0))));
     }
 }
 
@@ -135,16 +115,12 @@ fn agrees_with_pytorch() {
     for (clip_norm, matrix, vector) in [
         (
             None,
-            [
-                -0.5032329, -0.2432855, 0.0281750, 0.2627811, 0.4883153, 0.6999036,
-            ],
+            [-0.5032329, -0.2432855, 0.0281750, 0.2627811, 0.4883153, 0.6999036],
             [0.9902033, 1.2761111, 1.5266963, 1.7623502],
         ),
         (
             Some(1.0),
-            [
-                -0.5036917, -0.2443184, 0.0278006, 0.2629877, 0.4894836, 0.7002386,
-            ],
+            [-0.5036917, -0.2443184, 0.0278006, 0.2629877, 0.4894836, 0.7002386],
             [0.9890211, 1.2756727, 1.5262682, 1.7633916],
         ),
     ] {
@@ -155,10 +131,7 @@ fn agrees_with_pytorch() {
         );
         for ((name, param), expected) in params.iter().zip([&matrix[..], &vector[..]]) {
             for (a, b) in values(param.as_tensor()).iter().zip(expected) {
-                assert!(
-                    (a - b).abs() < 5e-7,
-                    "clip {clip_norm:?} {name}: {a} != {b}"
-                );
+                assert!((a - b).abs() < 5e-7, "clip {clip_norm:?} {name}: {a} != {b}");
             }
         }
     }
@@ -203,19 +176,10 @@ fn state_round_trip() {
     let mut first = AdamW::new(settings(Some(1.0)), resumed.clone()).expect("valid");
     train(&mut first, 1..=3);
     let mut state = first.state().expect("state");
-    let names: Vec<&str> = state
-        .tensors
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let names: Vec<&str> = state.tensors.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
-        [
-            "moment1.matrix",
-            "moment2.matrix",
-            "moment1.vector",
-            "moment2.vector"
-        ]
+        ["moment1.matrix", "moment2.matrix", "moment1.vector", "moment2.vector"]
     );
     state.tensors.reverse();
     let mut second = AdamW::new(settings(Some(1.0)), resumed.clone()).expect("valid");
@@ -232,23 +196,15 @@ fn refusals_name_the_parameter_and_change_nothing() {
     let params = params(DType::F32);
     let before: Vec<_> = params.iter().map(|(_, p)| values(p.as_tensor())).collect();
     let mut optimizer = AdamW::new(settings(None), params.clone()).expect("valid");
-    let mut refuse = |gradients: &[Option<Tensor>], lr: f64| {
-        optimizer
-            .step(gradients, lr)
-            .expect_err("refused")
-            .to_string()
-    };
+    let mut refuse =
+        |gradients: &[Option<Tensor>], lr: f64| optimizer.step(gradients, lr).expect_err("refused").to_string();
     let good = gradients(1);
     assert_eq!(
         refuse(&[good[0].clone(), None], LR),
         "optimizer: parameter vector has no gradient"
     );
-    assert_eq!(
-        refuse(&good[..1], LR),
-        "optimizer: 1 gradients for 2 parameters"
-    );
-    let bad =
-        Tensor::from_slice(&[0.0, 1.0, f32::NAN, f32::INFINITY], 4, &Device::Cpu).expect("tensor");
+    assert_eq!(refuse(&good[..1], LR), "optimizer: 1 gradients for 2 parameters");
+    let bad = Tensor::from_slice(&[0.0, 1.0, f32::NAN, f32::INFINITY], 4, &Device::Cpu).expect("tensor");
     assert_eq!(
         refuse(&[good[0].clone(), Some(bad)], LR),
         "optimizer: the gradient of vector is NaN at element 2, expected a finite number"
@@ -268,10 +224,7 @@ fn refusals_name_the_parameter_and_change_nothing() {
     let mut state = optimizer.state().expect("state");
     let (name, tensor) = state.tensors.remove(1);
     let error = optimizer.load_state(state.clone()).expect_err("incomplete");
-    assert_eq!(
-        error.to_string(),
-        "optimizer: saved state lacks moment2.matrix"
-    );
+    assert_eq!(error.to_string(), "optimizer: saved state lacks moment2.matrix");
     state
         .tensors
         .extend([(name, tensor.clone()), ("moment1.other".into(), tensor)]);
@@ -306,11 +259,8 @@ fn refusals_name_the_parameter_and_change_nothing() {
 fn layouts_and_chunks() {
     let wide = CHUNK + 7;
     let param = Var::zeros((2, wide), DType::F32, &Device::Cpu).expect("zeros");
-    let mut optimizer =
-        AdamW::new(settings(None), vec![("wide".into(), param.clone())]).expect("valid");
-    let signs: Vec<f32> = (0..2 * wide)
-        .map(|i| if i % 2 == 0 { 1.0 } else { -1.0 })
-        .collect();
+    let mut optimizer = AdamW::new(settings(None), vec![("wide".into(), param.clone())]).expect("valid");
+    let signs: Vec<f32> = (0..2 * wide).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
     let gradient = Tensor::from_vec(signs, (wide, 2), &Device::Cpu)
         .and_then(|g| g.t())
         .expect("a view");

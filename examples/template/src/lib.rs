@@ -1,0 +1,51 @@
+//! {{project-name}}: r_b = Σ_m w_m s_bm, for scores s `[B, M]` and weights w `[M]`. {{paper}}.
+//!
+//! Say here what the method does: its formula, the equation it comes from, and where you depart from it.
+use moa_sdk::prelude::*;
+
+/// What a config can set; `moa-host plugin inspect` shows these comments.
+#[derive(Params)]
+pub struct Params {
+    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
+    weights: Vec<f32>,
+}
+
+/// The state: all of it goes into checkpoints.
+#[derive(Serialize, Deserialize)]
+pub struct Method {
+    weights: Vec<f32>,
+}
+
+impl Scalarizer for Method {
+    const NAME: &str = "{{project-name}}";
+    const PAPER: &str = "{{paper}}";
+    // What the host should compute for you, e.g. Needs::NONE.after_update(); each has its hook or its view.
+    const NEEDS: Needs = Needs::NONE;
+    type Params = Params;
+
+    fn new(setup: &Setup, params: Params) -> Result<Self> {
+        Ok(Self { weights: math::weights_or_equal(&params.weights, setup.m())? })
+    }
+
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
+        Ok(Scalarized::weights(&self.weights))
+    }
+
+    fn weights(&self) -> Option<Vec<f32>> {
+        Some(self.weights.clone())
+    }
+}
+
+moa_sdk::export!(scalarizers: [Method]);
+
+#[cfg(test)]
+mod tests {
+    use super::Method;
+    use moa_sdk::prelude::*;
+    use moa_sdk::serde_json::json;
+
+    #[test]
+    fn it_has_the_properties_of_a_scalarizer() -> Result<()> {
+        moa_sdk::testing::properties::<Method>(3, &json!({}))
+    }
+}
