@@ -50,11 +50,28 @@ fn shape(line: &str) -> String {
         Ok(Command::Plugin(P::Replay { lib, trace, check })) => {
             format!("replay {lib} {} {check}", trace.display())
         }
-        Ok(Command::Plugin(P::Check { lib, json, only, timeout, answer })) => {
+        Ok(Command::Plugin(P::Check {
+            lib,
+            json,
+            only,
+            timeout,
+            answer,
+        })) => {
             format!("check {lib} {json} {only:?} {timeout} {answer:?}")
         }
-        Ok(Command::Data(D::Convert { name, file, test, out, subject, seed })) => {
-            format!("convert {name} {} {test:?} {} {subject:?} {seed:?}", file.display(), out.display())
+        Ok(Command::Data(D::Convert {
+            name,
+            file,
+            test,
+            out,
+            subject,
+            seed,
+        })) => {
+            format!(
+                "convert {name} {} {test:?} {} {subject:?} {seed:?}",
+                file.display(),
+                out.display()
+            )
         }
         Ok(Command::Data(D::Inspect {
             file,
@@ -139,11 +156,23 @@ fn each_way_of_typing_means_one_thing() {
             "moa-host data generate tiny-math --out d --seed 3 --sft 9",
             "generate tiny-math d Some(3) Some(9)",
         ),
-        ("moa-host data generate tiny-math --out d --tokenizer", "generate tiny-math d None None tokenizer"),
+        (
+            "moa-host data generate tiny-math --out d --tokenizer",
+            "generate tiny-math d None None tokenizer",
+        ),
         ("moa-host data generate other --out d", "InvalidValue"),
-        ("moa-host data convert math500 a.jsonl --out d --seed 7", "convert math500 a.jsonl None d None Some(7)"),
-        ("moa-host data convert math500 a.jsonl --test b.jsonl --out d --seed 7", "ArgumentConflict"),
-        ("moa-host plugin check p --only finite", r#"check p false "finite" 10 None"#),
+        (
+            "moa-host data convert math500 a.jsonl --out d --seed 7",
+            "convert math500 a.jsonl None d None Some(7)",
+        ),
+        (
+            "moa-host data convert math500 a.jsonl --test b.jsonl --out d --seed 7",
+            "ArgumentConflict",
+        ),
+        (
+            "moa-host plugin check p --only finite",
+            r#"check p false "finite" 10 None"#,
+        ),
         ("moa-host plugin check p --timeout 0", "ValueValidation"),
         ("moa-host config check --config a.toml", r#"check Some("a.toml") []"#),
         (

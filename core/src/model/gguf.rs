@@ -75,7 +75,7 @@ pub(crate) fn text(value: &Value) -> Option<String> {
 
 /// Decimal value of an f32 as people write it: 1e-5 and not 9.99999974e-6.
 fn decimal(value: f64) -> f64 {
-    (value as f32).to_string().parse().unwrap_or(value)
+    super::ops::narrow(value).to_string().parse().unwrap_or(value)
 }
 
 fn spec(metadata: &Metadata<'_>, content: &Content) -> Result<Spec, ModelError> {

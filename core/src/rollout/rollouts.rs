@@ -164,7 +164,7 @@ pub(crate) mod tests {
         let all = rollouts(&[&[2, 3], &[1], &[4, 4, 4], &[0]]); // packed sizes 8, 4, 15, 3
         assert_eq!(all.chunks(12), [0..3, 3..6, 6..7]);
         assert_eq!(all.chunks(1), [0..2, 2..3, 3..6, 6..7]);
-        assert_eq!(all.chunks(1000), [0..7]);
+        assert_eq!(all.chunks(1000), vec![0..7]);
     }
 
     #[test]

@@ -32,11 +32,14 @@ use finding::Finding;
 /// The case that opens the library and looks at what it says of itself; it has no plugin of its own.
 const HANDSHAKE: &str = "library/handshake";
 
+/// What a case does with its subject.
+type Run<S> = Box<dyn Fn(&S) -> Result<(), Finding>>;
+
 /// One case for subjects of type `S`.
 struct Case<S> {
     name: String,
     about: &'static str,
-    run: Box<dyn Fn(&S) -> Result<(), Finding>>,
+    run: Run<S>,
 }
 
 impl<S> Case<S> {
