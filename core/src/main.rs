@@ -14,7 +14,7 @@ use std::{
 use clap::Parser;
 use cli::{Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, PluginCommand, SftArgs, TrainArgs};
 use moa_core::{
-    config,
+    config::{self, Source},
     data::{
         self, Encoded, Keys,
         convert::{self, Conversion, HubData},
@@ -65,6 +65,9 @@ fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
     let mut session = Session::open(resolved.config.clone(), resolved.is_default("scalarizer.name"))?;
     say(&session.describe());
     let config = session.config.clone();
+    if config.data.train != Source::Embedded && config.data.validation == Source::Embedded {
+        say("warning: data.validation is the embedded set, not your data; set it to a file to measure on that");
+    }
     let mut folder = RunFolder::create(
         config.train.run_dir.as_deref(),
         session.scalarizer.name(),
