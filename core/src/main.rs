@@ -32,6 +32,8 @@ fn main() -> ExitCode {
     let command = Cli::parse().into_command();
     match run(command) {
         Ok(code) => ExitCode::from(code),
+        // Who reads our output has seen enough (`| head`).
+        Err(SessionError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             if let Some(hint) = error.hint() {

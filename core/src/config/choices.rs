@@ -162,7 +162,7 @@ choices! {
 
     /// Architecture of a new model.
     pub enum Family {
-        /// Llama.
+        /// Llama 1 to 3, SmolLM2.
         Llama = "llama",
         /// Qwen2: Llama with biases on query, key and value.
         Qwen2 = "qwen2",

@@ -21,7 +21,7 @@ impl Progress {
         };
         let bar = ProgressBar::with_draw_target(Some(total), target);
         if let Ok(style) =
-            ProgressStyle::with_template("{prefix:>10} {bar:24} {pos}/{len} [{elapsed}<{eta}] {wide_msg}")
+            ProgressStyle::with_template("{prefix:>8} {bar:20} {pos}/{len} [{elapsed}<{eta}] {msg}")
         {
             bar.set_style(style);
         }
@@ -38,15 +38,6 @@ impl Progress {
     pub fn step(&self, message: String) {
         self.bar.set_message(message);
         self.bar.inc(1);
-    }
-
-    /// A line above the bar that stays.
-    pub fn line(&self, text: &str) {
-        self.bar.suspend(|| {
-            use std::io::Write;
-            // Progress is not data: a closed stderr must not stop a run.
-            let _ = writeln!(std::io::stderr(), "{text}");
-        });
     }
 
     /// Takes the bar away.

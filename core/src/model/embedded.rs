@@ -79,11 +79,7 @@ impl Spec {
     /// The sizes of `[sft.fresh]`.
     #[must_use]
     pub fn fresh(sizes: &config::FreshModel) -> Self {
-        let family = match sizes.family {
-            config::Family::Llama => Family::Llama,
-            config::Family::Qwen2 => Family::Qwen2,
-            config::Family::Qwen3 => Family::Qwen3,
-        };
+        let family = sizes.family;
         Self {
             family,
             vocab: sizes.vocab,

@@ -6,21 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::error::ModelError;
 
-/// Model families that the decoder implements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// Llama 1–3, SmolLM2, …
-    Llama,
-    /// Qwen2 and Qwen2.5: biases on the query, key and value projections.
-    Qwen2,
-    /// Qwen3: RMS norm of queries and keys.
-    Qwen3,
-}
+pub use crate::config::Family;
 
 impl Family {
-    /// All families.
-    pub const ALL: [Family; 3] = [Family::Llama, Family::Qwen2, Family::Qwen3];
-
     /// The name in config.json's `architectures`.
     pub fn architecture(self) -> &'static str {
         match self {
@@ -42,12 +30,13 @@ impl Family {
     /// The family of that `model_type`, or an error that names the known ones.
     pub(crate) fn named(name: &str, path: &Path) -> Result<Self, ModelError> {
         Family::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|f| f.model_type() == name || f.architecture() == name)
             .ok_or_else(|| ModelError::Architecture {
                 path: path.to_path_buf(),
                 found: name.to_string(),
-                known: Family::ALL.map(Family::architecture).join(", "),
+                known: Family::ALL.iter().map(|f| f.architecture()).collect::<Vec<_>>().join(", "),
             })
     }
 }

@@ -11,10 +11,10 @@ use crate::{
     update::UpdateReport,
 };
 
-/// Step time, tokens/s, mean scores and weights, short.
+/// Step time and tokens/s beside the bar; mean scores, weights and length on a line below it.
 pub(super) fn message(record: &Record, objectives: &[String], clock: &Clock, tokens: usize) -> String {
     let seconds = clock.total();
-    let mut text = format!("{seconds:.2} s/step {:.0} tok/s", tokens as f64 / seconds.max(1e-9));
+    let mut text = format!("{seconds:.2} s/step {:.0} tok/s\n", tokens as f64 / seconds.max(1e-9));
     for name in objectives {
         let score = record.get(&format!("score/{name}")).unwrap_or(f64::NAN);
         let _ = write!(text, "  {name} {score:.2}");
