@@ -217,3 +217,54 @@ fn a_plugin_that_fails_in_mid_run_is_named_with_hook_and_step_and_nothing_writte
     assert_eq!(lines(&run.folder.path().join("run/validation.jsonl")).len(), 1);
     assert!(run.folder.path().join("run/config.toml").is_file() && !run.folder.path().join("run/model").exists());
 }
+
+/// Every scalarizer under plugins/, whatever hooks it uses: a short run with finite weights whose trace replays.
+#[test]
+fn every_first_party_scalarizer_trains_and_its_trace_replays() {
+    let mut trained = 0;
+    for entry in fs::read_dir(host::root().join("plugins")).unwrap() {
+        let folder = entry.unwrap().path();
+        let source = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
+        if !source.contains("impl Scalarizer for") {
+            continue;
+        }
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let run = host(&[
+            "--plugin",
+            &name,
+            "--steps",
+            "2",
+            "--run-dir",
+            "run",
+            "--set",
+            "validation.n=10",
+            "--set",
+            "rollout.prompts=4",
+            "--set",
+            "algorithm.minibatch=2",
+            "--set",
+            "logging.trace=true",
+        ]);
+        assert_eq!(run.code, 0, "{name}: {}", run.stderr);
+        for line in metrics(&run) {
+            let weights = line
+                .as_object()
+                .unwrap()
+                .iter()
+                .filter(|(key, _)| key.starts_with("weight/"));
+            let weights: Vec<Option<f64>> = weights.map(|(_, value)| value.as_f64()).collect();
+            assert!(
+                weights.len() == 3 && weights.iter().all(|w| w.is_some_and(f64::is_finite)),
+                "{name}: {line}"
+            );
+        }
+        let trace = bytes(&run, "trace.jsonl");
+        let replay = host_with(
+            &["plugin", "replay", &name, "--trace", "t.jsonl", "--check"],
+            &[("t.jsonl", &trace)],
+        );
+        assert_eq!(replay.code, 0, "{name}: {}", replay.stderr);
+        trained += 1;
+    }
+    assert!(trained >= 10, "expected the ten published scalarizers, found {trained}");
+}

@@ -20,9 +20,7 @@ impl Progress {
             ProgressDrawTarget::stderr()
         };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) =
-            ProgressStyle::with_template("{prefix:>8} {bar:20} {pos}/{len} [{elapsed}<{eta}] {msg}")
-        {
+        if let Ok(style) = ProgressStyle::with_template("{prefix:>8} {bar:20} {pos}/{len} [{elapsed}<{eta}] {msg}") {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(500));

@@ -36,7 +36,11 @@ impl Family {
             .ok_or_else(|| ModelError::Architecture {
                 path: path.to_path_buf(),
                 found: name.to_string(),
-                known: Family::ALL.iter().map(|f| f.architecture()).collect::<Vec<_>>().join(", "),
+                known: Family::ALL
+                    .iter()
+                    .map(|f| f.architecture())
+                    .collect::<Vec<_>>()
+                    .join(", "),
             })
     }
 }
