@@ -157,7 +157,6 @@ fn values_out_of_range_are_refused() {
         ("train.threads=0", "1 to 4096"),
         ("validation.temperature=-1", "0 (greedy) or more"),
         ("validation.max_new_tokens=0", "1 to 1048576"),
-        ("checkpoint.keep=0", "1 or more"),
         ("scalarizer.name=", "some text"),
         ("sft.steps=0", "1 or more"),
         ("sft.fresh.width=97", "a multiple of twice sft.fresh.heads, 6"),

@@ -106,6 +106,11 @@ fn a_run_folder_holds_what_the_readme_says_and_its_config_gives_the_run_again() 
             .collect::<Vec<_>>(),
         [0, 2]
     );
+    let test: Value = serde_json::from_slice(&bytes(&first, "test.json")).unwrap();
+    assert!(
+        test["prompts"] == 200 && test["performance"]["accuracy"].is_number(),
+        "{test}"
+    );
     let samples = lines(&first.folder.path().join("run/samples.jsonl"));
     assert!(samples.len() == 16 && samples[0]["response"].as_str().is_some_and(|r| !r.is_empty()));
     for name in [

@@ -23,8 +23,6 @@ pub mod update;
 
 pub mod metrics;
 
-pub mod checkpoint;
-
 pub mod report;
 
 pub mod train;

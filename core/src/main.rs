@@ -24,7 +24,7 @@ use moa_core::{
     metrics::Progress,
     model::Model,
     plugin::{self, Plugins, check},
-    report::{RunFolder, before_after},
+    report::{self, RunFolder, before_after},
     train::{self, Session, SessionError, logprobs, sft},
 };
 
@@ -84,6 +84,9 @@ fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
     progress.finish();
     let outcome = outcome?;
     print!("{}", before_after(&outcome.before, &outcome.after));
+    if let Some(test) = &outcome.test {
+        print!("{}", report::one_line(test));
+    }
     say(&format!(
         "{} steps in {:.1} s; model in {}",
         config.train.steps,

@@ -68,8 +68,6 @@ settings! {
         pub train: Train,
         /// `[validation]`
         pub validation: Validation,
-        /// `[checkpoint]`
-        pub checkpoint: Checkpoint,
         /// `[logging]`
         pub logging: Logging,
         /// `[sft]`; none in a run of `train` that does not mention it.
@@ -92,7 +90,7 @@ settings! {
         pub train: Source,
         /// Validation rows: "embedded" or a file.
         pub validation: Source,
-        /// Test rows: "embedded" or a file.
+        /// Test rows, measured once at the end: "embedded" (with embedded training rows only) or a file.
         pub test: Source,
         /// Column that holds the prompt, as text or as chat messages.
         pub prompt_key: String,
@@ -212,14 +210,6 @@ settings! {
         pub temperature: f64,
         /// Longest completion in tokens; rollout.max_new_tokens unless given.
         pub max_new_tokens: Option<usize>,
-    }
-
-    /// `[checkpoint]`: what is saved during the run.
-    pub struct Checkpoint {
-        /// Steps between two checkpoints; 0: none but the final model.
-        pub every: u64,
-        /// How many checkpoints stay; older ones are removed.
-        pub keep: usize,
     }
 
     /// `[logging]`

@@ -4,4 +4,4 @@ mod folder;
 mod table;
 
 pub use folder::{FolderError, RunFolder};
-pub use table::{ValidationRecord, before_after};
+pub use table::{ValidationRecord, before_after, one_line};

@@ -55,6 +55,18 @@ pub fn before_after(before: &ValidationRecord, after: &ValidationRecord) -> Stri
     table
 }
 
+/// The test of a trained model in one line.
+#[must_use]
+pub fn one_line(test: &ValidationRecord) -> String {
+    let mut line = format!("test ({} prompts, after training)", test.prompts);
+    for (name, value) in &test.performance {
+        let value = value.as_f64().unwrap_or(f64::NAN);
+        let digits = if value.abs() > 2.0 { 1 } else { 3 };
+        let _ = write!(line, "  {name} {value:.digits$}");
+    }
+    line + "\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

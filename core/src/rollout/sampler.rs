@@ -50,6 +50,15 @@ impl Stream {
         }
     }
 
+    /// The stream of the test after `step`: neither a training step's nor a validation's.
+    #[must_use]
+    pub fn test(seed: u64, step: u64) -> Self {
+        Self {
+            seed,
+            step: step | 3 << 62,
+        }
+    }
+
     /// The generator of one completion. The four numbers are the ChaCha key, so no two streams share a state.
     #[must_use]
     pub fn completion(&self, prompt: u64, sample: u64) -> ChaCha8Rng {
@@ -211,6 +220,7 @@ mod tests {
             first(Stream::training(1, 1), 1, 0),
             first(Stream::training(1, 1), 0, 1),
             first(Stream::validation(1, 1), 0, 0),
+            first(Stream::test(1, 1), 0, 0),
         ];
         let mut unique = all.to_vec();
         unique.sort_unstable();

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub before: ValidationRecord,
     /// Validation after the last.
     pub after: ValidationRecord,
+    /// The trained model on the test rows, where there are any.
+    pub test: Option<ValidationRecord>,
     /// Seconds from the first validation to the saved model.
     pub seconds: f64,
     /// The trained model, in the Hugging Face layout.
@@ -156,9 +158,12 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
     }
     let model = folder.model();
     session.policy.save(&model)?;
+    progress.phase("test");
+    let test = session.test(steps, folder)?;
     Ok(Outcome {
         before,
         after,
+        test,
         seconds: start.elapsed().as_secs_f64(),
         model,
     })

@@ -124,6 +124,7 @@ pub struct Session {
     pub baseline: LengthBaseline,
     pub(super) training: Dataset,
     pub(super) validation: Dataset,
+    pub(super) test: Option<Dataset>,
     cursor: Cursor,
     schedule: Schedule,
 }
@@ -173,6 +174,11 @@ impl Session {
             dataset(&config.data.validation, data::embedded::VALIDATION, &config, &model)?,
             &config,
         );
+        // The embedded test rows say nothing about a model trained on other data.
+        let test = match (&config.data.test, &config.data.train) {
+            (Source::Embedded, Source::Path(_)) => None,
+            (source, _) => Some(dataset(source, data::embedded::TEST, &config, &model)?),
+        };
         let wants_reference = update.loss.kl.is_some() || plugin.needs().has(Needs::REF_LOGPROBS);
         let temperature = narrow(config.rollout.temperature);
         let optimizer = AdamW::new(adamw_settings(&config), model.params().to_vec())?;
@@ -194,13 +200,14 @@ impl Session {
             baseline: LengthBaseline::default(),
             training,
             validation,
+            test,
             cursor: Cursor::new(config.train.seed),
             schedule,
             config,
         })
     }
 
-    /// Records everything that the scalarizer is told, and what it answers, at `path` (DESIGN: trace.jsonl).
+    /// Records everything that the scalarizer is told, and what it answers, at `path`.
     ///
     /// # Errors
     /// The file cannot be written.

@@ -1,9 +1,10 @@
-//! A validation: the first response to each validation prompt, and the performance of every objective.
+//! Validation and test: the first response to each prompt, and the performance of every objective.
 
 use serde_json::{Map, Value};
 
 use super::{Session, SessionError};
 use crate::{
+    data::Prompt,
     report::{RunFolder, ValidationRecord},
     rollout::{Sampling, Stream},
 };
@@ -14,6 +15,34 @@ impl Session {
     /// # Errors
     /// Sampling, a reward or the scalarizer fails; the line cannot be written.
     pub fn validate(&mut self, step: u64, folder: &mut RunFolder) -> Result<ValidationRecord, SessionError> {
+        let stream = Stream::validation(self.config.train.seed, step);
+        let (mut record, performance) = self.measure(&self.validation.prompts, step, stream)?;
+        self.scalarizer.on_validation(step, &performance)?;
+        record.weights = self.scalarizer.weights()?;
+        folder.validation.write(&record)?;
+        Ok(record)
+    }
+
+    /// Measures the policy on the test prompts, where there are any, and writes test.json. The scalarizer is not told:
+    /// nothing in the run depends on these numbers.
+    ///
+    /// # Errors
+    /// Sampling or a reward fails; the file cannot be written.
+    pub fn test(&self, step: u64, folder: &RunFolder) -> Result<Option<ValidationRecord>, SessionError> {
+        let Some(test) = &self.test else { return Ok(None) };
+        let (record, _) = self.measure(&test.prompts, step, Stream::test(self.config.train.seed, step))?;
+        let text = serde_json::to_string(&record).map_err(std::io::Error::from)?;
+        std::fs::write(folder.path().join("test.json"), text + "\n")?;
+        Ok(Some(record))
+    }
+
+    /// The record of one response to each prompt, and the performance `[M]` alone.
+    fn measure(
+        &self,
+        prompts: &[Prompt],
+        step: u64,
+        stream: Stream,
+    ) -> Result<(ValidationRecord, Vec<f64>), SessionError> {
         let settings = &self.config.validation;
         #[allow(clippy::cast_possible_truncation, reason = "a temperature is a small number")]
         let sampling = Sampling {
@@ -22,26 +51,20 @@ impl Session {
             top_p: 1.0,
             top_k: 0,
         };
-        let stream = Stream::validation(self.config.train.seed, step);
-        let rollouts = self
-            .policy
-            .sample(self.validation.prompts.clone(), 1, &sampling, stream)?;
+        let rollouts = self.policy.sample(prompts.to_vec(), 1, &sampling, stream)?;
         let scores = self.objectives.score(&rollouts, &self.baseline)?;
         let performance = self.objectives.performance(&rollouts, &scores);
-        self.scalarizer.on_validation(step, &performance)?;
-
-        let named = self.objectives.performance_names().into_iter().zip(performance);
-        let performance: Map<String, Value> = named.map(|(name, value)| (name, Value::from(value))).collect();
-        let n = rollouts.len().max(1) as f64;
+        let named = self.objectives.performance_names().into_iter().zip(&performance);
         let record = ValidationRecord {
             step,
             prompts: rollouts.len(),
-            performance,
+            performance: named
+                .map(|(name, &value)| (name, Value::from(value)))
+                .collect::<Map<_, _>>(),
             length: rollouts.mean_length(),
-            truncated: rollouts.truncated.iter().filter(|t| **t).count() as f64 / n,
-            weights: self.scalarizer.weights()?,
+            truncated: rollouts.truncated.iter().filter(|t| **t).count() as f64 / rollouts.len().max(1) as f64,
+            weights: None,
         };
-        folder.validation.write(&record)?;
-        Ok(record)
+        Ok((record, performance))
     }
 }

@@ -14,7 +14,7 @@
 //! Ownership and threads: arguments are borrowed for the call, results are owned by the caller (their vtables
 //! free them in the allocator that made them). A scalarizer is called from one thread at a time, a reward from
 //! any number. Panics stop inside the plugin, see [`guard`].
-// The rule `unsafe only where it is needed` has its exception here, see DESIGN: the handshake's raw pointers.
+// The rule `unsafe only where it is needed` has its exception here: the handshake's raw pointers.
 #![allow(unsafe_code, reason = "the boundary itself")]
 
 pub(crate) mod finite;

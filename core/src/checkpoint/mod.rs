@@ -1,1 +1,0 @@
-//! Atomic save and load of everything a run needs.
