@@ -98,9 +98,9 @@ impl Scalarizer for Ctwa {
         if params.covariance_targets.is_empty() {
             params.covariance_targets = (0..m).map(|index| if index == 0 { 0.1 } else { 0.05 }).collect();
         }
-        one_for_each("covariance_targets", &mut params.covariance_targets, m)?;
+        params.covariance_targets = math::one_for_each("covariance_targets", &params.covariance_targets, m)?;
         if let Some(targets) = &mut params.objective_targets {
-            one_for_each("objective_targets", targets, m)?;
+            *targets = math::one_for_each("objective_targets", targets, m)?;
         }
         let Params { weight_lr, ema_tau, .. } = params;
         if !(weight_lr >= 0.0 && weight_lr.is_finite()) {
@@ -128,7 +128,7 @@ impl Scalarizer for Ctwa {
     }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&as_f32(&self.weights)))
+        Ok(Scalarized::weights(&math::as_f32(&self.weights)))
     }
 
     fn after_update(&mut self, update: &Update) -> Result<()> {
@@ -164,7 +164,7 @@ impl Scalarizer for Ctwa {
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
-        Some(as_f32(&self.weights))
+        Some(math::as_f32(&self.weights))
     }
 
     fn metrics(&self) -> Metrics {
@@ -273,27 +273,6 @@ fn of_pair(statistic: Statistic, scores: &[f64], v: &[f64]) -> Option<f64> {
 fn centred(values: &[f64]) -> Vec<f64> {
     let mean = math::mean(values);
     values.iter().map(|value| value - mean).collect()
-}
-
-/// Makes M numbers of one for all; they must be finite.
-fn one_for_each(what: &str, numbers: &mut Vec<f64>, m: usize) -> Result<()> {
-    if let [all] = numbers[..] {
-        *numbers = vec![all; m];
-    }
-    match numbers.iter().find(|number| !number.is_finite()) {
-        Some(bad) => Err(Error::new(format!("{what} contains {bad}, expected finite numbers"))),
-        None if numbers.len() == m => Ok(()),
-        None => Err(Error::new(format!(
-            "{what} has {} values, expected {m}, one for each objective",
-            numbers.len()
-        ))
-        .hint(format!("give {m} numbers for {what}, or leave it out for its default"))),
-    }
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "weights cross the boundary as f32")]
-fn as_f32(weights: &[f64]) -> Vec<f32> {
-    weights.iter().map(|&weight| weight as f32).collect()
 }
 
 moa_sdk::export!(scalarizers: [Ctwa]);

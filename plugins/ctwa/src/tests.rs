@@ -125,8 +125,8 @@ fn weights_never_fall() -> Result<()> {
     }
     .rng();
     let mut random = || {
-        let advantages: Vec<f32> = (0..4).map(|_| as_f32(&[4.0 * rng.uniform() - 2.0])[0]).collect();
-        let moved: Vec<f32> = (0..4).map(|_| as_f32(&[rng.uniform() - 1.5])[0]).collect();
+        let advantages: Vec<f32> = (0..4).map(|_| math::as_f32(&[4.0 * rng.uniform() - 2.0])[0]).collect();
+        let moved: Vec<f32> = (0..4).map(|_| math::as_f32(&[rng.uniform() - 1.5])[0]).collect();
         (advantages, moved)
     };
     for statistic in ["covariance", "correlation"] {
@@ -166,7 +166,7 @@ fn refusals() {
     let refused = |params| plugin(params).err().map(|error| error.message).unwrap_or_default();
     assert_eq!(
         refused(serde_json::json!({"covariance_targets": [0.1, 0.2, 0.3]})),
-        "covariance_targets has 3 values, expected 2, one for each objective"
+        "covariance_targets has 3 values, expected 2, one for each objective, or one for all"
     );
     assert!(refused(serde_json::json!({"ema_tau": 0.0})).contains("ema_tau is 0"));
     assert!(refused(serde_json::json!({"weight_lr": -1.0})).contains("weight_lr is -1"));

@@ -56,7 +56,8 @@ pub fn one_for_each(what: &str, numbers: &[f64], m: usize) -> Result<Vec<f64>> {
         _ => Err(Error::new(format!(
             "{what} has {} values, expected {m}, one for each objective, or one for all",
             numbers.len()
-        ))),
+        ))
+        .hint(format!("give {m} numbers for {what}, or one"))),
     }
 }
 
