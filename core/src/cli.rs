@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Look at plugins, or feed one a recorded trace.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// List rewards, or score given completions with one.
+    #[command(subcommand)]
+    Reward(RewardCommand),
     /// Look at data, convert or generate it.
     #[command(subcommand)]
     Data(DataCommand),
@@ -217,6 +220,42 @@ pub(crate) enum PluginCommand {
         /// Compare with the answers in the trace and exit with 1 at the first that differs.
         #[arg(long)]
         check: bool,
+    },
+}
+
+/// `moa-host reward …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RewardCommand {
+    /// List the rewards on the search path, native and components, with their parameters.
+    List,
+    /// Score completions: a JSON line {"score"} for each; exit with 1 if the reward failed on one.
+    Score {
+        /// Name of a reward, or the path of a WebAssembly component (.wasm, or .wat as text).
+        reward: String,
+        /// Library to load first, a path or a bare name; may be repeated.
+        #[arg(long = "plugin", value_name = "LIB", action = ArgAction::Append)]
+        plugins: Vec<String>,
+        /// Parameters of the reward, a JSON object.
+        #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
+        params: String,
+        /// JSON lines {"prompt", "response", "ground_truth", …}, or a Parquet file with these columns; - is stdin.
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// objective.limits.fuel of a component.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        fuel: Option<u64>,
+        /// objective.limits.milliseconds of a component.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        milliseconds: Option<u64>,
+        /// objective.limits.memory_mib of a component.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        memory_mib: Option<u64>,
+        /// objective.limits.result_bytes of a component.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        result_bytes: Option<u64>,
+        /// No progress bar and no summary.
+        #[arg(long, short)]
+        quiet: bool,
     },
 }
 

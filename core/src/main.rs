@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::Parser;
-use cli::{Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, PluginCommand, SftArgs, TrainArgs};
+use cli::{Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, PluginCommand, RewardCommand, SftArgs, TrainArgs};
 use moa_core::{
     config::{self, Source},
     data::{
@@ -25,7 +25,7 @@ use moa_core::{
     model::Model,
     plugin::{self, Plugins, check},
     report::{self, RunFolder, before_after},
-    train::{self, Session, SessionError, logprobs, sft},
+    train::{self, Session, SessionError, logprobs, score, sft},
 };
 
 fn main() -> ExitCode {
@@ -50,6 +50,7 @@ fn run(command: Command) -> Result<u8, SessionError> {
         Command::Sft(arguments) => sft_command(&arguments)?,
         Command::Logprobs(arguments) => logprobs_command(&arguments)?,
         Command::Plugin(command) => return plugin_command(command),
+        Command::Reward(command) => return reward_command(command),
         Command::Data(command) => data_command(command)?,
         Command::Config(command) => config_command(command)?,
     }
@@ -120,15 +121,87 @@ fn logprobs_command(arguments: &LogprobsArgs) -> Result<(), SessionError> {
         require_ground_truth: false,
         require_response: true,
     };
-    let rows = if arguments.input == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().read_to_end(&mut bytes)?;
-        data::read_jsonl_bytes(Path::new("stdin"), &bytes, &keys)?
-    } else {
-        data::read_rows(&arguments.input, &keys)?
-    };
+    let rows = rows(&arguments.input, &keys)?;
     let model = open_model(&arguments.model)?;
     logprobs::logprobs(model, &rows, &mut io::stdout().lock())
+}
+
+/// The rows of a file, or of stdin for "-".
+fn rows(input: &Path, keys: &Keys) -> Result<Vec<data::Row>, SessionError> {
+    if input != Path::new("-") {
+        return Ok(data::read_rows(input, keys)?);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes)?;
+    Ok(data::read_jsonl_bytes(Path::new("stdin"), &bytes, keys)?)
+}
+
+fn reward_command(command: RewardCommand) -> Result<u8, SessionError> {
+    let mut out = io::stdout().lock();
+    let mut plugins = Plugins::new();
+    match command {
+        RewardCommand::List => {
+            for path in plugins.available_rewards() {
+                match plugins.describe_rewards(&path) {
+                    Ok(text) => write!(out, "{text}")?,
+                    Err(error) => eprintln!("warning: {error}"),
+                }
+            }
+        }
+        RewardCommand::Score {
+            reward,
+            plugins: libraries,
+            params,
+            input,
+            fuel,
+            milliseconds,
+            memory_mib,
+            result_bytes,
+            quiet,
+        } => {
+            for library in &libraries {
+                plugins.load(library)?;
+            }
+            let params = json_option("--params", &params)?;
+            let limits = config::Limits {
+                fuel,
+                milliseconds,
+                memory_mib,
+                result_bytes,
+            };
+            let reward = plugins.reward_within(&reward, &params, &limits)?;
+            let keys = Keys {
+                require_response: true,
+                ..Keys::default()
+            };
+            let rows = rows(&input, &keys)?;
+            let progress = Progress::new(rows.len() as u64, quiet);
+            let summary = score::score(&reward, &rows, &progress, &mut io::BufWriter::new(&mut out));
+            progress.finish();
+            let summary = summary?;
+            if !quiet {
+                eprintln!("{}", summary.text(reward.name()));
+            }
+            return Ok(u8::from(!summary.failures.is_empty()));
+        }
+    }
+    Ok(0)
+}
+
+/// An option whose value is a JSON object.
+fn json_option(option: &'static str, text: &str) -> Result<serde_json::Value, SessionError> {
+    let value: Result<serde_json::Value, _> = serde_json::from_str(text);
+    let found = match value {
+        Ok(value @ serde_json::Value::Object(_)) => return Ok(value),
+        Ok(_) => "another JSON value".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(config::ConfigError::Option {
+        option: option.to_owned(),
+        found,
+        expected: "a JSON object such as '{\"key\": 1}'".to_owned(),
+    }
+    .into())
 }
 
 fn plugin_command(command: PluginCommand) -> Result<u8, SessionError> {

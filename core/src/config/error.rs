@@ -41,6 +41,14 @@ pub enum ConfigError {
     #[error("--set {text}: expected KEY=VALUE")]
     BadSet { text: String },
 
+    /// An option of the command line with a value that it does not take.
+    #[error("{option}: found {found}, expected {expected}")]
+    Option {
+        option: String,
+        found: String,
+        expected: String,
+    },
+
     /// A key that does not exist.
     #[error("unknown key `{key}` in {origin}")]
     UnknownKey {
@@ -119,6 +127,7 @@ impl Hint for ConfigError {
             ConfigError::TooManyFiles { .. } => "put the shared keys into one file and include that".into(),
             ConfigError::IncludeOutsideFile { .. } => "name the file with --config".into(),
             ConfigError::BadSet { .. } => "for example --set train.steps=50".into(),
+            ConfigError::Option { .. } => "quote the value so that the shell passes it as it is".into(),
             ConfigError::UnknownKey { key, nearest, .. } | ConfigError::NoSuchKey { key, nearest } => {
                 unknown_hint(key, nearest.as_deref())
             }

@@ -29,6 +29,6 @@ pub use explain::{Explanation, schema};
 pub use keys::{Key, Kind, all_keys};
 pub use layers::{Origin, Override, Purpose, Request, Resolved, resolve};
 pub use settings::{
-    Algorithm, Config, Data, FreshModel, Kl, Logging, Model, Objective, Optimizer, Params, Rollout, Scalarizer, Sft,
-    Source, Train, Validation,
+    Algorithm, Config, Data, FreshModel, Kl, Limits, Logging, Model, Objective, Optimizer, Params, Rollout, Scalarizer,
+    Sft, Source, Train, Validation,
 };

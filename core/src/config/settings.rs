@@ -130,6 +130,25 @@ settings! {
         /// What happens to a completion on which the reward fails: stop unless given.
         #[serde(default)]
         pub on_error: OnError,
+        /// What the reward may use if it is a WebAssembly component.
+        #[serde(default, skip_serializing_if = "Limits::is_empty")]
+        pub limits: Limits,
+    }
+
+    /// `limits` of an `[[objective]]`: what a WebAssembly component may use; a native reward has none.
+    pub struct Limits {
+        /// Instructions, roughly, for each completion: 1000000000 unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub fuel: Option<u64>,
+        /// Wall-clock milliseconds of a call, a backstop beside the fuel: 10000 unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub milliseconds: Option<u64>,
+        /// Memory of an instance in MiB: 256 unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub memory_mib: Option<u64>,
+        /// Bytes that a call may give back, error texts included: 1048576 unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub result_bytes: Option<u64>,
     }
 
     /// `[algorithm]`: from rewards to the loss.
@@ -294,6 +313,25 @@ impl Setting for Vec<Objective> {
     fn describe(key: String, doc: &str, keys: &mut Vec<Key>) {
         keys.push(Key::new(key.clone(), Kind::Tables, doc));
         Objective::describe(format!("{key}[]"), "", keys);
+    }
+}
+
+#[allow(clippy::derivable_impls, reason = "the macro that defines the struct derives none")]
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            fuel: None,
+            milliseconds: None,
+            memory_mib: None,
+            result_bytes: None,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether no limit was given.
+    pub fn is_empty(&self) -> bool {
+        *self == Limits::default()
     }
 }
 

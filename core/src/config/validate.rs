@@ -145,6 +145,18 @@ fn objectives(check: &Check<'_>) -> Result<(), ConfigError> {
     for (index, objective) in objectives.iter().enumerate() {
         check.text(&format!("objective[{index}].name"), &objective.name)?;
         check.text(&format!("objective[{index}].reward"), &objective.reward)?;
+        let limits = &objective.limits;
+        for (key, limit, most) in [
+            ("fuel", limits.fuel, u64::MAX >> 1),
+            ("milliseconds", limits.milliseconds, 86_400_000),
+            ("memory_mib", limits.memory_mib, 4096),
+            ("result_bytes", limits.result_bytes, 1 << 30),
+        ] {
+            if let Some(limit) = limit.filter(|limit| !(1..=most).contains(limit)) {
+                let key = format!("objective[{index}].limits.{key}");
+                return Err(check.error(&key, limit.to_string(), &format!("1 to {most}")));
+            }
+        }
         if let Some(first) = objectives[..index]
             .iter()
             .position(|other| other.name == objective.name)

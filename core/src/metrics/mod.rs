@@ -187,7 +187,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "reward_failures/{}",
         "completions",
         Better::Low,
-        "completions of the step on which the objective's reward failed",
+        "completions of the step on which the objective's reward failed; under a further `/` by cause",
     ),
     define(
         "skipped",

@@ -1,6 +1,12 @@
 //! The progress bar on stderr: step, time, tokens/s, rewards and weights.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -11,6 +17,9 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// How often something that changes all the time is drawn.
+    const TICK: Duration = Duration::from_millis(500);
+
     /// A bar over `total` steps; `quiet` hides it.
     #[must_use]
     pub fn new(total: u64, quiet: bool) -> Self {
@@ -23,13 +32,33 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{prefix:>8} {bar:20} {pos}/{len} [{elapsed}<{eta}] {msg}") {
             bar.set_style(style);
         }
-        bar.enable_steady_tick(Duration::from_millis(500));
+        bar.enable_steady_tick(Self::TICK);
         Self { bar }
     }
 
     /// What is going on now: "rollout", "update", …
     pub fn phase(&self, name: &'static str) {
         self.bar.set_prefix(name);
+    }
+
+    /// Runs `work` and shows how far its counter `done` is, of `total`: "score 1200/4096".
+    pub fn counting<T>(&self, name: &str, total: usize, done: &AtomicUsize, work: impl FnOnce() -> T) -> T {
+        if self.bar.is_hidden() {
+            return work();
+        }
+        let (finished, waiting) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // Ends when the sender is dropped.
+                while waiting.recv_timeout(Self::TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    let done = done.load(Ordering::Relaxed);
+                    self.bar.set_prefix(format!("{name} {done}/{total}"));
+                }
+            });
+            let result = work();
+            drop(finished);
+            result
+        })
     }
 
     /// One step is done; `message` stays beside the bar.

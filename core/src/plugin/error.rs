@@ -129,6 +129,24 @@ pub enum PluginError {
         /// What it should have given.
         expected: String,
     },
+    /// A file that was given as a reward and is no component that can be one.
+    #[error("component {}: {reason}", path.display())]
+    Component {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+        /// What to change.
+        hint: Option<String>,
+    },
+    /// Limits on a reward that nothing limits.
+    #[error("reward {reward} is native code ({}), and has limits", library.display())]
+    Limits {
+        /// Name of the reward.
+        reward: String,
+        /// Its library.
+        library: PathBuf,
+    },
     /// The host's own inputs do not fit together; the run, not the plugin, is at fault.
     #[error("inputs for plugin {plugin}, {hook}{}: {message}", at(*step))]
     Input {
@@ -210,7 +228,10 @@ impl Hint for PluginError {
             }
             Self::Ambiguous { name: None, .. } => Some("say which with scalarizer.name".to_owned()),
             Self::Ambiguous { .. } => Some("load only one of these libraries".to_owned()),
-            Self::Hook { hint, .. } => hint.clone(),
+            Self::Hook { hint, .. } | Self::Component { hint, .. } => hint.clone(),
+            Self::Limits { .. } => {
+                Some("only WebAssembly components have limits; leave them out, or use a .wasm".to_owned())
+            }
             Self::Output { plugin, .. } => Some(format!(
                 "this is a defect of {plugin}; `plugin check` runs its own tests"
             )),

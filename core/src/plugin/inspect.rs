@@ -1,8 +1,9 @@
 //! What `plugin inspect` shows of a library.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use moa_sdk::{ParamSpec, Performance};
+use moa_sdk::{ParamSpec, Performance, RewardDescription};
 use serde_json::{Value, json};
 
 use super::library::Library;
@@ -39,18 +40,34 @@ pub fn description_text(library: &Library) -> String {
         params(&mut text, &scalarizer.params);
     }
     for reward in &library.description().rewards {
-        let reports = match reward.validation {
-            Performance::Score => "mean score",
-            Performance::ResponseTokens => "mean response length in tokens, minimized",
-        };
-        let _ = write!(
-            text,
-            "\nreward {}\n  about  {}\n  validation  {reports}\n",
-            reward.name, reward.about
-        );
-        params(&mut text, &reward.params);
+        text.push('\n');
+        reward_lines(&mut text, reward, None);
     }
     text
+}
+
+/// A reward of a library or component as text, for people.
+pub(super) fn reward_text(reward: &RewardDescription, path: &Path) -> String {
+    let mut text = String::new();
+    reward_lines(&mut text, reward, Some(path));
+    text
+}
+
+fn reward_lines(text: &mut String, reward: &RewardDescription, path: Option<&Path>) {
+    let reports = match reward.validation {
+        Performance::Score => "mean score",
+        Performance::ResponseTokens => "mean response length in tokens, minimized",
+    };
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "reward {}", reward.name);
+    if let Some(path) = path {
+        let _ = writeln!(text, "  file  {}", shown(path));
+    }
+    let _ = writeln!(text, "  about  {}\n  validation  {reports}", reward.about);
+    if reward.needs_means {
+        text.push_str("  needs  mean lengths\n");
+    }
+    params(text, &reward.params);
 }
 
 /// A line for each param, its doc below it.

@@ -112,7 +112,7 @@ impl Library {
         let object = self.root.new_reward()(name.into(), params.to_string().as_str().into())
             .into_result()
             .map_err(|error| hook_error(name, "new", error))?;
-        Ok(RewardPlugin::new(described, &self.path, object))
+        Ok(RewardPlugin::native(described, &self.path, object))
     }
 }
 

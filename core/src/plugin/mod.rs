@@ -1,12 +1,14 @@
-//! Plugins: finds, checks and loads libraries, calls their hooks and checks everything that comes back, records
-//! and replays. The only module of the host with `unsafe` and libloading for plugins.
+//! Plugins: finds, checks and loads libraries and components, calls their hooks and checks everything that comes
+//! back, records and replays. The only module of the host with `unsafe`, libloading and wasmtime for plugins.
 //!
-//! Data flow: [`Plugins`] finds and loads a [`Library`] → it makes a [`ScalarizerPlugin`] or a [`RewardPlugin`] →
+//! Data flow: [`Plugins`] finds and loads a [`Library`], or a WebAssembly component in the sandbox of
+//! [`component`] → it makes a [`ScalarizerPlugin`] or a [`RewardPlugin`] →
 //! their calls give checked outputs or a [`PluginError`] that names plugin, hook and step. A [`Recorder`] writes
 //! what a scalarizer was told and gave back; [`replay`] reads that again. Everything but loading is a pure
 //! function of inputs and of the plugin's state.
 
 pub mod check;
+mod component;
 mod error;
 mod inspect;
 mod library;
@@ -16,25 +18,33 @@ mod reward;
 mod scalarizer;
 mod search;
 
+pub use component::Limits;
 pub use error::PluginError;
 pub use inspect::{description_json, description_text};
 pub use library::Library;
 pub use record::Recorder;
 pub use replay::{Replayed, replay};
-pub use reward::RewardPlugin;
+pub use reward::{Cause, Failure, RewardPlugin, Score};
 pub use scalarizer::ScalarizerPlugin;
 
 pub use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
-pub use moa_sdk::{Completion, Description, Direction, Needs, Objective, Performance, Scalarized, Setup, Signal};
+pub use moa_sdk::{
+    Completion, Description, Direction, MeanTokens, Needs, Objective, Performance, Scalarized, Setup, Signal,
+};
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
+use crate::config;
+use component::{Component, Sandbox};
 use search::SearchPath;
 
-/// The loaded libraries, in the order in which they were asked for.
+/// The loaded libraries and components, in the order in which they were asked for.
 pub struct Plugins {
     libraries: Vec<Library>,
+    components: Vec<Component>,
+    /// The engine of all components, once there is one.
+    sandbox: Option<Sandbox>,
     search: SearchPath,
     verbose: bool,
 }
@@ -55,6 +65,8 @@ impl Plugins {
     pub fn searching(folders: Vec<PathBuf>) -> Self {
         Self {
             libraries: Vec::new(),
+            components: Vec::new(),
+            sandbox: None,
             search: SearchPath { folders },
             verbose: false,
         }
@@ -128,9 +140,82 @@ impl Plugins {
         }
     }
 
+    /// The libraries and components that the search path holds, for `reward list`.
+    pub fn available_rewards(&self) -> Vec<PathBuf> {
+        let mut all = self.search.libraries();
+        all.extend(self.search.components());
+        all
+    }
+
+    /// What a library or component says of its rewards, as text; empty if it has none. Error: it cannot be used.
+    pub fn describe_rewards(&mut self, path: &Path) -> Result<String, PluginError> {
+        let typed = path.to_string_lossy();
+        if search::is_component(&typed) {
+            let component = self.open_component(&typed)?;
+            return Ok(inspect::reward_text(component.description(), component.path()));
+        }
+        let library = self.load(&typed)?;
+        let rewards = &library.description().rewards;
+        Ok(rewards
+            .iter()
+            .map(|reward| inspect::reward_text(reward, library.path()))
+            .collect())
+    }
+
+    fn open_component(&mut self, typed: &str) -> Result<&Component, PluginError> {
+        let path = self.search.resolve_component(typed)?;
+        let index = match self.components.iter().position(|c| c.path() == path) {
+            Some(index) => index,
+            None => {
+                let sandbox = match &self.sandbox {
+                    Some(sandbox) => sandbox.clone(),
+                    None => Sandbox::new().map_err(|refusal| refusal.of(&path))?,
+                };
+                self.components.push(Component::open(&sandbox, &path)?);
+                self.sandbox = Some(sandbox);
+                self.components.len() - 1
+            }
+        };
+        Ok(&self.components[index])
+    }
+
+    /// A new reward within limits: a component if `name` is the path of one (`.wasm`, `.wat`), which takes the place
+    /// of `given` limits that it does not name by its defaults; else as [`Plugins::reward`]. Errors: also limits on a
+    /// native reward, and what is wrong with a component.
+    pub fn reward_within(
+        &mut self,
+        name: &str,
+        params: &Value,
+        given: &config::Limits,
+    ) -> Result<RewardPlugin, PluginError> {
+        if search::is_component(name) {
+            let component = self.open_component(name)?;
+            let reward = component.reward(params, given.into())?;
+            return Ok(RewardPlugin::component(
+                component.description(),
+                component.path(),
+                reward,
+            ));
+        }
+        let reward = self.native_reward(name, params)?;
+        if given.is_empty() {
+            Ok(reward)
+        } else {
+            Err(PluginError::Limits {
+                reward: reward.name().to_owned(),
+                library: PathBuf::from(shown(reward.library())),
+            })
+        }
+    }
+
+    /// [`Plugins::reward_within`] the default limits.
+    pub fn reward(&mut self, name: &str, params: &Value) -> Result<RewardPlugin, PluginError> {
+        self.reward_within(name, params, &config::Limits::default())
+    }
+
     /// A new reward: of a loaded library, else of `lib<name>.so` in the search path (`a-b` also of `liba.so`).
     /// Errors: no such name, more than one, or what the plugin says of its params.
-    pub fn reward(&mut self, name: &str, params: &Value) -> Result<RewardPlugin, PluginError> {
+    fn native_reward(&mut self, name: &str, params: &Value) -> Result<RewardPlugin, PluginError> {
         if !self.libraries.iter().any(|library| library.has_reward(name)) {
             let mut file = name;
             loop {

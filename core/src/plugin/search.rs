@@ -59,28 +59,76 @@ impl SearchPath {
         })
     }
 
+    /// The absolute path of a component, by path as typed or by file name in the folders; what is there but no file
+    /// (a folder) is given too, for a better message than "not found".
+    pub(super) fn resolve_component(&self, typed: &str) -> Result<PathBuf, PluginError> {
+        let name = Path::new(typed).file_name().map(PathBuf::from).unwrap_or_default();
+        let mut looked = vec![PathBuf::from(typed)];
+        looked.extend(self.component_folders().map(|folder| folder.join(&name)));
+        for place in &looked {
+            if place.exists()
+                && let Ok(path) = place.canonicalize()
+            {
+                return Ok(path);
+            }
+        }
+        let known: Vec<String> = self
+            .components()
+            .iter()
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        Err(PluginError::NotFound {
+            plugin: typed.to_owned(),
+            nearest: moa_sdk::nearest(&name.to_string_lossy(), &known).map(str::to_owned),
+            looked,
+        })
+    }
+
+    /// The folders, and where cargo puts components beside each that is its output for the host.
+    fn component_folders(&self) -> impl Iterator<Item = PathBuf> {
+        self.folders.iter().flat_map(|folder| {
+            let built = folder
+                .file_name()
+                .zip(folder.parent())
+                .map(|(profile, target)| target.join("wasm32-unknown-unknown").join(profile))
+                .filter(|folder| folder.is_dir());
+            std::iter::once(folder.clone()).chain(built)
+        })
+    }
+
+    /// All components in the folders, sorted within each.
+    pub(super) fn components(&self) -> Vec<PathBuf> {
+        self.component_folders()
+            .flat_map(|folder| files(&folder, is_component))
+            .collect()
+    }
+
     /// All libraries in the folders, sorted within each.
     pub(super) fn libraries(&self) -> Vec<PathBuf> {
-        let mut all = Vec::new();
-        for folder in &self.folders {
-            let Ok(entries) = std::fs::read_dir(folder) else {
-                continue;
-            };
-            let mut files: Vec<PathBuf> = entries
-                .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-                .filter(|path| {
-                    path.file_name()
-                        .and_then(|name| name.to_str())
-                        .is_some_and(|name| name.starts_with(DLL_PREFIX) && name.ends_with(DLL_SUFFIX))
-                })
-                .collect();
-            files.sort();
-            all.extend(files);
-        }
-        all
+        let library = |name: &str| name.starts_with(DLL_PREFIX) && name.ends_with(DLL_SUFFIX);
+        self.folders.iter().flat_map(|folder| files(folder, library)).collect()
     }
 }
 
+/// Whether a reward's name is the path of a component: WebAssembly, as bytes or as text.
+pub(super) fn is_component(name: &str) -> bool {
+    let ending = Path::new(name).extension().map(|ending| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| ending == "wasm" || ending == "wat")
+}
+
+/// The files of a folder whose names are wanted, sorted; none if it cannot be read.
+fn files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))
+        .collect();
+    files.sort();
+    files
+}
 /// Whether `plugin` is a name and not a path: no folder, and not the suffix of a library.
 fn is_bare(plugin: &str) -> bool {
     !plugin.contains(std::path::is_separator) && !plugin.ends_with(DLL_SUFFIX)

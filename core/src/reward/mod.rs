@@ -1,11 +1,17 @@
 //! Objectives: rollouts -> scores `[B, M]`, and what a validation reports for each of them.
 
+mod scoring;
+
+pub use scoring::Early;
+
+use std::collections::BTreeMap;
+
 use thiserror::Error;
 
 use crate::{
     config::OnError,
     error::Hint,
-    plugin::{Completion, Direction, Objective, Performance, PluginError, RewardPlugin},
+    plugin::{Cause, Direction, Objective, Performance, PluginError, RewardPlugin},
     rollout::Rollouts,
 };
 
@@ -22,13 +28,15 @@ pub enum RewardError {
     },
     /// A reward refused one completion and the objective says `on_error = "stop"`.
     #[error(
-        "objective {objective}: reward {reward} failed on a completion of row {row}: {message} (response: {response:?})"
+        "objective {objective}: reward {reward} failed on completion {completion} (row {row}): {message} (response: {response:?})"
     )]
     Completion {
         /// Name of the objective.
         objective: String,
         /// Name of the reward.
         reward: String,
+        /// Number of the completion in the step, from 0.
+        completion: usize,
         /// Row of the data file.
         row: usize,
         /// What the reward said.
@@ -98,9 +106,9 @@ pub struct Scores {
     pub values: Vec<f32>,
     /// Completions left out by `on_error = "skip"`: these rows hold 0 and take no part in the step.
     pub skipped: Vec<usize>,
-    /// Failures per objective `[M]`.
-    pub failures: Vec<usize>,
-    /// The first failure's text, with the objective's name.
+    /// Failures per objective, by cause `[M]`.
+    pub failures: Vec<BTreeMap<Cause, usize>>,
+    /// The first failure's text, with the names of objective and reward and the number of the completion.
     pub first_failure: Option<String>,
 }
 
@@ -209,79 +217,6 @@ impl Objectives {
                 direction: o.performance_direction(),
             })
             .collect()
-    }
-
-    /// Scores `[B, M]` of a batch against the running mean length in `baseline`, which must include this batch.
-    ///
-    /// # Errors
-    /// A reward that fails as a whole; a completion it refuses where `on_error = "stop"`.
-    pub fn score(&self, rollouts: &Rollouts, baseline: &LengthBaseline) -> Result<Scores, RewardError> {
-        #[allow(clippy::cast_possible_truncation)] // a mean length fits f32
-        let mean_response_tokens = baseline.mean() as f32;
-        let lengths = rollouts.lengths();
-        let completions: Vec<Completion<'_>> = (0..rollouts.len())
-            .map(|b| {
-                let prompt = rollouts.prompt(b);
-                Completion {
-                    prompt: &prompt.text,
-                    response: &rollouts.texts[b],
-                    ground_truth: &prompt.ground_truth,
-                    data_source: &prompt.data_source,
-                    response_tokens: lengths[b],
-                    mean_response_tokens,
-                    truncated: rollouts.truncated[b],
-                    extra: &prompt.extra,
-                }
-            })
-            .collect();
-        let m = self.len();
-        let mut scores = Scores {
-            m,
-            values: vec![0.0; completions.len() * m],
-            failures: vec![0; m],
-            ..Scores::default()
-        };
-        for (column, objective) in self.list.iter().enumerate() {
-            let results = objective
-                .reward
-                .score_all(&completions)
-                .map_err(|source| RewardError::Plugin {
-                    objective: objective.name.clone(),
-                    source,
-                })?;
-            let sign = if objective.direction == Direction::Minimize {
-                -1.0
-            } else {
-                1.0
-            };
-            for (b, result) in results.into_iter().enumerate() {
-                match result {
-                    Ok(score) => scores.values[b * m + column] = sign * score,
-                    Err(message) => {
-                        scores.failures[column] += 1;
-                        scores
-                            .first_failure
-                            .get_or_insert(format!("{}: {message}", objective.name));
-                        match objective.on_error {
-                            OnError::Zero => {}
-                            OnError::Skip => scores.skipped.push(b),
-                            OnError::Stop => {
-                                return Err(RewardError::Completion {
-                                    objective: objective.name.clone(),
-                                    reward: objective.reward.name().to_owned(),
-                                    row: rollouts.prompt(b).row,
-                                    message,
-                                    response: rollouts.texts[b].chars().take(80).collect(),
-                                });
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        scores.skipped.sort_unstable();
-        scores.skipped.dedup();
-        Ok(scores)
     }
 
     /// Performance `[M]` of a batch that was scored: the mean raw score of each objective, or the mean response length

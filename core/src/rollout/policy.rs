@@ -77,6 +77,22 @@ impl Policy {
         sampling: &Sampling,
         stream: Stream,
     ) -> Result<Rollouts, PolicyError> {
+        self.sample_watched(prompts, group_size, sampling, stream, &mut |_| {})
+    }
+
+    /// As [`Policy::sample`]; `finished` is told of each group as soon as its last completion has ended, while others
+    /// are still being sampled.
+    ///
+    /// # Errors
+    /// As [`Policy::sample`].
+    pub fn sample_watched(
+        &self,
+        prompts: Vec<Prompt>,
+        group_size: usize,
+        sampling: &Sampling,
+        stream: Stream,
+        finished: &mut dyn FnMut(FinishedGroup<'_>),
+    ) -> Result<Rollouts, PolicyError> {
         let weights = self.model.weights()?;
         let mut rollouts = Rollouts {
             offsets: vec![0],
@@ -85,11 +101,11 @@ impl Policy {
         let per_wave = (DECODE_ROWS / group_size.max(1)).max(1);
         for (wave, some) in prompts.chunks(per_wave).enumerate() {
             let first = wave * per_wave;
-            for completion in self.decode(&weights, some, first, group_size, sampling, stream)? {
+            for completion in self.decode(&weights, some, first, group_size, sampling, stream, finished)? {
                 let group = first + completion.prompt;
                 rollouts.groups.extend(u32::try_from(group));
                 rollouts.truncated.push(!completion.finished);
-                rollouts.texts.push(self.model.tokenizer.decode(&completion.tokens)?);
+                rollouts.texts.push(completion.text);
                 rollouts.tokens.extend(completion.tokens);
                 rollouts.logprobs.extend(completion.logprobs);
                 rollouts.offsets.push(rollouts.tokens.len());
@@ -100,6 +116,7 @@ impl Policy {
     }
 
     /// Decodes the completions of some prompts side by side; `first` is the number of the first prompt in the step.
+    #[allow(clippy::too_many_arguments, reason = "what sampling needs, passed on")]
     fn decode(
         &self,
         weights: &Weights,
@@ -108,6 +125,7 @@ impl Policy {
         group_size: usize,
         sampling: &Sampling,
         stream: Stream,
+        finished: &mut dyn FnMut(FinishedGroup<'_>),
     ) -> Result<Vec<Completion>, PolicyError> {
         let mut completions: Vec<Completion> = (0..prompts.len() * group_size)
             .map(|b| Completion {
@@ -127,6 +145,7 @@ impl Policy {
         let vocab = self.model.spec.vocab;
         let (mut cache, mut logits) = Cache::prefill(weights, &tokens, &groups, sampling.max_new_tokens)?;
         let mut alive: Vec<usize> = (0..completions.len()).collect();
+        let mut open = vec![group_size; prompts.len()]; // completions of each prompt that go on
         loop {
             let drawn: Vec<(u32, f32)> = generators
                 .par_iter_mut()
@@ -158,7 +177,26 @@ impl Policy {
                 .collect();
             let mut kept = keep.iter();
             generators.retain(|_| kept.next().copied().unwrap_or(false));
+            let ended: Vec<usize> = alive
+                .iter()
+                .zip(&keep)
+                .filter(|(_, keep)| !**keep)
+                .map(|(&b, _)| b)
+                .collect();
             alive.retain(going);
+            for b in ended {
+                let prompt = completions[b].prompt;
+                completions[b].text = self.model.tokenizer.decode(&completions[b].tokens)?;
+                open[prompt] -= 1;
+                if open[prompt] == 0 {
+                    let members = &completions[prompt * group_size..(prompt + 1) * group_size];
+                    finished(FinishedGroup {
+                        group: first + prompt,
+                        prompt: &prompts[prompt],
+                        responses: members.iter().map(Completion::view).collect(),
+                    });
+                }
+            }
             if alive.is_empty() {
                 return Ok(completions);
             }
@@ -236,6 +274,26 @@ impl Frozen {
 /// Packed tokens of one scoring pass: bounds memory, not the result.
 const SCORE_TOKENS: usize = 16_384;
 
+/// A prompt whose G completions have all ended.
+pub struct FinishedGroup<'a> {
+    /// Its number among the prompts of the step.
+    pub group: usize,
+    /// The prompt.
+    pub prompt: &'a Prompt,
+    /// The completions, in the order of the rollouts, G.
+    pub responses: Vec<FinishedResponse<'a>>,
+}
+
+/// A completion that has ended.
+pub struct FinishedResponse<'a> {
+    /// Decoded, without special tokens.
+    pub text: &'a str,
+    /// Length in tokens.
+    pub tokens: usize,
+    /// Whether it hit the length cap before an end token.
+    pub truncated: bool,
+}
+
 /// One completion under way.
 #[derive(Default)]
 struct Completion {
@@ -243,6 +301,18 @@ struct Completion {
     tokens: Vec<u32>,
     logprobs: Vec<f32>,
     finished: bool,
+    /// Once it has ended.
+    text: String,
+}
+
+impl Completion {
+    fn view(&self) -> FinishedResponse<'_> {
+        FinishedResponse {
+            text: &self.text,
+            tokens: self.tokens.len(),
+            truncated: !self.finished,
+        }
+    }
 }
 
 fn packed(rollouts: &Rollouts) -> Result<Packed, ModelError> {

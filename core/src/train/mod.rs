@@ -1,12 +1,13 @@
 //! The training loop: one function, straight down, a step in data-flow order.
 
 pub mod logprobs;
+pub mod score;
 mod session;
 pub mod sft;
 mod summary;
 mod validate;
 
-use std::{path::PathBuf, time::Instant};
+use std::{path::PathBuf, sync::atomic::AtomicUsize, time::Instant};
 
 use serde_json::{Value, json};
 
@@ -58,17 +59,23 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
 
         progress.phase("rollout");
         let prompts = session.next_prompts();
-        let rollouts = session.policy.sample(
-            prompts,
-            config.rollout.group_size,
-            &session.sampling,
-            Stream::training(seed, step),
-        )?;
+        let stream = Stream::training(seed, step);
+        let (rollouts, early) = session.objectives.while_sampling(|finished| {
+            let group_size = config.rollout.group_size;
+            let sampling = &session.sampling;
+            session
+                .policy
+                .sample_watched(prompts, group_size, sampling, stream, finished)
+        });
+        let rollouts = rollouts?;
         session.baseline.add(&rollouts);
         clock.lap("rollout");
 
         progress.phase("score");
-        let scores = session.objectives.score(&rollouts, &session.baseline)?;
+        let (objectives, done) = (&session.objectives, AtomicUsize::new(0));
+        let scores = progress.counting("score", rollouts.len() * objectives.len(), &done, || {
+            objectives.score(&rollouts, &session.baseline, early, &done)
+        })?;
         let (rollouts, scores) = without_skipped(rollouts, scores);
         clock.lap("score");
 
@@ -137,6 +144,9 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
             rollouts.tokens.len(),
         ));
         let mut line = record.to_json();
+        if let Some(failure) = &scores.first_failure {
+            line.insert("first_failure".into(), failure.as_str().into());
+        }
         line.insert("time".into(), clock.to_json(rollouts.tokens.len()));
         let mut whole = serde_json::Map::from_iter([("step".to_owned(), Value::from(step))]);
         whole.append(&mut line);

@@ -55,6 +55,13 @@ pub enum SessionError {
     Interference(#[from] InterferenceError),
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error("row {row}: {key} is {found}, expected {expected}")]
+    Completion {
+        row: usize,
+        key: &'static str,
+        found: String,
+        expected: &'static str,
+    },
     #[error("{0}")]
     Write(#[from] std::io::Error),
 }
@@ -75,6 +82,7 @@ impl Hint for SessionError {
             Self::Update(e) => e.hint(),
             Self::Interference(e) => e.hint(),
             Self::Folder(e) => e.hint(),
+            Self::Completion { .. } => Some("leave the column out, or give it that type in every row".into()),
             Self::Write(_) => Some("the disk may be full, or the run folder was removed".into()),
         }
     }
@@ -94,6 +102,8 @@ impl SessionError {
                 | PluginError::Version { .. }
                 | PluginError::Layout { .. }
                 | PluginError::Description { .. }
+                | PluginError::Component { .. }
+                | PluginError::Limits { .. }
                 | PluginError::Unknown { .. }
                 | PluginError::Ambiguous { .. },
             ) => 2,
@@ -265,7 +275,8 @@ fn narrow(setting: f64) -> f32 {
 
 fn objectives(plugins: &mut Plugins, config: &Config) -> Result<Objectives, SessionError> {
     let list = config.objectives.iter().map(|objective| {
-        let reward = plugins.reward(&objective.reward, &serde_json::Value::Object(objective.params.clone()))?;
+        let params = serde_json::Value::Object(objective.params.clone());
+        let reward = plugins.reward_within(&objective.reward, &params, &objective.limits)?;
         let direction = objective.direction.map(|direction| match direction {
             config::Direction::Maximize => plugin::Direction::Maximize,
             config::Direction::Minimize => plugin::Direction::Minimize,

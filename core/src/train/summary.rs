@@ -75,7 +75,15 @@ impl Session {
         for (name, value) in interference.metrics(&names) {
             record.add(name, value);
         }
-        record.add_each("reward_failures", &names, scores.failures.iter().map(|&f| f as f64));
+        for (name, failures) in names.iter().zip(&scores.failures) {
+            record.add(
+                format!("reward_failures/{name}"),
+                failures.values().sum::<usize>() as f64,
+            );
+            for (cause, &count) in failures {
+                record.add(format!("reward_failures/{name}/{}", cause.name()), count as f64);
+            }
+        }
         record.add("skipped", scores.skipped.len() as f64);
         Ok(record)
     }

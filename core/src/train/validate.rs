@@ -1,5 +1,7 @@
 //! Validation and test: the first response to each prompt, and the performance of every objective.
 
+use std::sync::atomic::AtomicUsize;
+
 use serde_json::{Map, Value};
 
 use super::{Session, SessionError};
@@ -51,8 +53,14 @@ impl Session {
             top_p: 1.0,
             top_k: 0,
         };
-        let rollouts = self.policy.sample(prompts.to_vec(), 1, &sampling, stream)?;
-        let scores = self.objectives.score(&rollouts, &self.baseline)?;
+        let (rollouts, early) = self.objectives.while_sampling(|finished| {
+            self.policy
+                .sample_watched(prompts.to_vec(), 1, &sampling, stream, finished)
+        });
+        let rollouts = rollouts?;
+        let scores = self
+            .objectives
+            .score(&rollouts, &self.baseline, early, &AtomicUsize::new(0))?;
         let performance = self.objectives.performance(&rollouts, &scores);
         let named = self.objectives.performance_names().into_iter().zip(&performance);
         let record = ValidationRecord {

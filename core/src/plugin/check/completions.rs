@@ -1,6 +1,6 @@
 //! Completions for rewards: ordinary ones, and odd ones that a model can write all the same.
 
-use moa_sdk::{Completion, Rng};
+use moa_sdk::{Completion, MeanTokens, Rng};
 
 /// A completion that owns its texts.
 #[derive(Debug, Clone)]
@@ -9,7 +9,7 @@ pub(super) struct Text {
     response: String,
     ground_truth: String,
     response_tokens: u32,
-    mean_response_tokens: f32,
+    means: MeanTokens,
     truncated: bool,
     extra: String,
 }
@@ -22,7 +22,11 @@ impl Text {
             ground_truth: "5".to_owned(),
             // About four bytes a token; a response has at least its end.
             response_tokens: u32::try_from(1 + response.len() / 4).unwrap_or(u32::MAX),
-            mean_response_tokens: 12.0,
+            means: MeanTokens {
+                running: 12.0,
+                batch: 11.0,
+                group: 10.5,
+            },
             truncated: false,
             extra: "{}".to_owned(),
             response,
@@ -37,7 +41,7 @@ impl Text {
             ground_truth: &self.ground_truth,
             data_source: "check",
             response_tokens: self.response_tokens,
-            mean_response_tokens: self.mean_response_tokens,
+            means: Some(self.means),
             truncated: self.truncated,
             extra: &self.extra,
         }
@@ -101,7 +105,7 @@ pub(super) const ODD: &[Odd] = &[
                 prompt: String::new(),
                 ground_truth: String::new(),
                 response_tokens: 0,
-                mean_response_tokens: 0.0,
+                means: MeanTokens::default(),
                 ..Text::new("")
             };
             vec![Text::new(""), nothing]

@@ -1,6 +1,7 @@
 //! The cases of a reward.
 
 use std::sync::Barrier;
+use std::sync::atomic::AtomicUsize;
 
 use moa_sdk::{Completion, RewardDescription, Rng};
 use serde_json::{Value, json};
@@ -232,13 +233,21 @@ impl<'a> Subject<'a> {
 fn scores(reward: &RewardPlugin, texts: &[Text], order: Option<&[usize]>) -> Result<Scores, Finding> {
     let Some(order) = order else {
         let completions: Vec<Completion<'_>> = texts.iter().map(Text::view).collect();
-        return Ok(reward.score_unchecked(&completions)?);
+        return all(reward, &completions);
     };
     let completions: Vec<Completion<'_>> = order.iter().map(|b| texts[*b].view()).collect();
-    let found = reward.score_unchecked(&completions)?;
+    let found = all(reward, &completions)?;
     let mut placed: Vec<_> = order.iter().zip(found).collect();
     placed.sort_by_key(|(b, _)| **b);
     Ok(placed.into_iter().map(|(_, score)| score).collect())
+}
+
+fn all(reward: &RewardPlugin, completions: &[Completion<'_>]) -> Result<Scores, Finding> {
+    let scores = reward.score_unchecked(completions, &AtomicUsize::new(0))?;
+    Ok(scores
+        .into_iter()
+        .map(|score| score.map_err(|failure| failure.message))
+        .collect())
 }
 
 /// Bit for bit; messages must agree, too.

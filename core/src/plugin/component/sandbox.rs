@@ -1,0 +1,160 @@
+//! The engine that all components of a process share: how they are compiled, cached and interrupted.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Cache, CacheConfig, Config, Engine, StoreContextMut};
+
+use super::instance::State;
+use super::preflight::Refusal;
+use super::world;
+
+/// How often the clock of running guests ticks.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Stack of a guest in bytes; deeper recursion traps.
+pub(super) const GUEST_STACK: usize = 1 << 20;
+
+/// How long a compilation may take. A component of 18 MiB takes some 15 seconds of one core.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// One engine with its clock. Compiled components keep it alive.
+#[derive(Clone)]
+pub(in crate::plugin) struct Sandbox {
+    engine: Engine,
+}
+
+impl Sandbox {
+    /// Starts the engine. Error: this machine cannot run WebAssembly.
+    pub(in crate::plugin) fn new() -> Result<Self, Refusal> {
+        let engine = Engine::new(&config())
+            .map_err(|error| Refusal::new(format!("WebAssembly cannot run on this machine: {}", line(&error))))?;
+        let clock = engine.weak();
+        let ticker = std::thread::Builder::new().name("component clock".to_owned());
+        ticker
+            .spawn(move || {
+                while let Some(engine) = clock.upgrade() {
+                    engine.increment_epoch();
+                    drop(engine);
+                    std::thread::sleep(TICK);
+                }
+            })
+            .map_err(|error| Refusal::new(format!("the clock of components cannot start: {error}")))?;
+        Ok(Self { engine })
+    }
+
+    /// Compiles a component that [`super::preflight`] let pass, and links it with all that it is granted. Error:
+    /// it cannot be compiled, or its functions have other types than the world's.
+    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Compiled, Refusal> {
+        let component = self.with_patience(bytes)?;
+        let mut linker = Linker::new(&self.engine);
+        let offer = |linker: &mut Linker<State>| {
+            linker
+                .instance(world::HOST)?
+                .func_wrap("log", |mut store: StoreContextMut<'_, State>, (text,): (String,)| {
+                    State::log(&mut store, text)
+                })
+        };
+        offer(&mut linker).map_err(|error| Refusal::new(line(&error)))?;
+        let instances = linker.instantiate_pre(&component).map_err(|error| {
+            Refusal::new(format!("it cannot be linked: {}", line(&error)))
+                .hint(format!("build it against version {} of the world", world::VERSION))
+        })?;
+        Ok(Compiled {
+            engine: self.engine.clone(),
+            instances,
+        })
+    }
+
+    /// Compiles on a thread of its own, and gives up on it after [`PATIENCE`]: wasmtime promises nothing about how
+    /// long a hostile module takes.
+    fn with_patience(&self, bytes: &[u8]) -> Result<Component, Refusal> {
+        let (send, receive) = mpsc::channel();
+        let engine = self.engine.clone();
+        let bytes = bytes.to_vec();
+        std::thread::Builder::new()
+            .name("compile".to_owned())
+            .stack_size(super::STACK)
+            .spawn(move || {
+                // The receiver is gone only if nobody waits any more.
+                let _ = send.send(Component::new(&engine, &bytes));
+            })
+            .map_err(|error| Refusal::new(format!("no thread could be started to compile it: {error}")))?;
+        match receive.recv_timeout(PATIENCE) {
+            Ok(Ok(component)) => Ok(component),
+            Ok(Err(error)) => Err(Refusal::new(format!("it cannot be compiled: {}", line(&error)))),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(Refusal::new(format!(
+                "compiling it took more than {} seconds",
+                PATIENCE.as_secs()
+            ))),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                Err(Refusal::new("the compiler failed on it".to_owned()).hint("this may be a defect of wasmtime"))
+            }
+        }
+    }
+}
+
+/// A component, compiled and linked.
+#[derive(Clone)]
+pub(super) struct Compiled {
+    pub(super) engine: Engine,
+    pub(super) instances: InstancePre<State>,
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(GUEST_STACK)
+        // The same bits on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .cache(cache());
+    config
+}
+
+/// Compiled code by hash and settings, in the user's cache folder. Without a folder that can be written there is no
+/// cache, and nothing else is lost.
+fn cache() -> Option<Cache> {
+    let folder = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        .filter(|path| path.is_absolute())?
+        .join("moa")
+        .join("components");
+    std::fs::create_dir_all(&folder).ok()?;
+    let mut config = CacheConfig::new();
+    config.with_directory(folder);
+    Cache::new(config).ok()
+}
+
+/// An error with its causes, in one line.
+pub(super) fn line(error: &wasmtime::Error) -> String {
+    one_line(&format!("{error:#}"))
+}
+
+/// Text of a stranger, for a message of one line: control characters become spaces, and it ends somewhere.
+pub(super) fn one_line(text: &str) -> String {
+    const LONGEST: usize = 500;
+    let mut line = String::new();
+    let mut words = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty());
+    for word in &mut words {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        let room = LONGEST.saturating_sub(line.len());
+        if word.len() > room {
+            line.extend(word.chars().take(room));
+            line.push('…');
+            break;
+        }
+        line.push_str(word);
+    }
+    line
+}
