@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 
 use moa_core::error::Hint;
 use moa_core::plugin::{
-    BatchInput, Completion, Objective, Performance, PluginError, Plugins, RewardPlugin, ScalarizerPlugin, Setup,
-    Signal, UpdateInput,
+    BatchInput, Completion, MeanTokens, Objective, Performance, PluginError, Plugins, RewardPlugin, ScalarizerPlugin,
+    Setup, Signal, UpdateInput, description_text,
 };
 use serde_json::json;
 
@@ -246,5 +246,31 @@ fn rewards_are_checked_one_by_one_and_as_a_whole() -> Result<(), Box<dyn Error>>
         );
     }
     assert!(reward("panic-new").is_err());
+    Ok(())
+}
+
+#[test]
+fn mean_lengths_reach_the_rewards_that_ask_for_them_and_no_other() -> Result<(), Box<dyn Error>> {
+    let completion = Completion {
+        response_tokens: 3,
+        means: Some(MeanTokens {
+            running: 4.0,
+            batch: 3.0,
+            group: 2.0,
+        }),
+        ..Completion::default()
+    };
+    let mut plugins = Plugins::searching(vec![]);
+    plugins.load(&common::plugin("conciseness").to_string_lossy())?;
+    for (baseline, expected) in [("running", 1.0), ("batch", 0.0), ("group", 0.0)] {
+        let asks = plugins.reward("conciseness", &json!({ "baseline": baseline }))?;
+        assert!(asks.needs_means());
+        assert_eq!(asks.score_all(&[completion])?, [Ok(expected)], "{baseline}");
+    }
+    assert!(description_text(&plugins.libraries()[0]).contains("  needs  mean lengths\n"));
+    let unasked = reward("unasked-means")?;
+    assert!(!unasked.needs_means());
+    let none = unasked.score_all(&[completion])?;
+    assert_eq!(none, [Err("`means` was not asked for".to_owned())]);
     Ok(())
 }

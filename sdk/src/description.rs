@@ -43,6 +43,8 @@ pub struct RewardDescription {
     pub about: String,
     /// What a validation reports for it.
     pub validation: Performance,
+    /// Whether its scores depend on mean lengths, see [`Reward::NEEDS_MEANS`].
+    pub needs_means: bool,
     /// Its params.
     pub params: Vec<ParamSpec>,
 }
@@ -67,6 +69,7 @@ impl RewardDescription {
             name: R::NAME.to_owned(),
             about: R::ABOUT.to_owned(),
             validation: R::VALIDATION,
+            needs_means: R::NEEDS_MEANS,
             params: R::Params::schema(),
         }
     }

@@ -27,10 +27,13 @@ pub use error::{Error, Result};
 pub use metrics::Metrics;
 pub use moa_sdk_derive::{Choice, Params};
 pub use params::{Choice, ParamFields, ParamSpec, ParamValue, Params, choice_kind, nearest};
-pub use reward::{Completion, Performance, Reward};
+pub use reward::{Completion, MeanTokens, Performance, Reward};
 pub use rng::Rng;
 pub use scalarizer::{Direction, Needs, Objective, Scalarized, Scalarizer, Setup, Signal};
 
+// A plugin depends on moa-sdk only; this one is there with the feature of its name.
+#[cfg(feature = "regex")]
+pub use regex;
 // For the code that the derive macros write.
 pub use serde;
 pub use serde_json;
@@ -43,8 +46,8 @@ pub mod prelude {
     pub use crate::trace::{Event, Example, Expect};
     pub use crate::views::{Batch, Gradients, Matrix, Matrix64, Ragged, Update, Validation};
     pub use crate::{
-        Choice, Completion, Direction, Error, Metrics, Needs, Objective, ParamValue as _, Params, Performance, Result,
-        Reward, Rng, Scalarized, Scalarizer, Setup,
+        Choice, Completion, Direction, Error, MeanTokens, Metrics, Needs, Objective, ParamValue as _, Params,
+        Performance, Result, Reward, Rng, Scalarized, Scalarizer, Setup,
     };
     pub use crate::{answer, math};
     // The derive macros of the SDK with the traits of serde: a plugin depends on moa-sdk only.

@@ -43,9 +43,13 @@ pub fn description_text(library: &Library) -> String {
             Performance::Score => "mean score",
             Performance::ResponseTokens => "mean response length in tokens, minimized",
         };
+        let needs = match reward.needs_means {
+            true => "  needs  mean lengths\n",
+            false => "",
+        };
         let _ = write!(
             text,
-            "\nreward {}\n  about  {}\n  validation  {reports}\n",
+            "\nreward {}\n  about  {}\n  validation  {reports}\n{needs}",
             reward.name, reward.about
         );
         params(&mut text, &reward.params);

@@ -25,7 +25,9 @@ pub use reward::RewardPlugin;
 pub use scalarizer::ScalarizerPlugin;
 
 pub use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
-pub use moa_sdk::{Completion, Description, Direction, Needs, Objective, Performance, Scalarized, Setup, Signal};
+pub use moa_sdk::{
+    Completion, Description, Direction, MeanTokens, Needs, Objective, Performance, Scalarized, Setup, Signal,
+};
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@ pub struct RewardPlugin {
     name: String,
     library: PathBuf,
     performance: Performance,
+    needs_means: bool,
     object: RawRewardBox,
 }
 
@@ -21,6 +22,7 @@ impl RewardPlugin {
             name: described.name.clone(),
             library: library.to_owned(),
             performance: described.validation,
+            needs_means: described.needs_means,
             object,
         }
     }
@@ -40,6 +42,11 @@ impl RewardPlugin {
         self.performance
     }
 
+    /// Whether its scores depend on [`Completion::means`]: they can be given only when the step is sampled.
+    pub fn needs_means(&self) -> bool {
+        self.needs_means
+    }
+
     /// One score or one message for each completion, in order; a score that is not finite is a message. Error:
     /// the whole call failed, or gave another number of scores.
     pub fn score_all(&self, completions: &[Completion<'_>]) -> Result<Vec<Result<f32, String>>, PluginError> {
@@ -57,7 +64,11 @@ impl RewardPlugin {
         completions: &[Completion<'_>],
     ) -> Result<Vec<Result<f32, String>>, PluginError> {
         const HOOK: &str = "score_all";
-        let raw: Vec<RawCompletion<'_>> = completions.iter().map(|c| (*c).into()).collect();
+        // Means that were not asked for do not exist, so that no reward comes to depend on them unsaid.
+        let mut raw: Vec<RawCompletion<'_>> = completions.iter().map(|c| (*c).into()).collect();
+        if !self.needs_means {
+            raw.iter_mut().for_each(|completion| completion.means = None.into());
+        }
         let scores = self
             .object
             .score_all(raw.as_slice().into())

@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::{
     config::OnError,
     error::Hint,
-    plugin::{Completion, Direction, Objective, Performance, PluginError, RewardPlugin},
+    plugin::{Completion, Direction, MeanTokens, Objective, Performance, PluginError, RewardPlugin},
     rollout::Rollouts,
 };
 
@@ -163,6 +163,31 @@ impl LengthBaseline {
     }
 }
 
+/// What each completion may be measured against, `[B]`. Before the first training response the running mean is that
+/// of the batch: a policy that was never trained has no other length.
+fn mean_tokens(rollouts: &Rollouts, baseline: &LengthBaseline) -> Vec<MeanTokens> {
+    #[allow(clippy::cast_possible_truncation, reason = "a mean length fits f32")]
+    let narrow = |mean: f64| mean as f32;
+    let batch = rollouts.mean_length();
+    let running = if baseline.responses == 0 {
+        batch
+    } else {
+        baseline.mean()
+    };
+    let mut means = Vec::with_capacity(rollouts.len());
+    for group in rollouts.groups.chunk_by(|a, b| a == b) {
+        let (first, end) = (means.len(), means.len() + group.len());
+        let tokens = rollouts.offsets[end] - rollouts.offsets[first];
+        let of_group = MeanTokens {
+            running: narrow(running),
+            batch: narrow(batch),
+            group: narrow(tokens as f64 / group.len() as f64),
+        };
+        means.resize(end, of_group);
+    }
+    means
+}
+
 /// All objectives of a run.
 pub struct Objectives {
     list: Vec<ScoredObjective>,
@@ -211,13 +236,13 @@ impl Objectives {
             .collect()
     }
 
-    /// Scores `[B, M]` of a batch against the running mean length in `baseline`, which must include this batch.
+    /// Scores `[B, M]` of a batch. `baseline` has the lengths of all training responses so far; in training it must
+    /// include this batch.
     ///
     /// # Errors
     /// A reward that fails as a whole; a completion it refuses where `on_error = "stop"`.
     pub fn score(&self, rollouts: &Rollouts, baseline: &LengthBaseline) -> Result<Scores, RewardError> {
-        #[allow(clippy::cast_possible_truncation)] // a mean length fits f32
-        let mean_response_tokens = baseline.mean() as f32;
+        let means = mean_tokens(rollouts, baseline);
         let lengths = rollouts.lengths();
         let completions: Vec<Completion<'_>> = (0..rollouts.len())
             .map(|b| {
@@ -228,7 +253,7 @@ impl Objectives {
                     ground_truth: &prompt.ground_truth,
                     data_source: &prompt.data_source,
                     response_tokens: lengths[b],
-                    mean_response_tokens,
+                    means: Some(means[b]),
                     truncated: rollouts.truncated[b],
                     extra: &prompt.extra,
                 }
@@ -301,5 +326,46 @@ impl Objectives {
             }
         };
         self.list.iter().enumerate().map(mean).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LengthBaseline, mean_tokens};
+    use crate::{data::Prompt, plugin::MeanTokens, rollout::Rollouts};
+
+    /// Rollouts with the given response lengths by group.
+    fn rollouts(groups: &[&[usize]]) -> Rollouts {
+        let mut out = Rollouts {
+            offsets: vec![0],
+            ..Rollouts::default()
+        };
+        for (group, lengths) in (0..).zip(groups) {
+            out.prompts.push(Prompt::default());
+            for length in *lengths {
+                out.groups.push(group);
+                out.tokens.resize(out.tokens.len() + length, 0);
+                out.offsets.push(out.tokens.len());
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn the_means_are_of_training_of_the_batch_and_of_the_group() {
+        let batch = rollouts(&[&[2, 4], &[9]]);
+        let means = |running, group| MeanTokens {
+            running,
+            batch: 5.0,
+            group,
+        };
+        let mut baseline = LengthBaseline::default();
+        let first = mean_tokens(&batch, &baseline);
+        assert_eq!(first, [means(5.0, 3.0), means(5.0, 3.0), means(5.0, 9.0)]);
+        baseline.add(&batch);
+        baseline.add(&rollouts(&[&[1]]));
+        let later = mean_tokens(&batch, &baseline);
+        assert_eq!(later, [means(4.0, 3.0), means(4.0, 3.0), means(4.0, 9.0)]);
+        assert!(mean_tokens(&rollouts(&[]), &baseline).is_empty());
     }
 }

@@ -1,14 +1,31 @@
-//! Conciseness: 1 if the response is shorter than the running mean length of all training responses, else 0.
+//! Conciseness: 1 if the response is shorter than a mean length, else 0.
 //!
-//! Lengths are in tokens; the mean counts this batch, so that the bar falls as the policy gets shorter. In
-//! validation the mean length itself is reported, and minimised. From arXiv 2509.11452 and arXiv 2602.06869.
+//! Lengths are in tokens. The bar is the running mean over all training responses, as in arXiv 2509.11452 and
+//! arXiv 2602.06869; it counts this batch, so that it falls as the policy gets shorter. Beyond the papers, `baseline`
+//! puts it at this batch's mean, or at the mean of the responses to the same prompt: then a hard problem, whose
+//! answers are all long, is measured against itself. In validation the mean length itself is reported, and minimised.
 //! With `gated`, a wrong answer scores 0 whatever its length: the independent form is won by saying nothing.
 
 use moa_sdk::prelude::*;
 
+/// What a response is measured against.
+#[derive(Choice, Clone, Copy, Debug, Default)]
+pub enum Baseline {
+    /// The mean of all training responses so far.
+    #[default]
+    Running,
+    /// The mean of this batch.
+    Batch,
+    /// The mean of the responses to the same prompt.
+    Group,
+}
+
 /// Which form.
 #[derive(Params)]
 pub struct Params {
+    /// The mean that a response must be shorter than: of all training responses so far ("running"), of this batch,
+    /// or of the responses to the same prompt ("group").
+    baseline: Baseline,
     /// 0 unless the last boxed answer is the ground truth.
     #[param(default = false)]
     gated: bool,
@@ -16,6 +33,7 @@ pub struct Params {
 
 /// The reward.
 pub struct Conciseness {
+    baseline: Baseline,
     gated: bool,
 }
 
@@ -23,15 +41,23 @@ impl Reward for Conciseness {
     const NAME: &str = "conciseness";
     const ABOUT: &str = "1 if the response is shorter than the mean of all training responses so far, else 0";
     const VALIDATION: Performance = Performance::ResponseTokens;
+    const NEEDS_MEANS: bool = true;
     type Params = Params;
 
     fn new(params: Params) -> Result<Self> {
-        Ok(Self { gated: params.gated })
+        let Params { baseline, gated } = params;
+        Ok(Self { baseline, gated })
     }
 
     #[allow(clippy::cast_precision_loss, reason = "a response has far fewer than 2^24 tokens")]
     fn score(&self, completion: &Completion<'_>) -> Result<f32> {
-        let shorter = (completion.response_tokens as f32) < completion.mean_response_tokens;
+        let means = completion.means()?;
+        let bar = match self.baseline {
+            Baseline::Running => means.running,
+            Baseline::Batch => means.batch,
+            Baseline::Group => means.group,
+        };
+        let shorter = (completion.response_tokens as f32) < bar;
         let allowed = !self.gated || answer::is_correct(completion.response, completion.ground_truth);
         Ok(f32::from(u8::from(shorter && allowed)))
     }
@@ -43,27 +69,50 @@ moa_sdk::export!(rewards: [Conciseness]);
 mod tests {
     use super::*;
 
+    const MEANS: MeanTokens = MeanTokens {
+        running: 100.0,
+        batch: 50.0,
+        group: 10.0,
+    };
+
     #[test]
     fn shorter_than_the_mean_and_right_if_gated() -> Result<()> {
-        for (gated, response, response_tokens, expected) in [
-            (false, "anything", 99, 1.0),
-            (false, "anything", 100, 0.0),
-            (false, "anything", 101, 0.0),
-            (true, r"\boxed{5}", 99, 1.0),
-            (true, r"\boxed{6}", 99, 0.0),
-            (true, "", 0, 0.0),
-            (true, r"\boxed{5}", 100, 0.0),
+        for (baseline, gated, response, response_tokens, expected) in [
+            (Baseline::Running, false, "anything", 99, 1.0),
+            (Baseline::Running, false, "anything", 100, 0.0),
+            (Baseline::Running, false, "anything", 101, 0.0),
+            (Baseline::Batch, false, "anything", 49, 1.0),
+            (Baseline::Batch, false, "anything", 50, 0.0),
+            (Baseline::Group, false, "anything", 9, 1.0),
+            (Baseline::Group, false, "anything", 10, 0.0),
+            (Baseline::Running, true, r"\boxed{5}", 99, 1.0),
+            (Baseline::Running, true, r"\boxed{6}", 99, 0.0),
+            (Baseline::Running, true, "", 0, 0.0),
+            (Baseline::Running, true, r"\boxed{5}", 100, 0.0),
+            (Baseline::Group, true, r"\boxed{5}", 9, 1.0),
+            (Baseline::Group, true, r"\boxed{6}", 9, 0.0),
         ] {
             let completion = Completion {
                 response,
                 ground_truth: "5",
                 response_tokens,
-                mean_response_tokens: 100.0,
+                means: Some(MEANS),
                 ..Completion::default()
             };
-            let score = Conciseness::new(Params { gated })?.score(&completion)?;
-            assert_eq!(score, expected, "gated {gated}, {response:?}, {response_tokens} tokens");
+            let score = Conciseness::new(Params { baseline, gated })?.score(&completion)?;
+            assert_eq!(
+                score, expected,
+                "{baseline:?}, gated {gated}, {response:?}, {response_tokens} tokens"
+            );
         }
+        Ok(())
+    }
+
+    #[test]
+    fn without_means_there_is_no_score() -> Result<()> {
+        let baseline = Baseline::default();
+        let reward = Conciseness::new(Params { baseline, gated: false })?;
+        assert!(reward.score(&Completion::default()).is_err());
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{RBox, ROk, ROption, RResult, RSlice, RStr, RString, RVec, Tuple2};
 
 use crate::views::{BatchInput, GradientsInput, UpdateInput};
-use crate::{Completion, Error, Scalarized, Signal};
+use crate::{Completion, Error, MeanTokens, Scalarized, Signal};
 
 /// What a library exports. Its fields may grow at the end, each with a default.
 #[repr(C)]
@@ -296,6 +296,29 @@ impl TryFrom<RawScalarized> for Scalarized {
     }
 }
 
+/// [`MeanTokens`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, StableAbi)]
+pub struct RawMeanTokens {
+    pub running: f32,
+    pub batch: f32,
+    pub group: f32,
+}
+
+impl From<MeanTokens> for RawMeanTokens {
+    fn from(means: MeanTokens) -> Self {
+        let MeanTokens { running, batch, group } = means;
+        Self { running, batch, group }
+    }
+}
+
+impl From<RawMeanTokens> for MeanTokens {
+    fn from(raw: RawMeanTokens) -> Self {
+        let RawMeanTokens { running, batch, group } = raw;
+        Self { running, batch, group }
+    }
+}
+
 /// [`Completion`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, StableAbi)]
@@ -305,7 +328,7 @@ pub struct RawCompletion<'a> {
     pub ground_truth: RStr<'a>,
     pub data_source: RStr<'a>,
     pub response_tokens: u32,
-    pub mean_response_tokens: f32,
+    pub means: ROption<RawMeanTokens>,
     pub truncated: bool,
     pub extra: RStr<'a>,
 }
@@ -318,7 +341,7 @@ impl<'a> From<Completion<'a>> for RawCompletion<'a> {
             ground_truth: completion.ground_truth.into(),
             data_source: completion.data_source.into(),
             response_tokens: completion.response_tokens,
-            mean_response_tokens: completion.mean_response_tokens,
+            means: completion.means.map(RawMeanTokens::from).into(),
             truncated: completion.truncated,
             extra: completion.extra.into(),
         }
@@ -333,7 +356,7 @@ impl<'a> From<RawCompletion<'a>> for Completion<'a> {
             ground_truth: raw.ground_truth.as_str(),
             data_source: raw.data_source.as_str(),
             response_tokens: raw.response_tokens,
-            mean_response_tokens: raw.mean_response_tokens,
+            means: raw.means.into_option().map(MeanTokens::from),
             truncated: raw.truncated,
             extra: raw.extra.as_str(),
         }

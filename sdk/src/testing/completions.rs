@@ -1,15 +1,15 @@
 //! Completions for rewards: ordinary ones, and odd ones that a model can write all the same.
 
-use moa_sdk::{Completion, Rng};
+use crate::{Completion, MeanTokens, Rng};
 
 /// A completion that owns its texts.
 #[derive(Debug, Clone)]
-pub(super) struct Text {
+pub struct Text {
     prompt: String,
     response: String,
     ground_truth: String,
     response_tokens: u32,
-    mean_response_tokens: f32,
+    means: MeanTokens,
     truncated: bool,
     extra: String,
 }
@@ -22,7 +22,11 @@ impl Text {
             ground_truth: "5".to_owned(),
             // About four bytes a token; a response has at least its end.
             response_tokens: u32::try_from(1 + response.len() / 4).unwrap_or(u32::MAX),
-            mean_response_tokens: 12.0,
+            means: MeanTokens {
+                running: 12.0,
+                batch: 11.0,
+                group: 10.5,
+            },
             truncated: false,
             extra: "{}".to_owned(),
             response,
@@ -30,14 +34,14 @@ impl Text {
     }
 
     /// What a reward sees.
-    pub(super) fn view(&self) -> Completion<'_> {
+    pub fn view(&self) -> Completion<'_> {
         Completion {
             prompt: &self.prompt,
             response: &self.response,
             ground_truth: &self.ground_truth,
             data_source: "check",
             response_tokens: self.response_tokens,
-            mean_response_tokens: self.mean_response_tokens,
+            means: Some(self.means),
             truncated: self.truncated,
             extra: &self.extra,
         }
@@ -45,7 +49,7 @@ impl Text {
 }
 
 /// `n` completions of random pieces, some with an answer, some cut.
-pub(super) fn ordinary(n: usize) -> Vec<Text> {
+pub fn ordinary(n: usize) -> Vec<Text> {
     const PIECES: [&str; 12] = [
         "2 + 3 = 5",
         "First, we add.",
@@ -73,27 +77,31 @@ pub(super) fn ordinary(n: usize) -> Vec<Text> {
     (0..n).map(|_| one(&mut rng)).collect()
 }
 
-/// One kind of odd completions.
-pub(super) struct Odd {
+/// One kind of completions.
+pub struct CompletionFamily {
     /// kebab-case.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// What gets a finite score.
-    pub(super) about: &'static str,
+    pub about: &'static str,
     /// The completions; made when they are needed, as some are long.
-    pub(super) make: fn() -> Vec<Text>,
+    pub make: fn() -> Vec<Text>,
 }
 
 /// Length of a long response in bytes.
 const LONG: usize = 1_000_000;
 
-/// All kinds.
-pub(super) const ODD: &[Odd] = &[
-    Odd {
+impl CompletionFamily {
+    /// All kinds.
+    pub const ALL: &[CompletionFamily] = FAMILIES;
+}
+
+const FAMILIES: &[CompletionFamily] = &[
+    CompletionFamily {
         name: "ordinary",
         about: "finite scores for 64 ordinary completions",
         make: || ordinary(64),
     },
-    Odd {
+    CompletionFamily {
         name: "empty",
         about: "a finite score for an empty response, and for one where everything is empty",
         make: || {
@@ -101,18 +109,18 @@ pub(super) const ODD: &[Odd] = &[
                 prompt: String::new(),
                 ground_truth: String::new(),
                 response_tokens: 0,
-                mean_response_tokens: 0.0,
+                means: MeanTokens::default(),
                 ..Text::new("")
             };
             vec![Text::new(""), nothing]
         },
     },
-    Odd {
+    CompletionFamily {
         name: "blank",
         about: "a finite score for a response of blanks",
         make: || vec![Text::new(" "), Text::new("\n\n\t \r\n")],
     },
-    Odd {
+    CompletionFamily {
         name: "no-ground-truth",
         about: "a finite score for a row without ground truth",
         make: || {
@@ -123,7 +131,7 @@ pub(super) const ODD: &[Odd] = &[
             vec![without("so \\boxed{5}"), without("\\boxed{}")]
         },
     },
-    Odd {
+    CompletionFamily {
         name: "odd-ground-truth",
         about: "a finite score where the ground truth is no whole expression",
         make: || {
@@ -136,7 +144,7 @@ pub(super) const ODD: &[Odd] = &[
                 .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "long",
         about: "a finite score for 1 MB of text, of blanks and of digits",
         make: || {
@@ -145,7 +153,7 @@ pub(super) const ODD: &[Odd] = &[
                 .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "long-braces",
         about: "a finite score for 1 MB of braces that nothing closes",
         make: || {
@@ -154,7 +162,7 @@ pub(super) const ODD: &[Odd] = &[
                 .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "unbalanced-braces",
         about: "finite scores for answers whose braces do not match",
         make: || {
@@ -172,7 +180,7 @@ pub(super) const ODD: &[Odd] = &[
             .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "unicode",
         about: "finite scores for letters of several bytes, at every place of an answer",
         make: || {
@@ -190,7 +198,7 @@ pub(super) const ODD: &[Odd] = &[
             .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "truncated",
         about: "finite scores for responses that the length limit cut",
         make: || {
@@ -201,7 +209,7 @@ pub(super) const ODD: &[Odd] = &[
             ["\\boxed{4", "2 + 3", "\\box", ""].map(cut).to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "extra-columns",
         about: "finite scores whatever the row's other columns are",
         make: || {
