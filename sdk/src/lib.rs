@@ -31,6 +31,9 @@ pub use reward::{Completion, MeanTokens, Performance, Reward};
 pub use rng::Rng;
 pub use scalarizer::{Direction, Needs, Objective, Scalarized, Scalarizer, Setup, Signal};
 
+// A plugin depends on moa-sdk only; this one is there with the feature of its name.
+#[cfg(feature = "regex")]
+pub use regex;
 // For the code that the derive macros write.
 pub use serde;
 pub use serde_json;

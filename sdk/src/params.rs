@@ -56,7 +56,7 @@ impl ParamSpec {
     }
 }
 
-/// A type that a param may have: numbers, bool, text, lists, options, and enums with `#[derive(Choice)]`.
+/// A type that a param may have: numbers, bool, text, lists, options, tables, and enums with `#[derive(Choice)]`.
 pub trait ParamValue: Sized {
     /// The type in words, for errors and `plugin inspect`.
     fn kind() -> String;
@@ -152,6 +152,23 @@ impl ParamValue for String {
     }
     fn to_value(&self) -> Value {
         Value::from(self.as_str())
+    }
+}
+
+/// A table of whatever keys: a JSON schema, for one. May be written as a text, too, since TOML has no null.
+impl ParamValue for Map<String, Value> {
+    fn kind() -> String {
+        "table, or its JSON as text".to_owned()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Object(object) => Some(object.clone()),
+            Value::String(text) => serde_json::from_str(text).ok(),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Value {
+        Value::Object(self.clone())
     }
 }
 
@@ -396,6 +413,26 @@ mod tests {
         assert!(error(json!({"tau": 1e300})).message.contains("`tau`"));
         assert!(error(json!([1])).message.contains("expected a table"));
         assert!(<()>::from_json(&json!({"a": 1})).is_err());
+    }
+
+    #[derive(Debug, PartialEq, Params)]
+    struct Free {
+        schema: serde_json::Map<String, serde_json::Value>,
+    }
+
+    #[test]
+    fn a_table_is_taken_as_it_is_or_as_json() -> Result<()> {
+        let expected = json!({ "a": { "b": [1, null] } });
+        for schema in [expected.clone(), json!(expected.to_string())] {
+            let read = Free::from_json(&json!({ "schema": schema }))?;
+            assert_eq!(serde_json::Value::Object(read.schema), expected);
+        }
+        for schema in [json!("a"), json!("[1]"), json!([1]), json!(1), json!(null)] {
+            let error = Free::from_json(&json!({ "schema": schema })).expect_err("no table");
+            assert!(error.message.starts_with("param `schema` is "), "{error}");
+        }
+        assert_eq!(Free::schema()[0].default, json!({}));
+        Ok(())
     }
 
     #[test]

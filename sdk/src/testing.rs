@@ -1,4 +1,5 @@
-//! Tests of plugins: replay of traces, and properties that every scalarizer has on every family of inputs.
+//! Tests of plugins: replay of traces, and properties that every scalarizer and every reward has on every family of
+//! inputs.
 //! Everything gives an error instead of panicking, so that `plugin check` can use the same properties.
 //!
 //! ```
@@ -18,9 +19,13 @@
 //! # use moa_sdk::serde_json;
 //! ```
 
+mod completions;
 mod limits;
+mod rewards;
 
+pub use completions::{CompletionFamily, Text, ordinary};
 pub use limits::{at_scales, plain_with_one_objective, reordered};
+pub use rewards::reward_properties;
 
 use serde_json::Value;
 

@@ -8,7 +8,6 @@
 //! seeds, so that a library gets the same report every time.
 
 mod answers;
-mod completions;
 mod finding;
 mod inputs;
 mod params;

@@ -18,15 +18,19 @@ pub(super) fn unknown_key(build: Build<'_>, base: &Value) -> Result<(), Finding>
     refused(build, base, NO_PARAM, &json!(1), "the unknown param")
 }
 
-/// A value of a wrong type is refused, and the error names its key: a table for every param, a word for those that
-/// are no text.
+/// A value of a wrong type is refused, and the error names its key: a table (or a list) for every param, a word for
+/// those that are no text.
 pub(super) fn wrong_type(build: Build<'_>, base: &Value, params: &[ParamSpec]) -> Result<(), Finding> {
     if params.is_empty() {
         return Err(Finding::skipped("it takes no params"));
     }
     for param in params {
         let kind = format!("for a param that is {}", param.kind);
-        let mut values = vec![json!({ "no": "value" })];
+        // For a param that is a table any keys may do, so that it gets a list.
+        let mut values = match param.kind.starts_with("table") {
+            true => vec![json!([1])],
+            false => vec![json!({ "no": "value" })],
+        };
         if !param.kind.starts_with("text") {
             values.push(json!("no such value"));
         }

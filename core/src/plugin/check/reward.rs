@@ -3,10 +3,10 @@
 use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
 
+use moa_sdk::testing::{CompletionFamily, Text, ordinary};
 use moa_sdk::{Completion, RewardDescription, Rng};
 use serde_json::{Value, json};
 
-use super::completions::{ODD, Odd, Text, ordinary};
 use super::finding::{Finding, Status};
 use super::{Case, described, on_thread, params, written_out};
 use crate::plugin::library::Library;
@@ -51,11 +51,11 @@ pub(super) fn cases<'a>() -> Vec<Case<Subject<'a>>> {
             },
         ),
     ];
-    cases.extend(ODD.iter().map(|odd| {
+    cases.extend(CompletionFamily::ALL.iter().map(|family| {
         Case::new(
-            format!("finite-{}", odd.name),
-            odd.about,
-            move |subject: &Subject<'_>| subject.finite(odd),
+            format!("finite-{}", family.name),
+            family.about,
+            move |subject: &Subject<'_>| subject.finite(family),
         )
     }));
     cases.extend([
@@ -124,9 +124,9 @@ impl<'a> Subject<'a> {
 
     /// A score that is not finite fails; a completion that gets a message in place of a score is a warning, as
     /// the run's `on_error` decides what becomes of it.
-    fn finite(&self, odd: &Odd) -> Result<(), Finding> {
+    fn finite(&self, family: &CompletionFamily) -> Result<(), Finding> {
         let reward = self.new_one()?;
-        let texts = (odd.make)();
+        let texts = (family.make)();
         let mut refused = Vec::new();
         for (index, score) in scores(&reward, &texts, None)?.into_iter().enumerate() {
             match score {

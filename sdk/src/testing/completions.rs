@@ -1,10 +1,10 @@
 //! Completions for rewards: ordinary ones, and odd ones that a model can write all the same.
 
-use moa_sdk::{Completion, MeanTokens, Rng};
+use crate::{Completion, MeanTokens, Rng};
 
 /// A completion that owns its texts.
 #[derive(Debug, Clone)]
-pub(super) struct Text {
+pub struct Text {
     prompt: String,
     response: String,
     ground_truth: String,
@@ -34,7 +34,7 @@ impl Text {
     }
 
     /// What a reward sees.
-    pub(super) fn view(&self) -> Completion<'_> {
+    pub fn view(&self) -> Completion<'_> {
         Completion {
             prompt: &self.prompt,
             response: &self.response,
@@ -49,7 +49,7 @@ impl Text {
 }
 
 /// `n` completions of random pieces, some with an answer, some cut.
-pub(super) fn ordinary(n: usize) -> Vec<Text> {
+pub fn ordinary(n: usize) -> Vec<Text> {
     const PIECES: [&str; 12] = [
         "2 + 3 = 5",
         "First, we add.",
@@ -77,27 +77,31 @@ pub(super) fn ordinary(n: usize) -> Vec<Text> {
     (0..n).map(|_| one(&mut rng)).collect()
 }
 
-/// One kind of odd completions.
-pub(super) struct Odd {
+/// One kind of completions.
+pub struct CompletionFamily {
     /// kebab-case.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// What gets a finite score.
-    pub(super) about: &'static str,
+    pub about: &'static str,
     /// The completions; made when they are needed, as some are long.
-    pub(super) make: fn() -> Vec<Text>,
+    pub make: fn() -> Vec<Text>,
 }
 
 /// Length of a long response in bytes.
 const LONG: usize = 1_000_000;
 
-/// All kinds.
-pub(super) const ODD: &[Odd] = &[
-    Odd {
+impl CompletionFamily {
+    /// All kinds.
+    pub const ALL: &[CompletionFamily] = FAMILIES;
+}
+
+const FAMILIES: &[CompletionFamily] = &[
+    CompletionFamily {
         name: "ordinary",
         about: "finite scores for 64 ordinary completions",
         make: || ordinary(64),
     },
-    Odd {
+    CompletionFamily {
         name: "empty",
         about: "a finite score for an empty response, and for one where everything is empty",
         make: || {
@@ -111,12 +115,12 @@ pub(super) const ODD: &[Odd] = &[
             vec![Text::new(""), nothing]
         },
     },
-    Odd {
+    CompletionFamily {
         name: "blank",
         about: "a finite score for a response of blanks",
         make: || vec![Text::new(" "), Text::new("\n\n\t \r\n")],
     },
-    Odd {
+    CompletionFamily {
         name: "no-ground-truth",
         about: "a finite score for a row without ground truth",
         make: || {
@@ -127,7 +131,7 @@ pub(super) const ODD: &[Odd] = &[
             vec![without("so \\boxed{5}"), without("\\boxed{}")]
         },
     },
-    Odd {
+    CompletionFamily {
         name: "odd-ground-truth",
         about: "a finite score where the ground truth is no whole expression",
         make: || {
@@ -140,7 +144,7 @@ pub(super) const ODD: &[Odd] = &[
                 .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "long",
         about: "a finite score for 1 MB of text, of blanks and of digits",
         make: || {
@@ -149,7 +153,7 @@ pub(super) const ODD: &[Odd] = &[
                 .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "long-braces",
         about: "a finite score for 1 MB of braces that nothing closes",
         make: || {
@@ -158,7 +162,7 @@ pub(super) const ODD: &[Odd] = &[
                 .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "unbalanced-braces",
         about: "finite scores for answers whose braces do not match",
         make: || {
@@ -176,7 +180,7 @@ pub(super) const ODD: &[Odd] = &[
             .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "unicode",
         about: "finite scores for letters of several bytes, at every place of an answer",
         make: || {
@@ -194,7 +198,7 @@ pub(super) const ODD: &[Odd] = &[
             .to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "truncated",
         about: "finite scores for responses that the length limit cut",
         make: || {
@@ -205,7 +209,7 @@ pub(super) const ODD: &[Odd] = &[
             ["\\boxed{4", "2 + 3", "\\box", ""].map(cut).to_vec()
         },
     },
-    Odd {
+    CompletionFamily {
         name: "extra-columns",
         about: "finite scores whatever the row's other columns are",
         make: || {
