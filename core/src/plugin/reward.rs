@@ -152,22 +152,25 @@ impl RewardPlugin {
         completions: &[Completion<'_>],
         done: &AtomicUsize,
     ) -> Result<Vec<Score>, PluginError> {
-        // Means that were not asked for do not exist, so that no reward comes to depend on them unsaid.
-        let without = |completion: &Completion<'_>| Completion {
-            means: completion.means.filter(|_| self.needs_means),
-            ..*completion
-        };
         match &self.form {
             Form::Native(object) => {
-                let raw: Vec<RawCompletion<'_>> = completions.iter().map(|c| without(c).into()).collect();
+                let raw: Vec<RawCompletion<'_>> = completions.iter().map(|c| self.without_means(c).into()).collect();
                 let scores = self.native_scores(object, &raw)?;
                 done.fetch_add(completions.len(), Ordering::Relaxed);
                 Ok(scores)
             }
             Form::Component(reward) => {
-                let completions: Vec<Completion<'_>> = completions.iter().map(|c| without(c)).collect();
+                let completions: Vec<Completion<'_>> = completions.iter().map(|c| self.without_means(c)).collect();
                 Ok(reward.score_all(&completions, done))
             }
+        }
+    }
+
+    /// Means that were not asked for do not exist, so that no reward comes to depend on them unsaid.
+    fn without_means<'a>(&self, completion: &Completion<'a>) -> Completion<'a> {
+        Completion {
+            means: completion.means.filter(|_| self.needs_means),
+            ..*completion
         }
     }
 

@@ -16,6 +16,7 @@ pub(super) const HOST: &str = "moa:reward/host@1.0.0";
 #[derive(ComponentType, Lift, Lower, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "made by what `Lift` writes")]
 pub(super) enum GuestPerformance {
     #[component(name = "score")]
     Score,
@@ -37,7 +38,7 @@ pub(super) struct GuestDescription {
 
 #[derive(ComponentType, Lower, Clone, Copy)]
 #[component(record)]
-struct GuestMeans {
+pub(super) struct GuestMeans {
     running: f32,
     batch: f32,
     group: f32,
