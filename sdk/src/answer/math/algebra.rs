@@ -308,7 +308,7 @@ fn product(field: Field, basis: &Basis, mut a: usize, mut b: usize) -> (usize, u
 #[cfg(test)]
 mod tests {
     use super::{Algebra, Basis, radical};
-    use crate::answer::math::field::{Field, PRIMES};
+    use crate::answer::math::field::FIELDS;
     use crate::answer::math::number::Rational;
 
     /// √2·√8 = 4, ∛(-2)³ = -2, √(-3)² = -3, and 1/(1 + √2 + i) times its inverse is 1.
@@ -322,8 +322,8 @@ mod tests {
         }
         let mut basis = Basis::default();
         radicals.iter().for_each(|radical| basis.add_radical(radical));
-        for prime in PRIMES {
-            let algebra = Algebra::new(Field::new(prime), &basis);
+        for field in FIELDS {
+            let algebra = Algebra::new(field, &basis);
             let mut values = Vec::new();
             for radical in &radicals {
                 values.push(algebra.radical(radical).ok_or("value")?);

@@ -173,10 +173,22 @@ impl Expr {
                 .iter()
                 .try_fold(Rational::ZERO, |sum, item| sum.plus(item.multiple_of_pi()?)),
             Self::Product(items) => {
-                let at = items.iter().position(|item| item.multiple_of_pi().is_some())?;
-                let mut product = items[at].multiple_of_pi()?;
-                for (_, item) in items.iter().enumerate().filter(|(index, _)| *index != at) {
-                    product = product.times(item.rational()?)?;
+                // One factor has the π, the others are fractions. Each is looked at once: a second look would double
+                // the work at every level.
+                let mut product = Rational::ONE;
+                let mut found = false;
+                for item in items {
+                    let factor = match item.multiple_of_pi() {
+                        Some(multiple) if !found && multiple != Rational::ZERO => {
+                            found = true;
+                            multiple
+                        }
+                        _ => item.rational()?,
+                    };
+                    product = product.times(factor)?;
+                }
+                if !found && product != Rational::ZERO {
+                    return None;
                 }
                 Some(product)
             }
@@ -223,10 +235,10 @@ fn called(function: Function, arguments: &[Expr]) -> Option<Rational> {
         },
         Function::Sin => sine(first.multiple_of_pi()?),
         Function::Cos => cosine(first.multiple_of_pi()?),
-        Function::Tan => match tangent_on_a_diagonal(first.multiple_of_pi()?) {
-            Some(diagonal) => Some(diagonal),
-            None => sine(first.multiple_of_pi()?)?.over(cosine(first.multiple_of_pi()?)?),
-        },
+        Function::Tan => {
+            let angle = first.multiple_of_pi()?;
+            tangent_on_a_diagonal(angle).or_else(|| sine(angle)?.over(cosine(angle)?))
+        }
         _ => None,
     }
 }

@@ -3,7 +3,10 @@
 //! prime holds for all, but for a chance of its degree in 2^61 (Schwartz and Zippel).
 
 /// The three largest primes below 2^61.
-pub(super) const PRIMES: [u64; 3] = [(1 << 61) - 1, (1 << 61) - 31, (1 << 61) - 45];
+const PRIMES: [u64; 3] = [(1 << 61) - 1, (1 << 61) - 31, (1 << 61) - 45];
+
+/// Their fields.
+pub(super) const FIELDS: [Field; 3] = [Field::new(PRIMES[0]), Field::new(PRIMES[1]), Field::new(PRIMES[2])];
 
 /// The field of one prime. Its elements are `u64` in Montgomery's form, below the prime.
 #[derive(Debug, Clone, Copy)]
@@ -17,13 +20,20 @@ pub(super) struct Field {
 
 impl Field {
     /// The field of an odd prime below 2^63.
-    pub(super) fn new(prime: u64) -> Self {
+    pub(super) const fn new(prime: u64) -> Self {
         // Newton's iteration doubles the correct bits: 3, 6, 12, 24, 48, 96.
         let mut inverse = prime;
-        for _ in 0..5 {
+        let mut step = 0;
+        while step < 5 {
             inverse = inverse.wrapping_mul(2_u64.wrapping_sub(prime.wrapping_mul(inverse)));
+            step += 1;
         }
-        let square = (0..128).fold(1 % prime, |power, _| (power << 1) % prime);
+        let mut square = 1 % prime;
+        let mut power = 0;
+        while power < 128 {
+            square = (square << 1) % prime;
+            power += 1;
+        }
         Self {
             prime,
             inverse: inverse.wrapping_neg(),
@@ -98,12 +108,11 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
-    use super::{Field, PRIMES};
+    use super::{FIELDS, PRIMES};
 
     #[test]
     fn arithmetic_is_that_of_the_prime() {
-        for prime in PRIMES {
-            let field = Field::new(prime);
+        for (prime, field) in PRIMES.into_iter().zip(FIELDS) {
             let (a, b) = (prime - 3, 0x1234_5678_9abc_def0_u64);
             let expected = u64::try_from(u128::from(a) * u128::from(b) % u128::from(prime)).ok();
             let product = field.times(field.element(a), field.element(b));

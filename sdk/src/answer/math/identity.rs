@@ -9,7 +9,7 @@
 use super::Budget;
 use super::algebra::{Algebra, Basis, Element, Radical, radical};
 use super::expr::{Expr, Function};
-use super::field::{Field, PRIMES};
+use super::field::FIELDS;
 use super::float;
 use super::number::Rational;
 
@@ -27,6 +27,8 @@ impl Verdict {
     }
 }
 
+/// What the preparation of one algebra costs at least, in units of the budget.
+const PREPARATION: u64 = 200;
 /// Points at which rounded values are compared, and how many of them must give values that can be trusted.
 const POINTS: u64 = 8;
 const TRUSTED: usize = 3;
@@ -41,8 +43,11 @@ pub(super) fn equal(a: &Expr, b: &Expr, budget: &mut Budget) -> Verdict {
     let basis = basis_of(&[a, b]);
     let mut exact = true;
     let mut same = true;
-    for (salt, prime) in (0..).zip(PRIMES) {
-        let algebra = Algebra::new(Field::new(prime), &basis);
+    for (salt, field) in (0..).zip(FIELDS) {
+        let algebra = Algebra::new(field, &basis);
+        if !budget.spend(algebra.cost() + PREPARATION) {
+            return Verdict::Unknown;
+        }
         let mut evaluation = Evaluation::new(&algebra, salt, budget);
         let (Some(left), Some(right)) = (evaluation.value(a), evaluation.value(b)) else {
             return Verdict::Unknown; // a division by zero, or too much work
@@ -65,8 +70,11 @@ pub(super) fn proportional(a: &Expr, b: &Expr, budget: &mut Budget) -> (Verdict,
     }
     let basis = basis_of(&[a, b]);
     let mut exact = true;
-    for prime in PRIMES {
-        let algebra = Algebra::new(Field::new(prime), &basis);
+    for field in FIELDS {
+        let algebra = Algebra::new(field, &basis);
+        if !budget.spend(algebra.cost() + PREPARATION) {
+            return (Verdict::Unknown, 0);
+        }
         let mut values = Vec::new();
         for salt in [1, 2] {
             let mut evaluation = Evaluation::new(&algebra, salt, budget);
@@ -301,8 +309,8 @@ impl<'a> Evaluation<'a> {
                 }
                 if *function == Function::Factorial
                     && let Some(n) = arguments.first()?.rational()
-                    && let Some(n) = n.integer().filter(|n| (0..=2000).contains(n))
-                    && self.budget.spend(2000)
+                    && let Some(n) = n.integer().filter(|n| (0..=1000).contains(n))
+                    && self.budget.spend(5000)
                 {
                     let field = algebra.field;
                     let factors = (1..=n).map(|factor| field.integer(factor));

@@ -36,6 +36,8 @@ pub(super) enum Answer {
 
 /// Items of a list, a set or a matrix, all in all; longer answers are compared as strings.
 const MOST_ITEMS: usize = 200;
+/// Steps of `x = 10/2 = 5`.
+const MOST_STEPS: usize = 8;
 /// Brackets, sets and lists within each other.
 const MOST_DEPTH: usize = 8;
 
@@ -496,7 +498,7 @@ fn relation(tokens: &[Token], relations: &[char], depth: usize) -> Option<Answer
             '≠',
             parser::expression(right)?,
         )),
-        (signs, sides) if signs.iter().all(|sign| *sign == '=') => {
+        (signs, sides) if signs.iter().all(|sign| *sign == '=') && signs.len() <= MOST_STEPS => {
             // `x = 10/2 = 5`: the steps must be equal, which the comparison sees to.
             let [left, middle @ .., last] = sides else { return None };
             let name = is_name(left)?;

@@ -270,8 +270,8 @@ impl<'a> Lexer<'a> {
         self.at += end;
         let last = self.tokens.last().map(|token| &token.kind);
         let after_value = matches!(last, Some(Kind::Number(_) | Kind::Mark(')' | '}' | '%') | Kind::Pi));
-        let after_text =
-            matches!(last, Some(Kind::Text(_))) || (last == Some(&Kind::Mark('/')) && self.text_before_slash());
+        let after_text = matches!(last, Some(Kind::Text(word)) if word != "and" && word != "or")
+            || (last == Some(&Kind::Mark('/')) && self.text_before_slash());
         let touches = last.is_some() && !self.spaced;
         let lower = word.to_ascii_lowercase();
         if let Some(function) = words::function(word) {
@@ -433,7 +433,9 @@ impl<'a> Lexer<'a> {
         let upright = command.starts_with("math") || command == "operatorname";
         if upright && trimmed.len() == 1 && letters {
             // `\mathrm{e}`, but `5\,\mathrm{m}` after a number.
-            let after_number = matches!(self.tokens.last().map(|token| &token.kind), Some(Kind::Number(_)));
+            let last = self.tokens.last().map(|token| &token.kind);
+            let after_number = matches!(last, Some(Kind::Number(_) | Kind::Text(_)))
+                || (last == Some(&Kind::Mark('/')) && self.text_before_slash());
             if !after_number || trimmed == "i" || trimmed == "e" {
                 return self.nested(trimmed);
             }

@@ -15,6 +15,9 @@ mod number;
 mod parser;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use identity::Verdict;
 
 /// Longer answers are compared as strings only.

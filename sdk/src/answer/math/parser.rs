@@ -21,6 +21,7 @@ pub(super) fn expression(tokens: &[Token]) -> Option<Expr> {
         in_bars: false,
     };
     let expr = parser.sum()?;
+    let expr = parser.stacked(expr)?;
     (parser.at == tokens.len() && parser.digits.is_none()).then_some(expr)
 }
 
@@ -275,7 +276,10 @@ impl<'a> Parser<'a> {
             Kind::Infinity => Some(Expr::Infinity),
             Kind::Function(function) => self.function(*function),
             Kind::Command(command) => self.command(command),
-            Kind::Mark(mark) => self.bracketed(*mark),
+            Kind::Mark(mark) => match self.bracketed(*mark)? {
+                Expr::Number(literal) if *mark == '{' && self.mark() == Some('_') => self.numeral(&literal),
+                inner => Some(inner),
+            },
             Kind::Text(_) | Kind::Begin(_) | Kind::End(_) => None,
         }
     }
