@@ -1,30 +1,23 @@
 //! Accuracy: 1 if the response's final answer is the ground truth, else 0.
 //!
-//! The final answer is the last `\boxed{…}` (or `\fbox`, or `\boxed x$`). Both sides go through the string
-//! normalisation of the MATH benchmark (Hendrycks et al., arXiv 2103.03874), which is what the papers whose
-//! methods are here reward (arXiv 2509.11452, arXiv 2602.06869). `moa_sdk::answer` lists its rules and where it
-//! departs from the released code. A response without a closed box scores 0.
+//! The final answer is the last `\boxed{…}` (or `\fbox`, or `\boxed x$`). With `mode = "string"`, both sides go
+//! through the string normalisation of the MATH benchmark (Hendrycks et al., arXiv 2103.03874), which is what the
+//! papers whose methods are here reward (arXiv 2509.11452, arXiv 2602.06869). With `mode = "math"`, they are
+//! compared as mathematics: `\frac{1}{2}` is `0.5`, `(x+1)^2` is `x^2+2x+1`, and `1, 2` is `2, 1`. `moa_sdk::answer`
+//! lists the rules of both. A response without a closed box scores 0.
 
 use moa_sdk::prelude::*;
 
 /// How answers are compared.
-#[derive(Choice, Default)]
-pub enum Mode {
-    /// As strings, after normalisation.
-    #[default]
-    String,
-}
-
-/// How answers are compared.
 #[derive(Params)]
 pub struct Params {
-    /// "string": equal after the normalisation of the MATH benchmark.
-    mode: Mode,
+    /// "string": equal after the normalisation of the MATH benchmark; "math": mathematically equal.
+    mode: answer::Mode,
 }
 
 /// The reward.
 pub struct Accuracy {
-    mode: Mode,
+    mode: answer::Mode,
 }
 
 impl Reward for Accuracy {
@@ -37,9 +30,7 @@ impl Reward for Accuracy {
     }
 
     fn score(&self, completion: &Completion<'_>) -> Result<f32> {
-        let correct = match self.mode {
-            Mode::String => answer::is_correct(completion.response, completion.ground_truth),
-        };
+        let correct = answer::is_correct_with(self.mode, completion.response, completion.ground_truth);
         Ok(f32::from(u8::from(correct)))
     }
 }
@@ -51,9 +42,9 @@ mod tests {
     use super::*;
     use moa_sdk::Params as _;
 
-    fn score(response: &str, ground_truth: &str) -> Result<f32> {
+    fn score(mode: &str, response: &str, ground_truth: &str) -> Result<f32> {
         let reward = Accuracy::new(<Accuracy as Reward>::Params::from_json(
-            &moa_sdk::serde_json::json!({ "mode": "string" }),
+            &moa_sdk::serde_json::json!({ "mode": mode }),
         )?)?;
         reward.score(&Completion {
             response,
@@ -64,10 +55,20 @@ mod tests {
 
     #[test]
     fn the_last_box_counts() -> Result<()> {
-        assert_eq!(score(r"\boxed{3}, no, \boxed{\tfrac12}", "1/2")?, 1.0);
-        assert_eq!(score(r"\boxed{\tfrac12}, no, \boxed{3}", "1/2")?, 0.0);
-        assert_eq!(score("1/2", "1/2")?, 0.0);
-        assert_eq!(score("", "")?, 0.0);
+        for mode in ["string", "math"] {
+            assert_eq!(score(mode, r"\boxed{3}, no, \boxed{\tfrac12}", "1/2")?, 1.0);
+            assert_eq!(score(mode, r"\boxed{\tfrac12}, no, \boxed{3}", "1/2")?, 0.0);
+            assert_eq!(score(mode, "1/2", "1/2")?, 0.0);
+            assert_eq!(score(mode, "", "")?, 0.0);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_mode_decides() -> Result<()> {
+        assert_eq!(score("string", r"\boxed{(x+1)^2}", "x^2+2x+1")?, 0.0);
+        assert_eq!(score("math", r"\boxed{(x+1)^2}", "x^2+2x+1")?, 1.0);
+        assert_eq!(score("math", r"\boxed{(x+1)^2}", "x^2+2x+2")?, 0.0);
         Ok(())
     }
 

@@ -1,0 +1,236 @@
+//! The final answer of a mathematical text: the contents of `\boxed{…}`, and whether it is the ground truth, for
+//! rewards.
+//!
+//! Two ways to compare, [`Mode`]. As **strings**, after the normalisation of the MATH benchmark ([`normalize`]).
+//! As **mathematics**, below. All functions take any text, never panic, and are linear in its length.
+//!
+//! # Mathematical equivalence
+//!
+//! [`is_equivalent`] is symmetric, and true for
+//! - texts that are equal but for blanks at their ends;
+//! - answers of one kind whose parts are equal, by the table;
+//! - answers that cannot be read or decided, if their strings are the same after normalisation.
+//!
+//! | kind | written | the same if |
+//! |---|---|---|
+//! | value | `\frac12`, `1/2`, `2\frac13`, `0.5`, `0.\overline{3}`, `1,000`, `1{,}000`, `6\times10^{-5}`, `1.5e3`, `2516_8`, `\sqrt[3]{2}`, `3+4i`, `\log_2 8`, `5!`, `\binom52`, `\|x\|`, `\lfloor x\rfloor`, `x^2+1`, `5 million` | equal for all values of the variables; `0.333` is not `1/3`, and `3.14` is not `\pi` |
+//! | with a unit | `5\text{ cm}`, `5 cm^2`, `\$5`, `90^\circ`, `50\%` | values equal, and units the same or only on one side; `50\%` is `50` and `1/2` |
+//! | named | `x = 5`, `f(x) = …`, `x \in …`, `AB = 5` | the right sides are the same; two names must be one name or make one equation |
+//! | words | `\text{Evelyn}`, `(C)`, `C.` | same letters and digits, whatever the case |
+//! | list | `1, 2`, `1 \text{ and } 2`, `1 \pm \sqrt2` | same items in any order; also a set |
+//! | set | `\{1, 2\}`, `\emptyset` | same members, each counted once |
+//! | point, vector, interval | `(1, 2)`, `[0, \infty)`, `\langle 1, 2 \rangle` | same items in order, same brackets |
+//! | region | `(0,1) \cup [2,3]`, `x > 2`, `x<1 \text{ or } x>2`, `\mathbb{R} \setminus \{2\}` | same intervals in any order |
+//! | matrix | `pmatrix`, `bmatrix`, `array`, …; `vmatrix` is a determinant | same entries |
+//! | ratio | `2:3` | same numbers in order |
+//! | equation | `2x + 3y = 6`, `x \ne 2` | left less right is a constant multiple of the other's |
+//! | inequality | `0 < x \le 1`, `2x > 4` | the same, by a positive constant |
+//!
+//! Equality of expressions is decided by exact arithmetic: fractions of 128 bits; otherwise modulo three primes of
+//! 61 bits, with the variables, π and e at random points and with exact roots of fractions and i. Only where sines,
+//! logarithms, powers with variable exponents or roots of such things are in it, and they are not the same term by
+//! term, rounded values decide: "different" where they differ, "the same" if both sides together have no more than
+//! 12 significant digits, their values agree to 12 digits, and nothing on the way has lost digits. Variables are
+//! real numbers of both signs: `\sqrt{x^2}` is `|x|` and not `x`. `\log` is to base 10.
+//!
+//! Not read, so compared as strings: what has two readings (`1/2x`, `\sin x/2`, `\frac123`, `2e-3`), sums, limits,
+//! integrals, dots, answers of more than 4000 bytes or 40 levels of brackets, and comparisons that take more than
+//! about 20 ms. Where the normalisation loses a difference (`11/2` and `1 1/2`, `5\text{ cm}` and `5\text{ m}`,
+//! `x = 5` and `y = 5`), strings are the same and mathematics is not.
+
+mod math;
+mod string;
+
+pub use string::{is_same, normalize};
+
+use crate::Choice;
+
+/// How answers are compared.
+#[derive(Choice, Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As strings, after the normalisation of the MATH benchmark.
+    #[default]
+    String,
+    /// As mathematics: numbers, expressions, sets, intervals, matrices and so on by their values.
+    Math,
+}
+
+/// Whether the last boxed answer of `response` is `truth`, by `mode`.
+pub fn is_correct_with(mode: Mode, response: &str, truth: &str) -> bool {
+    last_boxed(response).is_some_and(|answer| match mode {
+        Mode::String => is_same(answer, truth),
+        Mode::Math => is_equivalent(answer, truth),
+    })
+}
+
+/// Whether two answers are mathematically the same; see the [module](self). An empty one is the same as nothing.
+pub fn is_equivalent(answer: &str, truth: &str) -> bool {
+    let (answer, truth) = (answer.trim(), truth.trim());
+    if answer.is_empty() || truth.is_empty() {
+        return false;
+    }
+    answer == truth || math::same(answer, truth).unwrap_or_else(|| string::is_same_as_written(answer, truth))
+}
+
+/// Contents of the last `\boxed{…}`, with balanced braces; a brace after a backslash does not count.
+/// `\boxed x$` gives what stands before the `$` or the line's end. Without any `\boxed`, the last `\fbox`.
+/// `None` where there is neither, or where the last one never closes (a truncated response).
+pub fn last_boxed(text: &str) -> Option<&str> {
+    let after = ["\\boxed", "\\fbox"]
+        .iter()
+        .find_map(|command| text.rfind(command).map(|at| &text[at + command.len()..]))?;
+    let inner = after.trim_start();
+    if let Some(inner) = inner.strip_prefix('{') {
+        return closing_brace(inner).map(|end| inner[..end].trim());
+    }
+    if inner.len() == after.len() {
+        return None; // `\boxedx` is another command
+    }
+    let end = inner.find(['$', '\n']).unwrap_or(inner.len());
+    Some(inner[..end].trim())
+}
+
+/// Whether some `\boxed{…}` in the text closes and holds more than blanks.
+pub fn has_boxed(text: &str) -> bool {
+    const OPEN: &[u8] = b"\\boxed{";
+    let bytes = text.as_bytes();
+    let mut open = Vec::new(); // for each open brace: where the contents of its box start, if it is one
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if bytes[at..].starts_with(OPEN) => {
+                at += OPEN.len();
+                open.push(Some(at));
+                continue;
+            }
+            b'\\' => at += 1, // what follows is not a brace of its own
+            b'{' => open.push(None),
+            b'}' => {
+                if let Some(Some(start)) = open.pop()
+                    && bytes[start..at].iter().any(|byte| !byte.is_ascii_whitespace())
+                {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    false
+}
+
+/// Where the brace closes that opened before `text`.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 1_usize;
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'{' => depth += 1,
+            b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether the last boxed answer of `response` is `truth` after normalisation of both.
+pub fn is_correct(response: &str, truth: &str) -> bool {
+    last_boxed(response).is_some_and(|answer| is_same(answer, truth))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{has_boxed, is_correct, last_boxed, normalize};
+
+    #[test]
+    fn the_last_box_with_balanced_braces() {
+        for (text, expected) in [
+            (r"so \boxed{4} and \boxed{\frac{1}{2}}.", Some(r"\frac{1}{2}")),
+            (r"\boxed{ 5 }", Some("5")),
+            (r"\boxed {5}", Some("5")),
+            (r"\boxed{\boxed{6}}", Some("6")),
+            (r"\boxed{\{1,2\}}", Some(r"\{1,2\}")),
+            (r"\boxed{\left\{ x \right.}", Some(r"\left\{ x \right.")),
+            (r"$\boxed 7$ is it", Some("7")),
+            (r"\fbox{8}", Some("8")),
+            (r"\boxed{9} or \fbox{8}", Some("9")),
+            (r"\boxed{}", Some("")),
+            (r"\boxed{5} then \boxed{6", None),
+            (r"\boxedx", None),
+            (r"\boxed", None),
+            ("no box", None),
+            ("", None),
+        ] {
+            assert_eq!(last_boxed(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn some_box_is_not_blank() {
+        for (text, expected) in [
+            (r"\boxed{5}", true),
+            (r"\boxed{} \boxed{ }", false),
+            (r"\boxed{} \boxed{x}", true),
+            (r"\boxed{x} \boxed{", true),
+            (r"\boxed{x", false),
+            (r"\boxed{{}}", true),
+            (r"\boxed{\}", false),
+            (r"}} \boxed{1}", true),
+            (r"\fbox{1}", false),
+            ("", false),
+        ] {
+            assert_eq!(has_boxed(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_box_is_compared() {
+        assert!(!is_correct(r"\boxed{}", ""));
+        assert!(is_correct(r"so \boxed{\dfrac{1}{2}}", "1/2"));
+    }
+
+    /// Truncated and hostile texts: no panic, and no more than linear time (a quadratic scan of a megabyte
+    /// of open boxes would run for minutes).
+    #[test]
+    fn any_text() {
+        let pieces = [
+            "\\", "\\boxed", "\\boxed{", "{", "}", "\\frac", "\\sqrt", "é", "½", "=", "/", ".", "\\text{ ", "-",
+            "\u{0}",
+        ];
+        for a in pieces {
+            for b in pieces {
+                for c in pieces {
+                    let text = format!("{a}{b}{c}");
+                    is_correct(&text, &text);
+                    has_boxed(&text);
+                    normalize(&text);
+                }
+            }
+        }
+        for piece in [
+            "\\boxed{",
+            "\\boxed{ }",
+            "{",
+            "}",
+            "\\frac",
+            "\\sqrt",
+            "\\left",
+            ".",
+            "=",
+            "\\text{ ",
+            "\\boxed ",
+        ] {
+            let text = piece.repeat(1_000_000 / piece.len());
+            assert!(!has_boxed(&text), "{piece}");
+            is_correct(&text, &text);
+            normalize(&text);
+        }
+    }
+}
