@@ -405,6 +405,21 @@ mod tests {
         Ok(())
     }
 
+    /// What jsonschema 4.26 (Python, draft 2020-12) says of random schemas and values, as many valid as not; a line is
+    /// `[schema, value, whether it is valid]`.
+    #[test]
+    fn answers_are_those_of_another_validator() -> Result<()> {
+        let mut lines = 0;
+        for line in include_str!("../../../tests/golden/json-schema.jsonl").lines() {
+            let (schema, value, expected): (Value, Value, bool) =
+                serde_json::from_str(line).expect("a line of the table");
+            assert_eq!(is_valid(&Schema::new(&schema)?, &value), expected, "{line}");
+            lines += 1;
+        }
+        assert_eq!(lines, 400);
+        Ok(())
+    }
+
     /// Each level of the value is looked at in two ways: 2^100 without a memory.
     #[test]
     fn alternatives_of_a_recursive_schema_are_looked_at_once() -> Result<()> {
