@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn on_every_family_of_completions() -> Result<()> {
-        for mode in <Mode as moa_sdk::Choice>::WORDS {
+        for mode in &Params::schema()[0].choices {
             let params = moa_sdk::serde_json::json!({ "mode": mode });
             moa_sdk::testing::reward_properties::<Accuracy>(&params, 0.0..=1.0)?;
         }
