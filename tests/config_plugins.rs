@@ -185,3 +185,29 @@ fn layers_change_what_they_say_and_leave_the_rest() {
         assert_eq!(config.scalarizer, resolved(&file).scalarizer);
     }
 }
+
+#[test]
+fn the_objectives_of_the_readme_take_their_params() {
+    let page = fs::read_to_string(common::root().join("configs/README.md")).expect("configs/ has a README");
+    let section = page.split("## Objectives").nth(1).expect("the README shows objectives");
+    let block = section
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("objectives.toml");
+    fs::write(&file, block.expect("the section has a block")).expect("the folder takes files");
+    let config = resolved(&file);
+    assert!(config.objectives.len() >= 7, "{} objectives", config.objectives.len());
+    let mut plugins = Plugins::searching(vec![]);
+    for objective in &config.objectives {
+        plugins
+            .load(&common::plugin(&objective.reward).to_string_lossy())
+            .unwrap_or_else(|error| panic!("{error}"));
+        let params = Value::Object(objective.params.clone());
+        if let Err(error) = plugins.reward(&objective.reward, &params) {
+            panic!("{}: {error}; hint: {:?}", objective.name, error.hint());
+        }
+        assert!(!params.as_object().unwrap().is_empty(), "{}", objective.name);
+    }
+}

@@ -82,7 +82,18 @@ fn assert_found(variable: &str, fault: &str, case: &str, status: &str, words: &[
 
 #[test]
 fn the_first_plugins_pass_every_case() {
-    for name in ["linear", "ctwa", "accuracy", "conciseness", "clarity"] {
+    for name in [
+        "linear",
+        "ctwa",
+        "accuracy",
+        "conciseness",
+        "clarity",
+        "format",
+        "length",
+        "match",
+        "repetition",
+        "json-schema",
+    ] {
         let outcome = check(&common::plugin(name), &["--json"], &[]);
         let all = cases(&outcome.stdout);
         assert!(all.len() > 20, "{name}: {} cases, {}", all.len(), outcome.stderr);

@@ -69,8 +69,9 @@ pub fn build(manifest: &Path, package: &str, library: &str) -> PathBuf {
         String::from_utf8_lossy(&output.stderr)
     );
     let file = format!(
-        "{}{library}{}",
+        "{}{}{}",
         std::env::consts::DLL_PREFIX,
+        library.replace('-', "_"),
         std::env::consts::DLL_SUFFIX
     );
     target.join("release").join(file)

@@ -76,4 +76,13 @@ mod tests {
     fn other_modes_are_refused() {
         assert!(Params::from_json(&moa_sdk::serde_json::json!({ "mode": "symbolic" })).is_err());
     }
+
+    #[test]
+    fn on_every_family_of_completions() -> Result<()> {
+        for mode in &Params::schema()[0].choices {
+            let params = moa_sdk::serde_json::json!({ "mode": mode });
+            moa_sdk::testing::reward_properties::<Accuracy>(&params, 0.0..=1.0)?;
+        }
+        Ok(())
+    }
 }

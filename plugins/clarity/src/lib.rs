@@ -202,6 +202,15 @@ mod tests {
         assert_eq!(lines, 400);
     }
 
+    #[test]
+    fn on_every_family_of_completions() -> Result<()> {
+        for gated in [false, true] {
+            let params = moa_sdk::serde_json::json!({ "gated": gated });
+            moa_sdk::testing::reward_properties::<Clarity>(&params, 0.0..=1.0)?;
+        }
+        Ok(())
+    }
+
     /// Linear time: a quadratic scan of a megabyte would run for minutes.
     #[test]
     fn long_texts() {

@@ -39,7 +39,8 @@ pub struct Conciseness {
 
 impl Reward for Conciseness {
     const NAME: &str = "conciseness";
-    const ABOUT: &str = "1 if the response is shorter than the mean of all training responses so far, else 0";
+    const ABOUT: &str =
+        "1 if the response is shorter than the mean (of all training responses so far, by default), else 0";
     const VALIDATION: Performance = Performance::ResponseTokens;
     const NEEDS_MEANS: bool = true;
     type Params = Params;
@@ -104,6 +105,17 @@ mod tests {
                 score, expected,
                 "{baseline:?}, gated {gated}, {response:?}, {response_tokens} tokens"
             );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn on_every_family_of_completions() -> Result<()> {
+        for baseline in <Baseline as moa_sdk::Choice>::WORDS {
+            for gated in [false, true] {
+                let params = moa_sdk::serde_json::json!({ "baseline": baseline, "gated": gated });
+                moa_sdk::testing::reward_properties::<Conciseness>(&params, 0.0..=1.0)?;
+            }
         }
         Ok(())
     }
