@@ -206,7 +206,7 @@ impl fmt::Display for Remains {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("; no step was done yet"),
-            Self::All(path) => write!(f, "; all steps before are in checkpoint {}", path.display()),
+            Self::All(path) => write!(f, "; the steps done are in checkpoint {}", path.display()),
             Self::Older { newest: None, why } => write!(f, "; {why}, and there is no checkpoint yet"),
             Self::Older {
                 newest: Some(path),
