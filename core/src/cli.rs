@@ -97,6 +97,9 @@ pub(crate) struct TrainArgs {
     /// train.run_dir: folder for what the run writes.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) run_dir: Option<PathBuf>,
+    /// Go on with the run in this folder, from its newest whole checkpoint; its config.toml is the config.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run_dir"])]
+    pub(crate) resume: Option<PathBuf>,
     /// No progress bar (logging.progress = false), errors only.
     #[arg(long, short, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -106,9 +109,14 @@ pub(crate) struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// What was typed about the config, with this process's environment.
+    /// What was typed about the config, with this process's environment. A run that is resumed has its own config in
+    /// place of both, so that it goes on in another terminal as it would have here.
     pub(crate) fn request(&self) -> Request {
         let mut request = self.config.request(Purpose::Train);
+        if let Some(run) = &self.resume {
+            request.file = Some(run.join("config.toml"));
+            request.environment.clear();
+        }
         request.plugins = self.plugins.clone();
         let run_dir = self
             .run_dir

@@ -23,6 +23,8 @@ pub mod update;
 
 pub mod metrics;
 
+pub mod checkpoint;
+
 pub mod report;
 
 pub mod train;

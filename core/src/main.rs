@@ -8,6 +8,10 @@ use std::{
     io::{self, Read, Write},
     path::Path,
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,7 +29,11 @@ use moa_core::{
     model::Model,
     plugin::{self, Plugins, check},
     report::{self, RunFolder, before_after},
-    train::{self, Session, SessionError, logprobs, score, sft},
+    train::{self, Resume, Session, SessionError, logprobs, score, sft},
+};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
 };
 
 fn main() -> ExitCode {
@@ -35,7 +43,10 @@ fn main() -> ExitCode {
         // Who reads our output has seen enough (`| head`).
         Err(SessionError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            match &error {
+                SessionError::Stopped(stopped) if stopped.was_interrupted() => eprintln!("{error}"),
+                _ => eprintln!("error: {error}"),
+            }
             if let Some(hint) = error.hint() {
                 eprintln!("hint: {hint}");
             }
@@ -58,30 +69,31 @@ fn run(command: Command) -> Result<u8, SessionError> {
 }
 
 fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
-    let resolved = config::resolve(&arguments.request())?;
     let say = |text: &str| {
         if !arguments.quiet {
             eprintln!("{text}");
         }
     };
-    use_threads(resolved.config.train.threads);
-    let mut session = Session::open(resolved.config.clone(), resolved.is_default("scalarizer.name"))?;
-    say(&session.describe());
+    let (mut session, mut folder) = match &arguments.resume {
+        None => new_run(arguments, &say)?,
+        Some(run) => {
+            let resume = Resume::find(run, &arguments.request())?;
+            resume.notes.iter().for_each(|note| say(note));
+            use_threads(resume.config().train.threads);
+            let (session, folder) = resume.open()?;
+            say(&session.describe());
+            say(&format!(
+                "{} goes on after step {}",
+                run.display(),
+                session.steps_done()
+            ));
+            (session, folder)
+        }
+    };
     let config = session.config.clone();
-    if config.data.train != Source::Embedded && config.data.validation == Source::Embedded {
-        say("warning: data.validation is the embedded set, not your data; set it to a file to measure on that");
-    }
-    let mut folder = RunFolder::create(
-        config.train.run_dir.as_deref(),
-        session.scalarizer.name(),
-        &config.to_toml()?,
-    )?;
-    say(&format!("run folder {}", folder.path().display()));
-    if config.logging.trace {
-        session.record_trace(&folder.trace())?;
-    }
+    let stop = stop_on_signals()?;
     let progress = Progress::new(config.train.steps, !config.logging.progress);
-    let outcome = train::train(&mut session, &mut folder, &progress);
+    let outcome = train::train(&mut session, &mut folder, &progress, &stop);
     progress.finish();
     let outcome = outcome?;
     print!("{}", before_after(&outcome.before, &outcome.after));
@@ -90,11 +102,51 @@ fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
     }
     say(&format!(
         "{} steps in {:.1} s; model in {}",
-        config.train.steps,
+        outcome.steps,
         outcome.seconds,
         outcome.model.display()
     ));
     Ok(())
+}
+
+/// Loads what the config names and makes the run's folder.
+fn new_run(arguments: &TrainArgs, say: &dyn Fn(&str)) -> Result<(Session, RunFolder), SessionError> {
+    let resolved = config::resolve(&arguments.request())?;
+    use_threads(resolved.config.train.threads);
+    let mut session = Session::open(resolved.config.clone(), resolved.is_default("scalarizer.name"))?;
+    say(&session.describe());
+    let config = session.config.clone();
+    if config.data.train != Source::Embedded && config.data.validation == Source::Embedded {
+        say("warning: data.validation is the embedded set, not your data; set it to a file to measure on that");
+    }
+    let folder = RunFolder::create(
+        config.train.run_dir.as_deref(),
+        session.scalarizer.name(),
+        &config.to_toml()?,
+        config.checkpoint.keep,
+    )?;
+    say(&format!("run folder {}", folder.path().display()));
+    if config.logging.trace {
+        session.record_trace(&folder.trace())?;
+    }
+    Ok((session, folder))
+}
+
+/// What Ctrl-C or a polite kill does from here on: the first asks the run to stop after the step under way, the second
+/// ends the process at once, as it did before.
+fn stop_on_signals() -> Result<Arc<AtomicBool>, SessionError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if asked.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            eprintln!("stopping after this step, with a checkpoint; once more ends at once");
+        }
+    });
+    Ok(stop)
 }
 
 fn sft_command(arguments: &SftArgs) -> Result<(), SessionError> {

@@ -5,7 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -42,16 +42,39 @@ pub fn host_with(arguments: &[&str], files: &[(&str, &[u8])]) -> Outcome {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_moa-host"))
-        .args(arguments)
-        .current_dir(folder.path())
-        .env_remove("MOA_PLUGIN_PATH")
-        .output()
-        .unwrap();
+    let Ran { code, stdout, stderr } = host_in(folder.path(), arguments);
     Outcome {
+        code,
+        stdout,
+        stderr,
+        folder,
+    }
+}
+
+/// What a command did in a folder that others use too.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs moa-host in `folder`.
+pub fn host_in(folder: &Path, arguments: &[&str]) -> Ran {
+    let output = command(folder, arguments).output().unwrap();
+    Ran {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
-        folder,
     }
+}
+
+/// moa-host with `arguments` in `folder`, ready to start.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_moa-host"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env_remove("MOA_PLUGIN_PATH");
+    command
 }

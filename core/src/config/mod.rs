@@ -10,6 +10,7 @@
 //! [`Config`] is the resolved form: every key has its value, so a run folder's `config.toml` says all of it.
 //! [`resolve`] gives a [`Resolved`], which also knows where each value came from.
 
+mod changes;
 mod check;
 mod choices;
 mod error;
@@ -20,6 +21,7 @@ mod read;
 mod settings;
 mod validate;
 
+pub use changes::Change;
 pub use choices::{
     Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError, Overlong, PolicyLoss,
     ScheduleKind, SftStart,
@@ -29,6 +31,6 @@ pub use explain::{Explanation, schema};
 pub use keys::{Key, Kind, all_keys};
 pub use layers::{Origin, Override, Purpose, Request, Resolved, resolve};
 pub use settings::{
-    Algorithm, Config, Data, FreshModel, Kl, Limits, Logging, Model, Objective, Optimizer, Params, Rollout, Scalarizer,
-    Sft, Source, Train, Validation,
+    Algorithm, Checkpoint, Config, Data, FreshModel, Kl, Limits, Logging, Model, Objective, Optimizer, Params, Rollout,
+    Scalarizer, Sft, Source, Train, Validation,
 };

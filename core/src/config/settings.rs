@@ -68,6 +68,8 @@ settings! {
         pub train: Train,
         /// `[validation]`
         pub validation: Validation,
+        /// `[checkpoint]`
+        pub checkpoint: Checkpoint,
         /// `[logging]`
         pub logging: Logging,
         /// `[sft]`; none in a run of `train` that does not mention it.
@@ -229,6 +231,18 @@ settings! {
         pub temperature: f64,
         /// Longest completion in tokens; rollout.max_new_tokens unless given.
         pub max_new_tokens: Option<usize>,
+    }
+
+    /// `[checkpoint]`: what a run that was stopped goes on from with `train --resume`. One is always written when a run
+    /// is interrupted or a step fails.
+    pub struct Checkpoint {
+        /// Steps between two checkpoints, and one after the last step; 0: only when a run is stopped.
+        pub every: u64,
+        /// Checkpoints that stay, the newest ones; 1 or more.
+        pub keep: usize,
+        /// Keep parameters and moments from before the update in memory (12 bytes a parameter), so that a step that
+        /// fails after it is undone; without, such a run goes back to its newest checkpoint.
+        pub undo: bool,
     }
 
     /// `[logging]`

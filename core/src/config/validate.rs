@@ -133,6 +133,7 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
     if let Some(tokens) = config.validation.max_new_tokens {
         check.count("validation.max_new_tokens", tokens, 1, MOST_TOKENS)?;
     }
+    check.count("checkpoint.keep", config.checkpoint.keep, 1, usize::MAX)?;
     config.sft.as_ref().map_or(Ok(()), |settings| sft(&check, settings))
 }
 

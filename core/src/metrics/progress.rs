@@ -36,6 +36,12 @@ impl Progress {
         Self { bar }
     }
 
+    /// So many steps were done by an earlier process.
+    pub fn resume(&self, steps: u64) {
+        self.bar.set_position(steps);
+        self.bar.reset_eta();
+    }
+
     /// What is going on now: "rollout", "update", …
     pub fn phase(&self, name: &'static str) {
         self.bar.set_prefix(name);

@@ -1,7 +1,7 @@
 //! One line of numbers, and the file it goes to.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -73,6 +73,44 @@ impl JsonLines {
             file,
             path: path.to_owned(),
         })
+    }
+
+    /// Bytes in the file.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn bytes(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Drops what stands after the first `bytes` bytes.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+
+    /// Forces what was written to the disk.
+    ///
+    /// # Errors
+    /// The disk is full or gone.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Claims the file until this process ends, however it ends; false where another process has it. A file system
+    /// without locks grants every claim.
+    ///
+    /// # Errors
+    /// The system fails to say.
+    pub fn claim(&self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// Writes one line and hands it to the system.

@@ -155,6 +155,11 @@ impl Model {
         save::save(&self.spec, &self.tokenizer, &self.params, folder)
     }
 
+    /// Writes the same files into a folder that is there, one after the other: for who makes a larger whole of them.
+    pub fn write_files(&self, folder: &Path) -> Result<(), ModelError> {
+        save::write_files(&self.spec, &self.tokenizer, &self.params, folder)
+    }
+
     /// The weights as one safetensors file.
     pub fn to_safetensors(&self) -> Result<Vec<u8>, ModelError> {
         save::serialize(&self.params, Path::new("model.safetensors"))

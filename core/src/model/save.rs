@@ -39,7 +39,7 @@ pub(crate) fn save(
         remove(left)?;
     }
     std::fs::create_dir(&new).map_err(|e| file(&new, e))?;
-    write(spec, tokenizer, params, &new)?;
+    write_files(spec, tokenizer, params, &new)?;
     // A folder cannot be replaced in one rename: the old one steps aside first.
     if folder.exists() {
         std::fs::rename(folder, &old).map_err(|e| file(folder, e))?;
@@ -55,7 +55,13 @@ fn remove(folder: &Path) -> Result<(), ModelError> {
     }
 }
 
-fn write(spec: &Spec, tokenizer: &Tokenizer, params: &[(String, Var)], folder: &Path) -> Result<(), ModelError> {
+/// Writes the files into a folder that is there, one after the other.
+pub(crate) fn write_files(
+    spec: &Spec,
+    tokenizer: &Tokenizer,
+    params: &[(String, Var)],
+    folder: &Path,
+) -> Result<(), ModelError> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         std::fs::write(&path, bytes).map_err(|e| ModelError::file(&path, e))

@@ -67,6 +67,11 @@ impl Recorder {
         self.events
     }
 
+    /// Forces what was written to the disk.
+    pub fn sync(&self) -> Result<(), PluginError> {
+        self.file.sync_data().map_err(|e| error(&self.path, e))
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -3,5 +3,5 @@
 mod folder;
 mod table;
 
-pub use folder::{FolderError, RunFolder};
+pub use folder::{FolderError, RunFolder, Written};
 pub use table::{ValidationRecord, before_after, one_line};

@@ -163,6 +163,29 @@ impl Scalarizer {
         self.plugin.record_to(recorder);
     }
 
+    /// The trace that events go to, if there is one.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Recorder> {
+        self.plugin.recorder()
+    }
+
+    /// The plugin's state as JSON. What the last signal mixed with is not in it: the next step mixes anew before
+    /// anyone asks.
+    ///
+    /// # Errors
+    /// The plugin fails, or has a state that would not come back as it is.
+    pub fn save(&self) -> Result<String, ScalarizerError> {
+        Ok(self.plugin.save()?)
+    }
+
+    /// Gives the plugin the state that [`Scalarizer::save`] gave.
+    ///
+    /// # Errors
+    /// The plugin refuses it.
+    pub fn load(&mut self, state: &str) -> Result<(), ScalarizerError> {
+        Ok(self.plugin.load(state)?)
+    }
+
     /// Parts of the names of parameters that make the Gramian; empty: all.
     #[must_use]
     pub fn gradient_layers(&self) -> &[String] {

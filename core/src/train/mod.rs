@@ -1,16 +1,24 @@
 //! The training loop: one function, straight down, a step in data-flow order.
 
+mod keep;
 pub mod logprobs;
+mod resume;
 pub mod score;
 mod session;
 pub mod sft;
 mod summary;
 mod validate;
 
-use std::{path::PathBuf, sync::atomic::AtomicUsize, time::Instant};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Instant,
+};
 
 use serde_json::{Value, json};
 
+pub use keep::Stopped;
+pub use resume::{Resume, ResumeError};
 pub use session::{Session, SessionError};
 
 use crate::{
@@ -32,17 +40,38 @@ pub struct Outcome {
     pub after: ValidationRecord,
     /// The trained model on the test rows, where there are any.
     pub test: Option<ValidationRecord>,
-    /// Seconds from the first validation to the saved model.
+    /// Steps taken; fewer than the config says where an earlier process took the first ones.
+    pub steps: u64,
+    /// Seconds that it took, from the first validation to the saved model.
     pub seconds: f64,
     /// The trained model, in the Hugging Face layout.
     pub model: PathBuf,
 }
 
-/// Trains to the end: validates, takes the configured number of steps, saves the model.
+/// Trains to the end: validates, takes the configured number of steps, saves the model. A session that was resumed goes
+/// on where its checkpoint was. Once `stop` is true, the run ends after the step that is under way.
 ///
 /// # Errors
-/// Whatever fails stops the run with the step in the text; the lines written so far stay.
-pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress) -> Result<Outcome, SessionError> {
+/// [`SessionError::Stopped`]: whatever failed in which step, and the checkpoint that was written of the last whole step.
+pub fn train(
+    session: &mut Session,
+    folder: &mut RunFolder,
+    progress: &Progress,
+    stop: &AtomicBool,
+) -> Result<Outcome, SessionError> {
+    match run(session, folder, progress, stop) {
+        Ok(outcome) => Ok(outcome),
+        Err(cause) => Err(session.stopped(cause, folder).into()),
+    }
+}
+
+/// The loop. What it returns with an error is put in order by [`train`].
+fn run(
+    session: &mut Session,
+    folder: &mut RunFolder,
+    progress: &Progress,
+    stop: &AtomicBool,
+) -> Result<Outcome, SessionError> {
     let start = Instant::now();
     let config = session.config.clone();
     let (seed, steps) = (config.train.seed, config.train.steps);
@@ -50,10 +79,21 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
     let several = session.update.several_steps(config.rollout.prompts);
     let wants_old = several || needs.has(Needs::OLD_LOGPROBS) || needs.has(Needs::AFTER_UPDATE);
 
-    progress.phase("validate");
-    let before = session.validate(0, folder)?;
-    let mut after = before.clone();
-    for step in 1..=steps {
+    let (before, mut after) = match folder.validations()? {
+        Some(of_earlier_process) => of_earlier_process,
+        None => {
+            progress.phase("validate");
+            let first = session.validate(0, folder)?;
+            session.step_is_whole(0, folder)?;
+            (first.clone(), first)
+        }
+    };
+    let done = session.steps_done();
+    progress.resume(done);
+    for step in done + 1..=steps {
+        if stop.load(Ordering::Relaxed) {
+            return Err(SessionError::Interrupted);
+        }
         let mut clock = Clock::start();
         let lr = session.learning_rate();
 
@@ -109,6 +149,7 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
             old: old.as_deref().filter(|_| several),
             reference: reference.as_deref(),
         };
+        session.remember_parameters()?;
         let scalarizer = &mut session.scalarizer;
         let mut report = update_policy(
             &session.policy,
@@ -165,6 +206,16 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
             progress.phase("validate");
             after = session.validate(step, folder)?;
         }
+
+        session.step_is_whole(step, folder)?;
+        let every = config.checkpoint.every;
+        if every > 0 && (step == steps || step % every == 0) {
+            progress.phase("save");
+            session.checkpoint(folder)?;
+        }
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Err(SessionError::Interrupted);
     }
     let model = folder.model();
     session.policy.save(&model)?;
@@ -174,6 +225,7 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
         before,
         after,
         test,
+        steps: steps.saturating_sub(done),
         seconds: start.elapsed().as_secs_f64(),
         model,
     })

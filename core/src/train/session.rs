@@ -5,7 +5,12 @@ use std::path::Path;
 use moa_sdk::trace::Header;
 use thiserror::Error;
 
+use super::{
+    keep::{Kept, Stopped},
+    resume::ResumeError,
+};
 use crate::{
+    checkpoint::CheckpointError,
     config::{self, Config, ConfigError, KlPlacement, Source},
     data::{self, Cursor, DataError, Dataset, Encoded, Keys, Prompt},
     error::Hint,
@@ -62,6 +67,14 @@ pub enum SessionError {
         found: String,
         expected: &'static str,
     },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    #[error("interrupted")]
+    Interrupted,
     #[error("{0}")]
     Write(#[from] std::io::Error),
 }
@@ -83,17 +96,27 @@ impl Hint for SessionError {
             Self::Interference(e) => e.hint(),
             Self::Folder(e) => e.hint(),
             Self::Completion { .. } => Some("leave the column out, or give it that type in every row".into()),
+            Self::Checkpoint(e) => e.hint(),
+            Self::Resume(e) => e.hint(),
+            Self::Stopped(e) => e.hint(),
+            Self::Interrupted => None,
             Self::Write(_) => Some("the disk may be full, or the run folder was removed".into()),
         }
     }
 }
 
 impl SessionError {
-    /// 2 where the command line, the config or a plugin's params are wrong; 1 where the run failed.
+    /// 2 where the command line, the config or a plugin's params are wrong; 1 where the run failed; 130 where the user
+    /// stopped it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Stopped(stopped) => stopped.exit_code(),
+            Self::Interrupted => 130,
             Self::Config(_) | Self::Schedule(_) | Self::Folder(FolderError::NotEmpty { .. }) => 2,
+            Self::Resume(_)
+            | Self::Checkpoint(_)
+            | Self::Folder(FolderError::InUse { .. } | FolderError::Lines { .. }) => 2,
             Self::Plugin(PluginError::Hook { step: None, .. }) => 2, // `new` refused the params
             Self::Plugin(
                 PluginError::NotFound { .. }
@@ -135,7 +158,8 @@ pub struct Session {
     pub(super) training: Dataset,
     pub(super) validation: Dataset,
     pub(super) test: Option<Dataset>,
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
+    pub(super) kept: Kept,
     schedule: Schedule,
 }
 
@@ -192,6 +216,7 @@ impl Session {
         let wants_reference = update.loss.kl.is_some() || plugin.needs().has(Needs::REF_LOGPROBS);
         let temperature = narrow(config.rollout.temperature);
         let optimizer = AdamW::new(adamw_settings(&config), model.params().to_vec())?;
+        let kept = Kept::new(&model, &training, &validation)?;
         let policy = Policy::new(model, temperature);
         let reference = if wants_reference { Some(policy.frozen()?) } else { None };
         Ok(Self {
@@ -212,6 +237,7 @@ impl Session {
             validation,
             test,
             cursor: Cursor::new(config.train.seed),
+            kept,
             schedule,
             config,
         })
@@ -229,6 +255,15 @@ impl Session {
         let params = serde_json::Value::Object(self.config.scalarizer.params.clone());
         let header = Header::new(self.scalarizer.name(), &setup, params);
         self.scalarizer.record(Recorder::create(path, &header)?);
+        Ok(())
+    }
+
+    /// Goes on with the trace at `path` after its first `events` events; the rest is dropped.
+    ///
+    /// # Errors
+    /// The file has fewer, or cannot be written.
+    pub fn resume_trace(&mut self, path: &Path, events: u64) -> Result<(), SessionError> {
+        self.scalarizer.record(Recorder::resume(path, events)?);
         Ok(())
     }
 

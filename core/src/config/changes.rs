@@ -1,0 +1,107 @@
+//! What differs between two resolved configs, key by key: a run that is resumed must be told what it was told before.
+
+use serde_json::{Map, Value};
+
+use super::error::ConfigError;
+use super::settings::Config;
+
+/// A key with two values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key: `optimizer.lr`, `objective[1].reward`.
+    pub key: String,
+    /// What it was, or "not set".
+    pub was: String,
+    /// What it is.
+    pub now: String,
+}
+
+impl Config {
+    /// The config as JSON, for [`Config::changes_since`].
+    pub fn to_json(&self) -> Result<Value, ConfigError> {
+        serde_json::to_value(self).map_err(|error| ConfigError::Write {
+            problem: error.to_string(),
+        })
+    }
+
+    /// The keys whose values differ from those that [`Config::to_json`] gave then, in the order of the documentation.
+    pub fn changes_since(&self, then: &Value) -> Result<Vec<Change>, ConfigError> {
+        let mut changes = Vec::new();
+        compare("", then, &self.to_json()?, &mut changes);
+        Ok(changes)
+    }
+}
+
+fn compare(path: &str, was: &Value, now: &Value, changes: &mut Vec<Change>) {
+    match (was, now) {
+        (Value::Object(was), Value::Object(now)) => {
+            for name in names(now, was) {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                let value = |table: &Map<String, Value>| table.get(name).cloned().unwrap_or_default();
+                compare(&path, &value(was), &value(now), changes);
+            }
+        }
+        // Lists of tables by entry; others, such as weights, as a whole.
+        (Value::Array(was), Value::Array(now)) if was.len() == now.len() && now.iter().all(Value::is_object) => {
+            for (index, (was, now)) in was.iter().zip(now).enumerate() {
+                compare(&format!("{path}[{index}]"), was, now, changes);
+            }
+        }
+        (was, now) if was != now => changes.push(Change {
+            key: path.to_owned(),
+            was: text(was),
+            now: text(now),
+        }),
+        _ => {}
+    }
+}
+
+/// The names of both tables, each once.
+fn names<'a>(first: &'a Map<String, Value>, second: &'a Map<String, Value>) -> impl Iterator<Item = &'a String> {
+    let rest = second.keys().filter(|name| !first.contains_key(*name));
+    first.keys().chain(rest)
+}
+
+/// A value as messages show it; none is a key that is not set.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "not set".to_owned(),
+        value => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_key_that_differs_is_named_with_both_values() {
+        let was =
+            json!({"train": {"steps": 60, "seed": 0}, "objective": [{"name": "a", "reward": "x"}], "list": [1, 2]});
+        let now = json!({"train": {"steps": 80, "seed": 0}, "objective": [{"name": "a", "reward": "y"}], "list": [1, 3],
+            "new": 1.5});
+        let mut changes = Vec::new();
+        compare("", &was, &now, &mut changes);
+        let shown: Vec<String> = changes
+            .iter()
+            .map(|c| format!("{} {} {}", c.key, c.was, c.now))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "train.steps 60 80",
+                "objective[0].reward \"x\" \"y\"",
+                "list [1,2] [1,3]",
+                "new not set 1.5"
+            ]
+        );
+        compare("", &now, &now, &mut changes);
+        assert_eq!(changes.len(), 4, "nothing differs from itself");
+    }
+}

@@ -1,0 +1,85 @@
+//! Short runs for the tests of checkpoints, and whether two of them did the same.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+/// A run with the fixture `late` that is as small as a run gets, but has two mini-batches and two epochs a step.
+pub fn late(library: &str, more: &[&str]) -> Vec<String> {
+    let small = [
+        "--plugin",
+        library,
+        "--scalarizer",
+        "late",
+        "--run-dir",
+        "run",
+        "--set",
+        "rollout.prompts=2",
+        "--set",
+        "rollout.group_size=4",
+        "--set",
+        "rollout.max_new_tokens=16",
+        "--set",
+        "algorithm.minibatch=1",
+        "--set",
+        "algorithm.epochs=2",
+        "--set",
+        "validation.n=4",
+        "--set",
+        "optimizer.schedule=constant",
+    ];
+    small.iter().chain(more).map(|text| (*text).to_owned()).collect()
+}
+
+/// metrics.jsonl without the times.
+pub fn metrics(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &mut lines {
+        line.as_object_mut().unwrap().remove("time").unwrap();
+    }
+    lines
+}
+
+/// Everything that two runs wrote is the same, byte for byte, but for the times.
+pub fn assert_same(found: &Path, expected: &Path, what: &str) {
+    assert_eq!(metrics(found), metrics(expected), "{what}");
+    for name in [
+        "validation.jsonl",
+        "samples.jsonl",
+        "test.json",
+        "model/model.safetensors",
+    ] {
+        let read = |run: &Path| fs::read(run.join(name)).unwrap_or_else(|e| panic!("{what}, {name}: {e}"));
+        assert!(read(found) == read(expected), "{what}: {name} differs");
+    }
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Takes everything from a finished run that came after its checkpoint of `step`, except the lines: as if it had been
+/// killed just before its next checkpoint.
+pub fn cut_back(run: &Path, step: u64) {
+    fs::remove_dir_all(run.join("model")).unwrap();
+    fs::remove_file(run.join("test.json")).unwrap();
+    for entry in fs::read_dir(run.join("checkpoints")).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.ends_with(format!("step-{step:06}")) {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+}
