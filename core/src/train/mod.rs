@@ -1,6 +1,7 @@
 //! The training loop: one function, straight down, a step in data-flow order.
 
 pub mod logprobs;
+mod phase;
 mod session;
 pub mod sft;
 mod summary;
@@ -14,12 +15,10 @@ pub use session::{Session, SessionError};
 
 use crate::{
     metrics::Progress,
-    plugin::{Needs, UpdateInput},
+    plugin::Needs,
     report::{RunFolder, ValidationRecord},
     reward::Scores,
     rollout::{Rollouts, Stream},
-    scalarizer::Logprobs,
-    update::{UpdateBatch, objective_gramian, update_policy},
 };
 
 /// What a finished run has to show.
@@ -46,8 +45,6 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
     let config = session.config.clone();
     let (seed, steps) = (config.train.seed, config.train.steps);
     let needs = session.scalarizer.needs();
-    let several = session.update.several_steps(config.rollout.prompts);
-    let wants_old = several || needs.has(Needs::OLD_LOGPROBS) || needs.has(Needs::AFTER_UPDATE);
 
     progress.phase("validate");
     let before = session.validate(0, folder)?;
@@ -73,60 +70,7 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
         clock.lap("score");
 
         progress.phase("update");
-        let old = if wants_old {
-            Some(session.policy.logprobs(&rollouts)?)
-        } else {
-            None
-        };
-        let reference = session
-            .reference
-            .as_ref()
-            .map(|policy| policy.logprobs(&rollouts))
-            .transpose()?;
-        let mut batch_gram = None;
-        if needs.has(Needs::GRADIENTS_PER_BATCH) {
-            let advantages = session.scalarizer.objective_advantages(&rollouts, &scores)?;
-            let layers = session.scalarizer.gradient_layers();
-            let (gram, losses) = objective_gramian(&session.policy, &rollouts, &advantages, layers, &session.update)?;
-            session.scalarizer.weigh_gradients(step, None, lr, &gram, &losses)?;
-            batch_gram = Some(gram);
-        }
-        let logprobs = Logprobs {
-            old: old.as_deref(),
-            reference: reference.as_deref(),
-        };
-        let signal = session.scalarizer.scalarize(step, &rollouts, &scores, logprobs)?;
-        let batch = UpdateBatch {
-            rollouts: &rollouts,
-            signal: &signal,
-            old: old.as_deref().filter(|_| several),
-            reference: reference.as_deref(),
-        };
-        let scalarizer = &mut session.scalarizer;
-        let mut report = update_policy(
-            &session.policy,
-            &mut session.optimizer,
-            batch,
-            &session.update,
-            lr,
-            &mut |minibatch, gram, losses| scalarizer.weigh_gradients(step, Some(minibatch), lr, gram, losses),
-        )?;
-        report.gram = report.gram.or(batch_gram);
-        if let (true, Some(old)) = (needs.has(Needs::AFTER_UPDATE), &old) {
-            let new = session.policy.logprobs(&rollouts)?;
-            session.scalarizer.after_update(&UpdateInput {
-                step,
-                m: scores.m,
-                groups: &rollouts.groups,
-                scores: &scores.values,
-                advantages: &signal.completion_advantages(&rollouts.offsets),
-                old_logprobs: old,
-                new_logprobs: &new,
-                offsets: &rollouts.offsets,
-                clip_low: config.algorithm.clip_low,
-                clip_high: config.algorithm.clip_high,
-            })?;
-        }
+        let (signal, report) = session.improve(step, &rollouts, &scores, lr)?;
         clock.lap("update");
 
         let record = session.record(&rollouts, &scores, &signal, &report, lr)?;
@@ -170,7 +114,7 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
 }
 
 /// Takes the completions out of the step that a reward could not score, where the config says "skip".
-fn without_skipped(rollouts: Rollouts, scores: Scores) -> (Rollouts, Scores) {
+pub fn without_skipped(rollouts: Rollouts, scores: Scores) -> (Rollouts, Scores) {
     if scores.skipped.is_empty() {
         return (rollouts, scores);
     }
