@@ -72,7 +72,7 @@ fn main() -> Result<()> {
             session.policy.model().set_params(&params)?;
             let lr = session.learning_rate();
             let start = Instant::now();
-            session.improve(step + 1, &rollouts, &scores, lr)?;
+            session.improve(step + 1, &rollouts, &scores, None, lr)?;
             // the first step warms caches and buffers up
             if step > 0 {
                 seconds[at].push(start.elapsed().as_secs_f64());

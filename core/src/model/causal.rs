@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
 
-use super::decoder::{self, Forward, Weights};
+use super::decoder::{Forward, Weights};
 use super::error::ModelError;
 use super::packed::Packed;
 use super::spec::Spec;
@@ -112,11 +112,6 @@ impl Model {
             var.set(value)?;
         }
         Ok(())
-    }
-
-    /// Final hidden states [T, D] with a graph back to every weight.
-    pub fn hidden(&self, packed: &Arc<Packed>) -> Result<Tensor, ModelError> {
-        decoder::hidden(&self.spec, &self.params, packed)
     }
 
     /// Log-probabilities of the response tokens [N] at `temperature` > 0, ready for M backward passes.

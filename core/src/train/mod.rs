@@ -67,10 +67,11 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
         progress.phase("score");
         let scores = session.objectives.score(&rollouts, &session.baseline)?;
         let (rollouts, scores) = without_skipped(rollouts, scores);
+        let greedy = session.greedy_scores(step, &rollouts)?;
         clock.lap("score");
 
         progress.phase("update");
-        let (signal, report) = session.improve(step, &rollouts, &scores, lr)?;
+        let (signal, report) = session.improve(step, &rollouts, &scores, greedy.as_ref(), lr)?;
         clock.lap("update");
 
         let record = session.record(&rollouts, &scores, &signal, &report, lr)?;
@@ -114,7 +115,7 @@ pub fn train(session: &mut Session, folder: &mut RunFolder, progress: &Progress)
 }
 
 /// Takes the completions out of the step that a reward could not score, where the config says "skip".
-pub fn without_skipped(rollouts: Rollouts, scores: Scores) -> (Rollouts, Scores) {
+fn without_skipped(rollouts: Rollouts, scores: Scores) -> (Rollouts, Scores) {
     if scores.skipped.is_empty() {
         return (rollouts, scores);
     }

@@ -30,6 +30,14 @@ impl KlEstimator {
     }
 }
 
+/// The estimate summed over the tokens of each completion `[B]`, of the policy that sampled (`logprobs` `[N]`) from the
+/// reference `[N]`; `offsets` `[B + 1]`.
+#[must_use]
+pub fn completion_kl(estimator: KlEstimator, logprobs: &[f32], reference: &[f32], offsets: &[usize]) -> Vec<f64> {
+    let token = |t: usize| estimator.value_and_slope(logprobs[t].into(), reference[t].into()).0;
+    offsets.windows(2).map(|pair| (pair[0]..pair[1]).map(token).sum()).collect()
+}
+
 /// A KL term in the loss: `coefficient · aggregated estimator`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct KlPenalty {
@@ -93,6 +101,12 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_completions_kl_is_the_sum_over_its_tokens() {
+        let kl = completion_kl(KlEstimator::K1, &[-1.0, -2.0, -0.5], &[-2.0, -2.5, -0.5], &[0, 2, 2, 3]);
+        assert_eq!(kl, [1.5, 0.0, 0.0]);
     }
 
     /// A token that the reference finds far likelier than the policy does: value and slope are
