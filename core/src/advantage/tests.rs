@@ -16,7 +16,12 @@ fn with_greedy(
     super::estimate(estimator, rewards, groups, lengths, Some(&vec![greedy; rewards.len()]))
 }
 
-fn estimate(estimator: Estimator, rewards: &[f32], groups: &[u32], lengths: &[u32]) -> Result<Vec<f32>, AdvantageError> {
+fn estimate(
+    estimator: Estimator,
+    rewards: &[f32],
+    groups: &[u32],
+    lengths: &[u32],
+) -> Result<Vec<f32>, AdvantageError> {
     with_greedy(estimator, rewards, groups, lengths, 0.0)
 }
 
@@ -179,7 +184,10 @@ fn refusals() {
     );
     assert!(estimate(Estimator::Grpo, &[1.0], &[0, 0], &[1]).is_err());
     let error = super::estimate(Estimator::Remax, &[1.0], &[0], &[1], None).expect_err("no baseline");
-    assert!(error.to_string().contains("remax has no rewards of greedy completions"), "{error}");
+    assert!(
+        error.to_string().contains("remax has no rewards of greedy completions"),
+        "{error}"
+    );
     assert!(estimate(Estimator::Grpo, &[1.0], &[0], &[]).is_err());
     let error = estimate_gdpo(&[1.0, 2.0, 3.0], &[0.5, 0.5], &[0, 0]).expect_err("3 scores for 2 x 2");
     assert_eq!(error.to_string(), "advantages: scores has 3 entries, expected 4");

@@ -125,7 +125,7 @@ impl Model {
     }
 
     /// Names of the weights that get no gradient, or one that is zero or not finite, from a batch that uses all of the
-    /// decoder: empty, unless an operation cuts the graph.
+    /// decoder: empty, unless the backward pass leaves something out.
     pub fn canary(&self) -> Result<Vec<String>, ModelError> {
         let vocab = u32::try_from(self.spec.vocab).unwrap_or(u32::MAX);
         let token = |i: u32| (i * 7 + 1) % vocab;

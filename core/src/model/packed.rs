@@ -135,16 +135,23 @@ impl Packed {
             targets: Vec::new(),
             offsets: vec![0],
         };
-        for group in self.groups.iter().zip(keep).filter(|(_, keep)| **keep).map(|(group, _)| group) {
+        for group in self
+            .groups
+            .iter()
+            .zip(keep)
+            .filter(|(_, keep)| **keep)
+            .map(|(group, _)| group)
+        {
             let (from, to) = (group.rows.start, part.tokens.len());
             let first_segment = part.segments.len();
             part.tokens.extend_from_slice(&self.tokens[group.rows.clone()]);
             part.positions.extend_from_slice(&self.positions[group.rows.clone()]);
-            part.segments.extend(self.segments[group.segments.clone()].iter().map(|segment| Segment {
-                start: segment.start - from + to,
-                len: segment.len,
-                prompt: segment.prompt.map(|(start, len)| (start - from + to, len)),
-            }));
+            part.segments
+                .extend(self.segments[group.segments.clone()].iter().map(|segment| Segment {
+                    start: segment.start - from + to,
+                    len: segment.len,
+                    prompt: segment.prompt.map(|(start, len)| (start - from + to, len)),
+                }));
             part.groups.push(Group {
                 rows: to..part.tokens.len(),
                 segments: first_segment..part.segments.len(),

@@ -83,7 +83,8 @@ impl Session {
             let advantages = self.scalarizer.objective_advantages(rollouts, scores, terms)?;
             let layers = self.scalarizer.gradient_layers();
             let found = objective_gramian(&self.policy, rollouts, &advantages, layers, &self.update)?;
-            self.scalarizer.weigh_gradients(step, None, lr, &found.gram, &found.losses)?;
+            self.scalarizer
+                .weigh_gradients(step, None, lr, &found.gram, &found.losses)?;
             of_batch = Some(found);
         }
         let logprobs = Logprobs {

@@ -17,8 +17,8 @@ use crate::{
     rollout::{Frozen, Policy, PolicyError, Sampling},
     scalarizer::{Scalarizer, ScalarizerError},
     update::{
-        AdamW, AdamWSettings, KlControl, KlPenalty, KlTarget, LossError, LossSettings, OptimizerError, Schedule, ScheduleError, UpdateError,
-        UpdateSettings,
+        AdamW, AdamWSettings, KlControl, KlPenalty, KlTarget, LossError, LossSettings, OptimizerError, Schedule,
+        ScheduleError, UpdateError, UpdateSettings,
     },
 };
 
@@ -87,6 +87,7 @@ impl SessionError {
         match self {
             Self::Config(_) | Self::Schedule(_) | Self::Folder(FolderError::NotEmpty { .. }) => 2,
             Self::Plugin(PluginError::Hook { step: None, .. }) => 2, // `new` refused the params
+            Self::Scalarizer(ScalarizerError::NoReward { .. }) => 2, // two settings that do not go together
             Self::Plugin(
                 PluginError::NotFound { .. }
                 | PluginError::NotAPlugin { .. }

@@ -555,7 +555,9 @@ mod tests {
         let product = columns.sets[0].dot(&columns.sets[1], &all).unwrap();
         assert!((gram[1] - product).abs() < 1e-9 && gram[1] == gram[2] && losses.len() == 2);
         let last = [".2.".to_owned()];
-        let part = objective_gramian(&policy, &rollouts, &two, &last, &settings(usize::MAX)).unwrap().gram;
+        let part = objective_gramian(&policy, &rollouts, &two, &last, &settings(usize::MAX))
+            .unwrap()
+            .gram;
         assert!(
             part[0] > 0.0 && part[0] < gram[0],
             "one layer of three: {} of {}",

@@ -193,7 +193,12 @@ impl Head<'_> {
         let mut logits = take(block_rows(vocab).min(live.len()) * vocab);
         for block in live.chunks(block_rows(vocab)) {
             let rows = block.len();
-            gather(self.hidden, block.iter().map(|&i| self.predictors[i] as usize), d, &mut x);
+            gather(
+                self.hidden,
+                block.iter().map(|&i| self.predictors[i] as usize),
+                d,
+                &mut x,
+            );
             let logits = &mut logits[..rows * vocab];
             linear(&x, self.w, d, vocab, logits, false, Threads::All);
             logits
@@ -212,7 +217,16 @@ impl Head<'_> {
                 }
             }
             let x = Mat::rows(&scaled, wide);
-            gemm((vocab, wide, rows), &mut dw, wide, true, 1.0, slopes.t(), x, Threads::All);
+            gemm(
+                (vocab, wide, rows),
+                &mut dw,
+                wide,
+                true,
+                1.0,
+                slopes.t(),
+                x,
+                Threads::All,
+            );
             for (dx, &i) in dx.chunks_exact(d).zip(block) {
                 let at = self.predictors[i] as usize * d;
                 for &m in of {
@@ -229,6 +243,112 @@ impl Head<'_> {
         for (nth, &m) in of.iter().enumerate() {
             let rows = dw.chunks_exact(wide).map(|row| &row[nth * d..(nth + 1) * d]);
             gradients[m].1 = rows.flatten().copied().collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Table {
+        width: usize,
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        temperature: f32,
+        hidden: Vec<f32>,
+        head: Vec<f32>,
+        predictors: Vec<u32>,
+        targets: Vec<u32>,
+        by_logprob: Vec<f32>,
+        by_entropy: Vec<f32>,
+        logprobs: Vec<f32>,
+        entropies: Vec<f32>,
+        grad_hidden: Vec<f32>,
+        grad_head: Vec<f32>,
+    }
+
+    fn close(what: &str, found: &[f32], want: &[f32]) {
+        assert_eq!(found.len(), want.len(), "{what}");
+        for (i, (f, w)) in found.iter().zip(want).enumerate() {
+            assert!(
+                (f - w).abs() <= 3e-6 * (1.0 + w.abs()),
+                "{what}[{i}]: {f}, expected {w}"
+            );
+        }
+    }
+
+    fn table() -> Table {
+        serde_json::from_str(include_str!("../../../../tests/golden/head.json")).expect("golden file parses")
+    }
+
+    fn head<'a>(case: &'a Case, d: usize, scored: &'a Scored) -> Head<'a> {
+        Head {
+            hidden: &case.hidden,
+            w: &case.head,
+            d,
+            predictors: &case.predictors,
+            targets: &case.targets,
+            inverse: 1.0 / case.temperature,
+            scored,
+        }
+    }
+
+    fn scored(case: &Case, d: usize) -> Scored {
+        let inverse = 1.0 / case.temperature;
+        score(&case.hidden, &case.head, d, &case.predictors, &case.targets, inverse)
+    }
+
+    #[test]
+    fn log_probabilities_entropies_and_their_gradients_are_pytorchs() {
+        let Table { width, cases } = table();
+        for case in &cases {
+            let scored = scored(case, width);
+            close("logprobs", &scored.logprobs, &case.logprobs);
+            close("entropies", &scored.entropy, &case.entropies);
+            let both = Cotangent {
+                logprobs: &case.by_logprob,
+                entropy: Some(&case.by_entropy),
+            };
+            let (dhidden, dw) = head(case, width, &scored).backward(&[both]).remove(0);
+            close("grad_hidden", &dhidden, &case.grad_hidden);
+            close("grad_head", &dw, &case.grad_head);
+        }
+    }
+
+    /// Columns that share a pass give what each gives alone, and those of log-probability and entropy add up.
+    #[test]
+    fn columns_share_a_pass_and_change_nothing() {
+        let Table { width, cases } = table();
+        for case in &cases {
+            let scored = scored(case, width);
+            let head = head(case, width, &scored);
+            let zero = vec![0.0; case.targets.len()];
+            let twice: Vec<f32> = case.by_logprob.iter().map(|g| 2.0 * g).collect();
+            let entropy = Cotangent {
+                logprobs: &zero,
+                entropy: Some(&case.by_entropy),
+            };
+            let columns = [
+                Cotangent::of(&case.by_logprob),
+                entropy,
+                Cotangent::of(&twice),
+                Cotangent::of(&zero),
+            ];
+            let found = head.backward(&columns);
+            let sum = |a: &[f32], b: &[f32]| -> Vec<f32> { a.iter().zip(b).map(|(a, b)| a + b).collect() };
+            close("sum of hidden", &sum(&found[0].0, &found[1].0), &case.grad_hidden);
+            close("sum of head", &sum(&found[0].1, &found[1].1), &case.grad_head);
+            let (hidden, w) = head.backward(&columns[2..3]).remove(0);
+            close("alone, hidden", &hidden, &found[2].0);
+            close("alone, head", &w, &found[2].1);
+            assert!(found[3].0.iter().chain(&found[3].1).all(|g| *g == 0.0));
         }
     }
 }

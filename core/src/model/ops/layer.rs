@@ -97,7 +97,11 @@ impl Saved {
     /// What was kept of some rows, given as ranges in order.
     pub(crate) fn rows(&self, shape: &LayerShape, ranges: &[Range<usize>]) -> Saved {
         let heads = shape.heads;
-        let qk = if self.qk_rstd.is_empty() { 0 } else { heads.query + heads.kv };
+        let qk = if self.qk_rstd.is_empty() {
+            0
+        } else {
+            heads.query + heads.kv
+        };
         let of = |from: &Buffer, width: usize| rows(from, width, ranges);
         Saved {
             rstd1: of(&self.rstd1, 1),

@@ -97,7 +97,9 @@ impl Batch {
             logprobs: new,
             old: Some(&self.old),
             reference: Some(&self.reference),
-            offsets: &self.offsets, entropies: None, }
+            offsets: &self.offsets,
+            entropies: None,
+        }
     }
 
     fn advantages(&self) -> Advantages<'_> {
@@ -127,7 +129,9 @@ fn golden_policy_losses() {
             clip_high: case.clip_high,
             dual_clip: Some(case.dual_clip),
             aggregation: case.aggregation,
-            kl: None, entropy: 0.0, };
+            kl: None,
+            entropy: 0.0,
+        };
         let lengths: Vec<usize> = case.new_logprobs.iter().map(Vec::len).collect();
         let (new, old, offsets) = (
             case.new_logprobs.concat(),
@@ -138,7 +142,9 @@ fn golden_policy_losses() {
             logprobs: &new,
             old: Some(&old),
             reference: None,
-            offsets: &offsets, entropies: None, };
+            offsets: &offsets,
+            entropies: None,
+        };
         let whole = Denominators::of(lengths, case.padded_length);
         let found = loss(&settings, &input, Advantages::PerCompletion(&case.advantages), &whole).expect("valid case");
         for (what, a, b) in [
@@ -203,7 +209,9 @@ fn cispo_by_hand() {
         logprobs: &new,
         old: Some(&old),
         reference: None,
-        offsets: &offsets, entropies: None, };
+        offsets: &offsets,
+        entropies: None,
+    };
     let settings = LossSettings {
         kl: None,
         ..settings(PolicyLoss::Cispo, Aggregation::TokenMean)
@@ -238,7 +246,9 @@ fn parts_sum_to_the_whole() {
                         logprobs: &batch.new[tokens.clone()],
                         old: Some(&batch.old[tokens.clone()]),
                         reference: Some(&batch.reference[tokens]),
-                        offsets: &offsets, entropies: None, };
+                        offsets: &offsets,
+                        entropies: None,
+                    };
                     let advantages = Advantages::PerCompletion(&batch.advantages[responses]);
                     sum += loss(&settings, &input, advantages, &batch.whole).expect("valid");
                 }
@@ -341,7 +351,9 @@ fn log_ratio_is_clamped() {
         logprobs: &[-1.0, -300.0],
         old: Some(&[-300.0, -1.0]),
         reference: None,
-        offsets: &[0, 1, 2], entropies: None, };
+        offsets: &[0, 1, 2],
+        entropies: None,
+    };
     let whole = Denominators::of([1, 1], 1);
     let found = loss(&settings, &input, Advantages::PerCompletion(&[-1.0, 1.0]), &whole).expect("valid");
     assert!(close(found.value, 20_f64.exp() / 2.0));
@@ -356,7 +368,9 @@ fn refusals() {
         logprobs: &[-1.0, -1.0, -1.0],
         old: None,
         reference: Some(&[-1.0; 3]),
-        offsets: &[0, 1, 3], entropies: None, };
+        offsets: &[0, 1, 3],
+        entropies: None,
+    };
     let run = |input: LossInput<'_>, advantages: &[f32]| {
         loss(&settings, &input, Advantages::PerCompletion(advantages), &whole).map_err(|error| error.to_string())
     };
