@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use moa_core::model::{Cache, Family, Model, Packed, Spec, Tokenizer, TokenizerFiles};
+use moa_core::model::{Cache, Cotangent, Family, Model, Packed, Spec, Tokenizer, TokenizerFiles};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -107,10 +107,9 @@ fn main() -> Result<()> {
     let cotangent = |m: usize| -> Vec<f32> { (0..n).map(|i| ((i * 7 + m * 3) as f32).sin() / n as f32).collect() };
     let update = |m: usize| {
         best(rounds, || {
-            let forward = model.forward(&packed, 1.0)?;
-            (0..m)
-                .map(|m| Ok(forward.gradients(&cotangent(m))?))
-                .collect::<Result<Vec<_>>>()
+            let columns: Vec<Vec<f32>> = (0..m).map(cotangent).collect();
+            let columns: Vec<Cotangent<'_>> = columns.iter().map(|column| Cotangent::of(column)).collect();
+            Ok(model.forward(&packed, 1.0)?.columns(&columns)?)
         })
     };
     let (_, one) = update(1)?;

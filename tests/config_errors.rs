@@ -146,7 +146,10 @@ fn values_out_of_range_are_refused() {
         ("algorithm.clip_low=0", "a number above 0"),
         ("algorithm.epochs=0", "1 to 1048576"),
         ("algorithm.micro_batch_tokens=0", "1 or more"),
+        ("algorithm.entropy=-0.1", "0 or more"),
         ("algorithm.kl.coefficient=-1", "0 or more"),
+        ("algorithm.kl.target=-1", "above 0, or 0 for a fixed coefficient"),
+        ("algorithm.kl.horizon=0", "a number above 0"),
         ("optimizer.lr=0", "a number above 0"),
         ("optimizer.betas=[0.9, 1]", "two numbers from 0 to below 1"),
         ("optimizer.eps=0", "a number above 0"),
@@ -172,6 +175,21 @@ fn values_out_of_range_are_refused() {
             other => panic!("{set}: {other}"),
         }
     }
+}
+
+#[test]
+fn kl_settings_that_cannot_work_together_are_refused() {
+    let (message, _) = typed().file("[algorithm.kl]\ntarget = 6.0\n").message();
+    assert!(
+        message.contains("algorithm.kl.coefficient") && message.contains("above 0, to begin with"),
+        "{message}"
+    );
+    let gdpo = "[algorithm]\nestimator = \"gdpo\"\n[algorithm.kl]\ncoefficient = 0.1\nplacement = \"reward\"\n";
+    let (message, _) = typed().file(gdpo).message();
+    assert!(
+        message.contains("algorithm.kl.placement") && message.contains("no scalar reward"),
+        "{message}"
+    );
 }
 
 #[test]

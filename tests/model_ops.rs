@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor};
-use moa_core::model::{Family, Model, Packed, Spec, Tokenizer, TokenizerFiles};
+use moa_core::model::{Cotangent, Family, Model, Packed, Spec, Tokenizer, TokenizerFiles};
 
 const TOKENIZER: &[u8] =
     br#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}}"#;
@@ -263,6 +263,91 @@ fn many_backward_passes_of_one_forward() {
     assert!(forward.gradients(&[1.0]).is_err());
     let none = forward.gradients(&vec![0.0; n]).expect("gradients");
     assert!(none.iter().all(|g| values(g).iter().all(|v| *v == 0.0)));
+}
+
+/// Columns that reach some groups only, none, all, or nearly all: each is what it would be over the whole batch.
+#[test]
+fn a_column_costs_what_it_reaches_and_is_exact() {
+    for (family, tied) in FAMILIES {
+        let model = model(family, tied);
+        let (prompts, responses, groups) = batch();
+        let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
+        let n = packed.targets().len();
+        let forward = model.forward(&packed, 0.8).expect("forward");
+        let dense = cotangents(n, 2);
+        let only = |group: u32| -> Vec<f32> {
+            let mut column = vec![0.0; n];
+            for b in (0..responses.len()).filter(|&b| groups[b] == group) {
+                let range = packed.offsets()[b]..packed.offsets()[b + 1];
+                column[range.clone()].copy_from_slice(&dense[range]);
+            }
+            column
+        };
+        let parts: Vec<Vec<f32>> = (0..4).map(only).collect();
+        assert!(parts[3].iter().all(|g| *g == 0.0) && parts[..3].iter().all(|p| p.iter().any(|g| *g != 0.0)));
+        let mut columns: Vec<Cotangent<'_>> = parts.iter().map(|part| Cotangent::of(part)).collect();
+        columns.push(Cotangent::of(&dense));
+        let sets = forward.columns(&columns).expect("gradients");
+        for (i, (name, _)) in model.params().iter().enumerate() {
+            let whole = values(&sets[4][i]);
+            let sum = (1..4).fold(values(&sets[0][i]), |sum, g| {
+                sum.iter().zip(values(&sets[g][i])).map(|(a, b)| a + b).collect()
+            });
+            let size = whole.iter().fold(0f32, |m, v| m.max(v.abs()));
+            for (a, b) in sum.iter().zip(&whole) {
+                assert!(
+                    (a - b).abs() <= 1e-5 * size,
+                    "{family:?} {name}: {a} and {b}, largest {size}"
+                );
+            }
+        }
+    }
+}
+
+/// The gradient of Σ e·H + g·log p along itself, for a batch of which it reaches two groups.
+#[test]
+fn finite_differences_of_the_entropy_agree() {
+    for (family, tied) in FAMILIES {
+        let model = model(family, tied);
+        let (prompts, responses, groups) = batch();
+        let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
+        let n = packed.targets().len();
+        let (mut g, mut e) = (cotangents(n, 1), cotangents(n, 3));
+        let last = packed.offsets()[3]; // responses of groups 0 to 2 without the long one's group
+        let long = packed.offsets()[2]..last;
+        g[long.clone()].fill(0.0);
+        e[long].fill(0.0);
+        let column = Cotangent {
+            logprobs: &g,
+            entropy: Some(&e),
+        };
+        let gradients = model
+            .forward(&packed, 0.9)
+            .and_then(|forward| forward.columns(&[column]))
+            .expect("gradients")
+            .remove(0);
+        let value = |model: &Model| -> f64 {
+            let scored = model.weights().and_then(|w| w.score(&packed, 0.9)).expect("score");
+            let terms = scored.logprobs.iter().zip(&g).chain(scored.entropy.iter().zip(&e));
+            terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        };
+        for ((name, var), gradient) in model.params().iter().zip(&gradients) {
+            let before = var.as_tensor().copy().expect("copy");
+            let norm2: f64 = values(gradient).iter().map(|g| f64::from(*g).powi(2)).sum();
+            let h = 2e-3 / norm2.sqrt(); // the entropy bends more than a log-probability
+            let step = |sign: f64| {
+                var.set(&(&before + (gradient * (sign * h)).expect("scaled")).expect("sum"))
+                    .expect("set");
+                value(&model)
+            };
+            let slope = (step(1.0) - step(-1.0)) / (2.0 * h);
+            var.set(&before).expect("set");
+            assert!(
+                (slope - norm2).abs() < 1e-2 * norm2,
+                "{family:?} {name}: slope {slope}, norm² {norm2}"
+            );
+        }
+    }
 }
 
 #[test]

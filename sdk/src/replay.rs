@@ -34,6 +34,14 @@ pub struct Returned {
     pub rewards: Option<Vec<f32>>,
 }
 
+impl Returned {
+    /// The weights that the hook itself gave, which need not be those that [`Scalarizer::weights`] reports.
+    pub fn own_weights(&self) -> Option<Vec<f32>> {
+        let mixing = || self.scalarized.as_ref()?.mixing_weights().map(<[f32]>::to_vec);
+        self.weights.clone().or_else(mixing)
+    }
+}
+
 /// Everything that can be expected of an event, as it is now. The weights are the scalarizer's own; where it
 /// names none, what the hook gave back.
 pub fn outcome<H: Hooks>(hooks: &H, returned: Returned) -> Result<Expect, H::Error> {
@@ -60,6 +68,12 @@ pub fn outcome<H: Hooks>(hooks: &H, returned: Returned) -> Result<Expect, H::Err
 
 /// Calls the hook of an event and gives its outcome. `m` is the number of objectives of the trace.
 pub fn run_event<H: Hooks>(hooks: &mut H, m: usize, event: &Event) -> Result<Expect, H::Error> {
+    let returned = call_event(hooks, m, event)?;
+    outcome(hooks, returned)
+}
+
+/// Calls the hook of an event and gives what it returned, before weights and metrics are asked for.
+pub fn call_event<H: Hooks>(hooks: &mut H, m: usize, event: &Event) -> Result<Returned, H::Error> {
     let mut returned = Returned::default();
     match event {
         Event::OnValidation(event) => {
@@ -83,7 +97,7 @@ pub fn run_event<H: Hooks>(hooks: &mut H, m: usize, event: &Event) -> Result<Exp
             hooks.after_update(&flat.update_input(event, m))?;
         }
     }
-    outcome(hooks, returned)
+    Ok(returned)
 }
 
 /// A scalarizer type of this program, without any library.

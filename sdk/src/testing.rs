@@ -29,7 +29,7 @@ pub use rewards::reward_properties;
 
 use serde_json::Value;
 
-use crate::replay::{Direct, run_event};
+use crate::replay::{Direct, call_event, outcome, run_event};
 use crate::trace::{BatchEvent, Event, Expect, GradientsEvent, Trace, UpdateEvent, ValidationEvent};
 use crate::{Error, Needs, Objective, Params, Result, Rng, Scalarizer, Setup};
 
@@ -271,6 +271,22 @@ pub fn properties<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
     Ok(())
 }
 
+/// What an event came to: the weights that the hook gave back, and everything else, with the weights that the
+/// scalarizer reports about itself. A method may have both, and both matter.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    own_weights: Option<Vec<f32>>,
+    outcome: Expect,
+}
+
+fn see<S: Scalarizer>(hooks: &mut Direct<S>, m: usize, event: &Event) -> Result<Seen> {
+    let returned = call_event(hooks, m, event)?;
+    Ok(Seen {
+        own_weights: returned.own_weights(),
+        outcome: outcome(hooks, returned)?,
+    })
+}
+
 fn properties_of<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event]) -> Result<()> {
     let mut first = Direct(create::<S>(setup, params)?);
     let mut second = Direct(create::<S>(setup, params)?);
@@ -279,9 +295,9 @@ fn properties_of<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event])
             let (hook, step) = (event.hook(), event.step());
             Error::new(format!("event {} ({hook}, step {step}): {what}", index + 1))
         };
-        let found = run_event(&mut first, setup.m(), event).map_err(|e| fail(e.message))?;
+        let found = see(&mut first, setup.m(), event).map_err(|e| fail(e.message))?;
         well_formed(&found, event, setup.m()).map_err(|e| fail(e.message))?;
-        let again = run_event(&mut second, setup.m(), event).map_err(|e| fail(e.message))?;
+        let again = see(&mut second, setup.m(), event).map_err(|e| fail(e.message))?;
         if found != again {
             return Err(fail(
                 "two runs differ: is there a clock, an unordered map or an own source of randomness?".to_owned(),
@@ -303,7 +319,8 @@ fn state<S: Scalarizer>(scalarizer: &S) -> Result<String> {
 }
 
 /// Lengths and finite numbers of an outcome.
-fn well_formed(found: &Expect, event: &Event, m: usize) -> Result<()> {
+fn well_formed(seen: &Seen, event: &Event, m: usize) -> Result<()> {
+    let found = &seen.outcome;
     let (b, n) = match event {
         Event::Scalarize(event) => (
             event.groups.len(),
@@ -313,6 +330,7 @@ fn well_formed(found: &Expect, event: &Event, m: usize) -> Result<()> {
     };
     let lists = [
         ("weights", &found.weights, [m, m]),
+        ("the hook's weights", &seen.own_weights, [m, m]),
         ("rewards", &found.rewards, [b, b]),
         ("advantages", &found.advantages, [b, n]),
     ];

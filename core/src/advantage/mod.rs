@@ -15,6 +15,7 @@
 //! | reinforce++-baseline | `r − group mean`, z-scored over all response tokens of the batch | arXiv 2501.03262 |
 //! | opo | `r` less the length-weighted mean of the group | arXiv 2505.23585 |
 //! | grpo-passk | the best of a group gets `(best − second best) / (std + 1e-6)`, the others 0 | arXiv 2503.19595 |
+//! | remax | `r` less the reward of the greedy completion of the same prompt | arXiv 2310.10505 |
 //! | gdpo | each objective z-scored within its group, weighted sum, z-score over the batch | arXiv 2601.05242 |
 
 mod gdpo;
@@ -33,6 +34,12 @@ impl Estimator {
     #[must_use]
     pub fn mixes_objectives(self) -> bool {
         self == Self::Gdpo
+    }
+
+    /// Whether the estimator wants the reward of a greedy completion of each prompt.
+    #[must_use]
+    pub fn needs_greedy(self) -> bool {
+        self == Self::Remax
     }
 }
 
@@ -59,6 +66,12 @@ pub enum AdvantageError {
         /// What was there.
         value: f32,
     },
+    /// The estimator needs the rewards of greedy completions.
+    #[error("advantages: estimator {estimator} has no rewards of greedy completions")]
+    NoGreedy {
+        /// Name of the estimator.
+        estimator: &'static str,
+    },
     /// The estimator compares the completions of a prompt and there is one only.
     #[error("advantages: estimator {estimator} needs at least 2 completions per prompt, group {group} has 1")]
     GroupOfOne {
@@ -72,7 +85,7 @@ pub enum AdvantageError {
 impl Hint for AdvantageError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Length { .. } => None,
+            Self::Length { .. } | Self::NoGreedy { .. } => None,
             Self::NotFinite { .. } => {
                 Some("look at the reward functions and the scalarizer: one of them gave this number".into())
             }
@@ -84,20 +97,26 @@ impl Hint for AdvantageError {
 }
 
 /// Advantage of each completion `[B]` from its reward `[B]`, group number `[B]` and response length
-/// in tokens `[B]`.
+/// in tokens `[B]`; `greedy` `[B]` is the reward of the greedy completion of each completion's prompt, for the estimator
+/// that needs it ([`Estimator::needs_greedy`]).
 ///
 /// # Errors
-/// [`AdvantageError`] if the arrays differ in length, a reward is not finite, or `grpo-passk` meets a
-/// group of one.
+/// [`AdvantageError`] if the arrays differ in length, a reward is not finite, greedy rewards are missing, or
+/// `grpo-passk` meets a group of one.
 pub fn estimate(
     estimator: Estimator,
     rewards: &[f32],
     groups: &[u32],
     lengths: &[u32],
+    greedy: Option<&[f32]>,
 ) -> Result<Vec<f32>, AdvantageError> {
     same_length("groups", groups.len(), rewards.len())?;
     same_length("lengths", lengths.len(), rewards.len())?;
     finite("rewards", rewards)?;
+    if let Some(greedy) = greedy {
+        same_length("greedy rewards", greedy.len(), rewards.len())?;
+        finite("greedy rewards", greedy)?;
+    }
     if estimator == Estimator::Gdpo {
         return estimate_gdpo(rewards, &[1.0], groups);
     }
@@ -112,6 +131,10 @@ pub fn estimate(
             outcome::whiten_over_tokens(outcome::minus_group_mean(&rewards, &by_group), lengths)
         }
         Estimator::Opo => outcome::opo(&rewards, &by_group, lengths),
+        Estimator::Remax => {
+            let estimator = estimator.name();
+            outcome::minus(&rewards, greedy.ok_or(AdvantageError::NoGreedy { estimator })?)
+        }
         Estimator::GrpoPassk => outcome::grpo_passk(&rewards, &by_group)?,
         Estimator::Gdpo => Vec::new(), // returned above
     };

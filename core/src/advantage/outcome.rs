@@ -35,6 +35,11 @@ pub(super) fn grpo(rewards: &[f64], groups: &[Group]) -> Vec<f64> {
     advantages
 }
 
+/// Rewards less a baseline for each completion.
+pub(super) fn minus(rewards: &[f64], baselines: &[f32]) -> Vec<f64> {
+    rewards.iter().zip(baselines).map(|(r, &b)| r - f64::from(b)).collect()
+}
+
 /// `r − mean of the others = n/(n−1) · (r − mean)`.
 pub(super) fn rloo(rewards: &[f64], groups: &[Group]) -> Vec<f64> {
     let mut advantages = centred(rewards, groups);

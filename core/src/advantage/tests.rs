@@ -5,6 +5,26 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+/// As [`super::estimate`], with greedy completions that are worth `greedy` each.
+fn with_greedy(
+    estimator: Estimator,
+    rewards: &[f32],
+    groups: &[u32],
+    lengths: &[u32],
+    greedy: f32,
+) -> Result<Vec<f32>, AdvantageError> {
+    super::estimate(estimator, rewards, groups, lengths, Some(&vec![greedy; rewards.len()]))
+}
+
+fn estimate(
+    estimator: Estimator,
+    rewards: &[f32],
+    groups: &[u32],
+    lengths: &[u32],
+) -> Result<Vec<f32>, AdvantageError> {
+    with_greedy(estimator, rewards, groups, lengths, 0.0)
+}
+
 const ADVANTAGES: &str = include_str!("../../../tests/golden/advantages.json");
 const GDPO: &str = include_str!("../../../tests/golden/gdpo.json");
 
@@ -18,6 +38,7 @@ struct OutcomeCase {
     rewards: Vec<f32>,
     groups: Vec<u32>,
     lengths: Vec<u32>,
+    greedy_rewards: Vec<f32>,
     advantages: BTreeMap<String, Vec<Vec<f32>>>, // [B][tokens]
 }
 
@@ -48,11 +69,10 @@ fn golden_outcome_estimators() {
     let mut compared = 0;
     for (number, case) in table.cases.iter().enumerate() {
         for (name, expected) in &case.advantages {
-            let Some(estimator) = golden_name(name) else {
-                assert_eq!(name, "remax", "only remax, which needs greedy rollouts, is not here");
-                continue;
-            };
-            let found = estimate(estimator, &case.rewards, &case.groups, &case.lengths).expect("valid case");
+            let estimator = golden_name(name).expect("every estimator of the table is here");
+            let greedy = Some(case.greedy_rewards.as_slice());
+            let found =
+                super::estimate(estimator, &case.rewards, &case.groups, &case.lengths, greedy).expect("valid case");
             assert_eq!(found.len(), expected.len());
             for (row, tokens) in expected.iter().enumerate() {
                 assert_eq!(tokens.len(), case.lengths[row] as usize);
@@ -112,11 +132,12 @@ fn interleaved_groups() {
 #[test]
 fn equal_rewards_give_exactly_zero() {
     for &estimator in Estimator::ALL {
-        let found = estimate(
+        let found = with_greedy(
             estimator,
             &[0.1; 9],
             &[0, 0, 1, 1, 1, 1, 1, 1, 1],
             &[1, 2, 3, 4, 5, 6, 7, 8, 9],
+            0.1,
         );
         assert_eq!(found, Ok(vec![0.0; 9]), "{}", estimator.name());
     }
@@ -133,6 +154,7 @@ fn group_of_one() {
         (Estimator::ReinforcePlusPlusBaseline, 0.0),
         (Estimator::Opo, 2.0),
         (Estimator::Gdpo, 0.0),
+        (Estimator::Remax, 2.0),
     ] {
         let found = one(estimator).expect("valid");
         assert!(close(found[0], expected), "{}: {}", estimator.name(), found[0]);
@@ -161,6 +183,11 @@ fn refusals() {
         "advantages: rewards at index 1 is NaN, expected a finite number"
     );
     assert!(estimate(Estimator::Grpo, &[1.0], &[0, 0], &[1]).is_err());
+    let error = super::estimate(Estimator::Remax, &[1.0], &[0], &[1], None).expect_err("no baseline");
+    assert!(
+        error.to_string().contains("remax has no rewards of greedy completions"),
+        "{error}"
+    );
     assert!(estimate(Estimator::Grpo, &[1.0], &[0], &[]).is_err());
     let error = estimate_gdpo(&[1.0, 2.0, 3.0], &[0.5, 0.5], &[0, 0]).expect_err("3 scores for 2 x 2");
     assert_eq!(error.to_string(), "advantages: scores has 3 entries, expected 4");

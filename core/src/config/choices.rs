@@ -98,6 +98,8 @@ choices! {
         GrpoPassk = "grpo-passk",
         /// z-scores per objective and group, weighted sum, z-score over the batch.
         Gdpo = "gdpo",
+        /// Reward less that of the greedy completion of the same prompt, which each step decodes too.
+        Remax = "remax",
     }
 
     /// The policy loss.
@@ -138,6 +140,8 @@ choices! {
     pub enum KlPlacement {
         /// It is added to the loss.
         Loss = "loss",
+        /// Its sum over a completion's tokens is subtracted from the completion's reward, before the estimator.
+        Reward = "reward",
     }
 
     /// How the learning rate changes after the warm-up.

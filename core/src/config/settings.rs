@@ -167,6 +167,8 @@ settings! {
         pub dual_clip: f64,
         /// How the loss of tokens becomes one number.
         pub aggregation: Aggregation,
+        /// Weight of the entropy bonus: the loss is lowered by this times the entropy, aggregated alike; 0 is off.
+        pub entropy: f64,
         /// Prompts of a mini-batch (one optimizer step), at most rollout.prompts; 0 is all.
         pub minibatch: usize,
         /// Passes over a step's completions.
@@ -185,6 +187,10 @@ settings! {
         pub coefficient: f64,
         /// Where the KL term goes.
         pub placement: KlPlacement,
+        /// KL of a completion in nats that the weight is steered towards, starting at coefficient; 0: the weight is fixed.
+        pub target: f64,
+        /// Completions over which the weight follows where there is a target.
+        pub horizon: f64,
     }
 
     /// `[optimizer]`: AdamW.

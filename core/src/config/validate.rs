@@ -1,6 +1,6 @@
 //! Range checks of a resolved config: values of the right type that make no sense.
 
-use super::choices::KlPlacement;
+use super::choices::{Estimator, KlPlacement};
 use super::error::ConfigError;
 use super::layers::Resolved;
 use super::settings::{FreshModel, Sft};
@@ -75,13 +75,8 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
         1,
         usize::MAX,
     )?;
-    let KlPlacement::Loss = algorithm.kl.placement;
-    check.number(
-        "algorithm.kl.coefficient",
-        algorithm.kl.coefficient,
-        |c| c >= 0.0,
-        "0 or more",
-    )?;
+    check.number("algorithm.entropy", algorithm.entropy, |c| c >= 0.0, "0 or more")?;
+    kl(&check)?;
 
     let optimizer = &config.optimizer;
     check.number("optimizer.lr", optimizer.lr, |lr| lr > 0.0, "a number above 0")?;
@@ -135,6 +130,31 @@ pub(crate) fn validate(resolved: &Resolved) -> Result<(), ConfigError> {
     }
     check.count("checkpoint.keep", config.checkpoint.keep, 1, usize::MAX)?;
     config.sft.as_ref().map_or(Ok(()), |settings| sft(&check, settings))
+}
+
+/// A KL term that can mean something.
+fn kl(check: &Check<'_>) -> Result<(), ConfigError> {
+    let algorithm = &check.resolved.config.algorithm;
+    let kl = &algorithm.kl;
+    check.number("algorithm.kl.coefficient", kl.coefficient, |c| c >= 0.0, "0 or more")?;
+    check.number(
+        "algorithm.kl.target",
+        kl.target,
+        |t| t >= 0.0,
+        "above 0, or 0 for a fixed coefficient",
+    )?;
+    check.number("algorithm.kl.horizon", kl.horizon, |h| h > 0.0, "a number above 0")?;
+    if kl.target > 0.0 && kl.coefficient == 0.0 {
+        let expected = "above 0, to begin with, where algorithm.kl.target is set";
+        return Err(check.error("algorithm.kl.coefficient", kl.coefficient, expected));
+    }
+    let in_reward = kl.coefficient > 0.0 && kl.placement == KlPlacement::Reward;
+    if in_reward && algorithm.estimator == Estimator::Gdpo {
+        // gdpo mixes z-scores of the objectives: there is no reward that a penalty could be subtracted from
+        let expected = "\"loss\" with the estimator gdpo, which has no scalar reward";
+        return Err(check.error("algorithm.kl.placement", "\"reward\"", expected));
+    }
+    Ok(())
 }
 
 /// At least one, with names of their own.

@@ -102,7 +102,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "loss",
         "nat",
         Better::Neither,
-        "policy loss plus KL term, aggregated as configured; mean over mini-batches",
+        "policy loss plus KL term less entropy bonus, aggregated as configured; mean over mini-batches",
     ),
     define(
         "policy/entropy",
@@ -114,7 +114,13 @@ pub const DEFINITIONS: &[Definition] = &[
         "policy/kl",
         "nat",
         Better::Low,
-        "mean over N of the configured KL estimate to the reference",
+        "the configured KL estimate to the reference, aggregated as the loss is; mean over N where it is in the reward",
+    ),
+    define(
+        "policy/kl_coefficient",
+        "1",
+        Better::Neither,
+        "weight that the KL estimate had in the step's loss or rewards",
     ),
     define(
         "policy/clip_fraction",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
 
-use super::decoder::{self, Forward, Weights};
+use super::decoder::{Forward, Weights};
 use super::error::ModelError;
 use super::packed::Packed;
 use super::spec::Spec;
@@ -114,11 +114,6 @@ impl Model {
         Ok(())
     }
 
-    /// Final hidden states [T, D] with a graph back to every weight.
-    pub fn hidden(&self, packed: &Arc<Packed>) -> Result<Tensor, ModelError> {
-        decoder::hidden(&self.spec, &self.params, packed)
-    }
-
     /// Log-probabilities of the response tokens [N] at `temperature` > 0, ready for M backward passes.
     pub fn forward(&self, packed: &Arc<Packed>, temperature: f32) -> Result<Forward, ModelError> {
         Forward::new(&self.spec, &self.params, packed, temperature)
@@ -130,7 +125,7 @@ impl Model {
     }
 
     /// Names of the weights that get no gradient, or one that is zero or not finite, from a batch that uses all of the
-    /// decoder: empty, unless an operation cuts the graph.
+    /// decoder: empty, unless the backward pass leaves something out.
     pub fn canary(&self) -> Result<Vec<String>, ModelError> {
         let vocab = u32::try_from(self.spec.vocab).unwrap_or(u32::MAX);
         let token = |i: u32| (i * 7 + 1) % vocab;

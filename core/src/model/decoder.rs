@@ -1,13 +1,14 @@
-//! The decoder over a packed batch, differentiable through candle: hidden states, then log-probabilities.
+//! The decoder over a packed batch: forward, M backward passes chained by hand, and weights without gradients.
 
-use std::sync::{Arc, OnceLock};
+use std::ops::Range;
+use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Shape, Tensor, Var};
 
 use super::error::ModelError;
-use super::ops::head::{self, LogProbHead, RmsNorm, Scored};
-use super::ops::layer::{self, LayerShape};
-use super::ops::layer_op::DecoderLayer;
+use super::ops::head::{self, Cotangent, Head, Scored};
+use super::ops::layer::{self, LayerShape, Saved};
+use super::ops::pool::Buffer;
 use super::ops::rope::RopeTable;
 use super::packed::Packed;
 use super::spec::Spec;
@@ -25,39 +26,18 @@ pub(crate) fn check_tokens(spec: &Spec, packed: &Packed) -> Result<(), ModelErro
     }
 }
 
-/// Final hidden states [T, D], after the last norm, with a graph back to every weight of `params`.
-pub(crate) fn hidden(spec: &Spec, params: &[(String, Var)], packed: &Arc<Packed>) -> Result<Tensor, ModelError> {
-    check_tokens(spec, packed)?;
-    let shape = Arc::new(LayerShape::new(spec));
-    let rope = Arc::new(RopeTable::new(spec, packed.context()));
-    let tokens = Tensor::from_slice(packed.tokens(), packed.tokens().len(), &Device::Cpu)?;
-    let mut x = params[0].1.index_select(&tokens, 0)?; // [T, D]
-    let per_layer = spec.parameters_per_layer();
-    for layer in 0..spec.layers {
-        let first = 1 + layer * per_layer;
-        let flat: Vec<Tensor> = params[first..first + per_layer]
-            .iter()
-            .map(|(_, var)| var.flatten_all())
-            .collect::<Result<_, _>>()?;
-        let weights = Tensor::cat(&flat, 0)?;
-        x = x.apply_op2(&weights, DecoderLayer::new(shape.clone(), rope.clone(), packed.clone()))?;
-    }
-    let norm = &params[1 + spec.layers * per_layer].1;
-    Ok(x.apply_op2(norm.as_tensor(), RmsNorm::new(spec.rms_eps))?)
-}
-
-/// The matrix of the head [V, D]: its own, or the embedding.
-pub(crate) fn head_matrix<'a>(spec: &Spec, params: &'a [(String, Var)]) -> &'a Tensor {
-    let index = if spec.tied { 0 } else { params.len() - 1 };
-    params[index].1.as_tensor()
-}
-
-/// One differentiable forward: log-probabilities of the response tokens, ready for any number of backward passes.
+/// One forward pass: log-probabilities of the response tokens, and all that any number of backward passes need.
 pub struct Forward {
-    /// log p of each response token at the temperature [N], with a graph to every weight.
-    pub logprobs: Tensor,
-    scored: Arc<OnceLock<Scored>>,
-    params: Vec<(String, Tensor)>,
+    weights: Weights,
+    params: Vec<(String, Shape)>,
+    packed: Arc<Packed>,
+    rope: RopeTable,
+    inverse: f32,          // 1 / temperature
+    inputs: Vec<Vec<f32>>, // of each layer and of the last norm, each [T, D]
+    saved: Vec<Saved>,     // of each layer
+    hidden: Vec<f32>,      // [T, D] after the last norm
+    rstd: Vec<f32>,        // [T] of the last norm
+    scored: Scored,
 }
 
 impl Forward {
@@ -68,52 +48,192 @@ impl Forward {
         packed: &Arc<Packed>,
         temperature: f32,
     ) -> Result<Self, ModelError> {
-        let hidden = hidden(spec, params, packed)?;
-        let op = LogProbHead::new(packed.clone(), temperature);
-        let scored = op.scored();
-        let logprobs = hidden.apply_op2(head_matrix(spec, params), op)?;
+        check_tokens(spec, packed)?;
+        let weights = Weights::of(spec, params)?;
+        let rope = RopeTable::new(spec, packed.context());
+        let (mut inputs, mut saved) = (Vec::with_capacity(spec.layers + 1), Vec::with_capacity(spec.layers));
+        let mut x = weights.embed(packed.tokens());
+        for layer in &weights.layers {
+            let (z, kept) = layer::forward(&weights.shape, layer, &rope, packed, &x, true);
+            inputs.push(std::mem::replace(&mut x, z));
+            saved.extend(kept);
+        }
+        let (hidden, rstd) = head::norm_rows(&x, &weights.norm, weights.shape.eps);
+        inputs.push(x);
+        let inverse = 1.0 / temperature;
+        let (predictors, targets) = (packed.predictors(), packed.targets());
+        let scored = head::score(&hidden, weights.head(), spec.hidden, predictors, targets, inverse);
         Ok(Forward {
-            logprobs,
-            scored,
             params: params
                 .iter()
-                .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
+                .map(|(name, var)| (name.clone(), var.shape().clone()))
                 .collect(),
+            packed: packed.clone(),
+            weights,
+            rope,
+            inverse,
+            inputs,
+            saved,
+            hidden,
+            rstd,
+            scored,
         })
     }
 
     /// Log-probabilities and entropies as plain numbers [N].
     pub fn scored(&self) -> &Scored {
-        // set by the op's forward, which ran in `new`
-        static EMPTY: Scored = Scored {
-            logprobs: Vec::new(),
-            entropy: Vec::new(),
-            lse: Vec::new(),
-        };
-        self.scored.get().unwrap_or(&EMPTY)
+        &self.scored
     }
 
     /// Σₙ cotangent[n] · ∂ log pₙ / ∂ weight for every weight, in the model's order; `cotangent` [N] is the derivative
-    /// of a loss by each log-probability. May be called once for each of M objectives.
+    /// of a loss by each log-probability.
     pub fn gradients(&self, cotangent: &[f32]) -> Result<Vec<Tensor>, ModelError> {
-        let n = self.logprobs.elem_count();
-        if cotangent.len() != n {
-            return Err(ModelError::Batch {
-                what: "cotangent",
-                found: format!("{} values", cotangent.len()),
-                expected: format!("{n}, one for each response token"),
-            });
+        Ok(self.columns(&[Cotangent::of(cotangent)])?.remove(0))
+    }
+
+    /// The gradients of M scalars, each by every weight in the model's order. A column costs what it reaches: groups
+    /// in which it is zero everywhere (an objective that scores all completions of a prompt alike) are left out, and
+    /// the columns share the head's pass over the vocabulary.
+    pub fn columns(&self, columns: &[Cotangent<'_>]) -> Result<Vec<Vec<Tensor>>, ModelError> {
+        let n = self.scored.logprobs.len();
+        for column in columns {
+            for values in std::iter::once(column.logprobs).chain(column.entropy) {
+                if values.len() != n {
+                    return Err(ModelError::Batch {
+                        what: "cotangent",
+                        found: format!("{} values", values.len()),
+                        expected: format!("{n}, one for each response token"),
+                    });
+                }
+            }
         }
-        let cotangent = Tensor::from_slice(cotangent, n, &Device::Cpu)?;
-        let mut store = (&self.logprobs * cotangent)?.sum_all()?.backward()?;
-        self.params
+        let head = Head {
+            hidden: &self.hidden,
+            w: self.weights.head(),
+            d: self.weights.spec.hidden,
+            predictors: self.packed.predictors(),
+            targets: self.packed.targets(),
+            inverse: self.inverse,
+            scored: &self.scored,
+        };
+        columns
             .iter()
-            .map(|(name, param)| {
-                store
-                    .remove(param)
-                    .ok_or_else(|| ModelError::NoGradient { name: name.clone() })
-            })
+            .zip(head.backward(columns))
+            .map(|(column, (dhidden, dhead))| self.below_head(&Live::of(&self.packed, column), &dhidden, dhead))
             .collect()
+    }
+
+    /// From the gradients of the hidden states [T, D] and of the head's matrix [V, D] to those of all weights.
+    fn below_head(&self, live: &Live, dhidden: &[f32], dhead: Vec<f32>) -> Result<Vec<Tensor>, ModelError> {
+        let (weights, d) = (&self.weights, self.weights.spec.hidden);
+        let packed = live.packed.as_ref().unwrap_or(&self.packed);
+        let last = live.rows(&self.inputs[weights.layers.len()], d);
+        let (rstd, dhidden) = (live.rows(&self.rstd, 1), live.rows(dhidden, d));
+        let (mut dx, dnorm) = head::norm_backward(&last, &weights.norm, &rstd, &dhidden);
+        let mut dlayers = Vec::with_capacity(weights.layers.len());
+        for ((w, x), saved) in weights.layers.iter().zip(&self.inputs).zip(&self.saved).rev() {
+            let some;
+            let saved = match &live.packed {
+                None => saved,
+                Some(_) => {
+                    some = saved.rows(&weights.shape, &live.ranges);
+                    &some
+                }
+            };
+            let x = live.rows(x, d);
+            let (down, dw) = layer::backward(&weights.shape, w, &self.rope, packed, &x, saved, &dx);
+            dx = down;
+            dlayers.push(dw);
+        }
+        let (mut dembed, dhead) = match weights.spec.tied {
+            true => (dhead, None),
+            false => (vec![0f32; weights.embed.len()], Some(dhead)),
+        };
+        for (&token, dx) in packed.tokens().iter().zip(dx.chunks_exact(d)) {
+            let to = &mut dembed[token as usize * d..(token as usize + 1) * d];
+            to.iter_mut().zip(dx).for_each(|(to, dx)| *to += dx);
+        }
+        dlayers.reverse();
+        let parts = std::iter::once(&dembed).chain(&dlayers).chain([&dnorm]).chain(&dhead);
+        self.split(parts.map(Vec::as_slice))
+    }
+
+    /// Cuts gradients that stand one after the other, as the weights do, into one tensor for each weight.
+    fn split<'a>(&self, parts: impl Iterator<Item = &'a [f32]>) -> Result<Vec<Tensor>, ModelError> {
+        let mut tensors = Vec::with_capacity(self.params.len());
+        let mut parts = parts;
+        let mut rest: &[f32] = &[];
+        for (name, shape) in &self.params {
+            if rest.is_empty() {
+                rest = parts.next().unwrap_or_default();
+            }
+            let Some((own, others)) = rest.split_at_checked(shape.elem_count()) else {
+                return Err(ModelError::NoGradient { name: name.clone() });
+            };
+            tensors.push(Tensor::from_slice(own, shape.clone(), &Device::Cpu)?);
+            rest = others;
+        }
+        Ok(tensors)
+    }
+}
+
+/// The groups that a column reaches. Groups see nothing of each other, so the others' gradients are exactly zero.
+struct Live {
+    /// Their rows alone; none where nearly all are reached and a copy would not pay.
+    packed: Option<Packed>,
+    /// Where their rows stand in the whole batch, in order.
+    ranges: Vec<Range<usize>>,
+}
+
+/// Share of the rows from which on a backward pass takes all of them: below it, copying the rows costs less than it saves.
+const NEARLY_ALL: f64 = 0.95;
+
+impl Live {
+    fn of(packed: &Packed, column: &Cotangent<'_>) -> Self {
+        let mut keep = vec![false; packed.groups().len()];
+        for (i, &row) in packed.predictors().iter().enumerate() {
+            if column.reaches(i) {
+                keep[packed.group_of(row as usize)] = true;
+            }
+        }
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for (group, _) in packed.groups().iter().zip(&keep).filter(|(_, keep)| **keep) {
+            match ranges.last_mut() {
+                Some(last) if last.end == group.rows.start => last.end = group.rows.end,
+                _ => ranges.push(group.rows.clone()),
+            }
+        }
+        let rows: usize = ranges.iter().map(Range::len).sum();
+        let all = rows as f64 >= NEARLY_ALL * packed.tokens().len() as f64;
+        Live {
+            packed: (!all).then(|| packed.only(&keep)),
+            ranges,
+        }
+    }
+
+    /// The rows of the live groups of `from` [T, width].
+    fn rows<'a>(&self, from: &'a [f32], width: usize) -> Rows<'a> {
+        match self.packed {
+            None => Rows::All(from),
+            Some(_) => Rows::Some(layer::rows(from, width, &self.ranges)),
+        }
+    }
+}
+
+/// Rows as they stand, or copied together.
+enum Rows<'a> {
+    All(&'a [f32]),
+    Some(Buffer),
+}
+
+impl std::ops::Deref for Rows<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Rows::All(rows) => rows,
+            Rows::Some(rows) => rows,
+        }
     }
 }
 

@@ -123,7 +123,7 @@ pub enum ModelError {
         /// The client's words.
         message: String,
     },
-    /// A trainable weight that a backward pass did not reach: an operation cut the graph.
+    /// A trainable weight that a backward pass has no gradient for.
     #[error("weight `{name}` gets no gradient")]
     NoGradient {
         /// Its Hugging Face name.

@@ -38,7 +38,7 @@ pub use cache::Cache;
 pub use causal::{Model, ModelFiles};
 pub use decoder::{Forward, Weights};
 pub use error::ModelError;
-pub use ops::head::Scored;
+pub use ops::head::{Cotangent, Scored};
 pub use packed::{Group, Packed, Segment};
 pub use spec::{Family, RopeScaling, Spec};
 pub use tokenizer::{Tokenizer, TokenizerFiles};

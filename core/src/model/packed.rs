@@ -123,6 +123,48 @@ impl Packed {
         Ok(packed)
     }
 
+    /// The rows of some groups alone, in their order: what a backward pass through the layers needs that reaches no
+    /// other group. `keep` [P]; nothing is predicted.
+    pub(crate) fn only(&self, keep: &[bool]) -> Self {
+        let mut part = Packed {
+            tokens: Vec::new(),
+            positions: Vec::new(),
+            segments: Vec::new(),
+            groups: Vec::new(),
+            predictors: Vec::new(),
+            targets: Vec::new(),
+            offsets: vec![0],
+        };
+        for group in self
+            .groups
+            .iter()
+            .zip(keep)
+            .filter(|(_, keep)| **keep)
+            .map(|(group, _)| group)
+        {
+            let (from, to) = (group.rows.start, part.tokens.len());
+            let first_segment = part.segments.len();
+            part.tokens.extend_from_slice(&self.tokens[group.rows.clone()]);
+            part.positions.extend_from_slice(&self.positions[group.rows.clone()]);
+            part.segments
+                .extend(self.segments[group.segments.clone()].iter().map(|segment| Segment {
+                    start: segment.start - from + to,
+                    len: segment.len,
+                    prompt: segment.prompt.map(|(start, len)| (start - from + to, len)),
+                }));
+            part.groups.push(Group {
+                rows: to..part.tokens.len(),
+                segments: first_segment..part.segments.len(),
+            });
+        }
+        part
+    }
+
+    /// Group whose rows include `row`.
+    pub(crate) fn group_of(&self, row: usize) -> usize {
+        self.groups.partition_point(|group| group.rows.end <= row)
+    }
+
     fn push(&mut self, tokens: &[u32], position: usize, prompt: Option<(usize, usize)>) {
         self.segments.push(Segment {
             start: self.tokens.len(),
@@ -209,6 +251,19 @@ mod tests {
             }
         );
         assert_eq!(packed.context(), 5);
+    }
+
+    #[test]
+    fn some_groups_alone_are_packed_as_if_the_others_were_not_there() {
+        let prompts = [vec![1, 2, 3], vec![4], vec![11, 12]];
+        let responses = [vec![5, 6], vec![7], vec![8, 9, 10], vec![13, 14, 15]];
+        let whole = Packed::new(&prompts, &responses, &[1, 0, 0, 2]).expect("valid");
+        let part = whole.only(&[true, false, true]);
+        let alone = Packed::new(&[prompts[0].clone(), prompts[2].clone()], &responses[1..], &[0, 0, 1]).expect("valid");
+        assert_eq!((part.tokens(), part.positions()), (alone.tokens(), alone.positions()));
+        assert_eq!((part.segments(), part.groups()), (alone.segments(), alone.groups()));
+        let groups: Vec<usize> = (0..whole.tokens().len()).map(|row| whole.group_of(row)).collect();
+        assert_eq!(groups, [0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{GradientSet, Rollouts, Sampling, Stream, sampler::draw};
 use crate::{
     data::Prompt,
     error::Hint,
-    model::{self, Cache, Model, ModelError, Packed, Weights},
+    model::{self, Cache, Cotangent, Model, ModelError, Packed, Weights},
 };
 
 /// Completions that are decoded side by side; more take turns. Bounds the memory of keys and values.
@@ -205,7 +205,7 @@ impl Policy {
         }
     }
 
-    /// Log-probability of every response token `[N]` at the policy's temperature, without a graph.
+    /// Log-probability of every response token `[N]` at the policy's temperature, with nothing kept for a backward pass.
     ///
     /// # Errors
     /// The model fails.
@@ -321,7 +321,7 @@ fn packed(rollouts: &Rollouts) -> Result<Packed, ModelError> {
     Packed::new(&prompts, &responses, &rollouts.groups)
 }
 
-/// One forward pass over N response tokens, with its graph.
+/// One forward pass over N response tokens, with what backward passes need of it.
 pub struct Forward {
     inner: model::Forward,
 }
@@ -339,15 +339,13 @@ impl Forward {
         &self.inner.scored().entropy
     }
 
-    /// One backward pass for each column of cotangents (the derivative of a loss with respect to each log-probability,
+    /// One backward pass for each column of cotangents (the derivatives of a loss by each log-probability and entropy,
     /// `[N]`): M gradient sets from this one forward pass.
     ///
     /// # Errors
     /// A backward pass fails.
-    pub fn gradients(&self, columns: &[&[f32]]) -> Result<Vec<GradientSet>, PolicyError> {
-        columns
-            .iter()
-            .map(|column| Ok(GradientSet::new(self.inner.gradients(column)?)?))
-            .collect()
+    pub fn gradients(&self, columns: &[Cotangent<'_>]) -> Result<Vec<GradientSet>, PolicyError> {
+        let sets = self.inner.columns(columns)?;
+        Ok(sets.into_iter().map(GradientSet::new).collect::<Result<_, _>>()?)
     }
 }

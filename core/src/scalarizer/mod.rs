@@ -20,6 +20,20 @@ pub enum ScalarizerError {
     /// The estimator refused.
     #[error(transparent)]
     Advantage(#[from] AdvantageError),
+    /// Something that is defined on the scalar reward of a completion meets a method that has none.
+    #[error("scalarizer `{scalarizer}` gives {form}, found {setting}, which needs {needs}")]
+    NoReward {
+        /// The scalarizer.
+        scalarizer: String,
+        /// What it gives.
+        form: &'static str,
+        /// The setting that needs more, as it is written.
+        setting: &'static str,
+        /// What the setting needs.
+        needs: &'static str,
+        /// What to set instead.
+        instead: &'static str,
+    },
 }
 
 impl Hint for ScalarizerError {
@@ -27,6 +41,7 @@ impl Hint for ScalarizerError {
         match self {
             Self::Plugin(e) => e.hint(),
             Self::Advantage(e) => e.hint(),
+            Self::NoReward { instead, .. } => Some(format!("set {instead}, or choose another scalarizer")),
         }
     }
 }
@@ -117,6 +132,16 @@ pub struct Logprobs<'a> {
     pub old: Option<&'a [f32]>,
     /// Under the reference policy.
     pub reference: Option<&'a [f32]>,
+}
+
+/// What goes into the estimator beside the scores.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RewardTerms<'a> {
+    /// Subtracted from the scalar reward of each completion `[B]`: the KL penalty in the reward. Per-objective advantages
+    /// and the Gramian of a batch are those of the scores alone: the penalty belongs to no objective.
+    pub penalty: Option<&'a [f32]>,
+    /// Scores of the greedy completion of each completion's prompt `[B, M]`, row-major, for estimators that need them.
+    pub greedy: Option<&'a [f32]>,
 }
 
 /// The scalarizer of a run, its estimator, and the trace of what it was told.
@@ -227,11 +252,20 @@ impl Scalarizer {
     ///
     /// # Errors
     /// The estimator refuses.
-    pub fn objective_advantages(&self, rollouts: &Rollouts, scores: &Scores) -> Result<Vec<f32>, ScalarizerError> {
+    pub fn objective_advantages(
+        &self,
+        rollouts: &Rollouts,
+        scores: &Scores,
+        terms: RewardTerms<'_>,
+    ) -> Result<Vec<f32>, ScalarizerError> {
         let lengths = rollouts.lengths();
         let mut all = vec![0.0; scores.values.len()];
         for m in 0..scores.m {
-            let column = estimate(self.estimator, &scores.column(m), &rollouts.groups, &lengths)?;
+            let greedy: Option<Vec<f32>> = terms
+                .greedy
+                .map(|greedy| greedy.iter().skip(m).step_by(scores.m).copied().collect());
+            let (column, groups) = (scores.column(m), &rollouts.groups);
+            let column = estimate(self.estimator, &column, groups, &lengths, greedy.as_deref())?;
             for (b, advantage) in column.into_iter().enumerate() {
                 all[b * scores.m + m] = advantage;
             }
@@ -249,11 +283,12 @@ impl Scalarizer {
         rollouts: &Rollouts,
         scores: &Scores,
         logprobs: Logprobs<'_>,
+        terms: RewardTerms<'_>,
     ) -> Result<Signal, ScalarizerError> {
         let (m, lengths, needs) = (scores.m, rollouts.lengths(), self.needs());
         let asked = needs.has(Needs::OBJECTIVE_ADVANTAGES);
         let objective_advantages = if asked {
-            Some(self.objective_advantages(rollouts, scores)?)
+            Some(self.objective_advantages(rollouts, scores, terms)?)
         } else {
             None
         };
@@ -270,19 +305,28 @@ impl Scalarizer {
         };
         let scalarized = self.plugin.scalarize(&input)?;
 
+        self.check_terms(scalarized.signal(), terms)?;
         self.mixed_with = scalarized.mixing_weights().map(<[f32]>::to_vec);
         let groups = &rollouts.groups;
         let per_objective = |known: Option<Vec<f32>>| match known {
             Some(advantages) => Ok(advantages),
-            None => self.objective_advantages(rollouts, scores),
+            None => self.objective_advantages(rollouts, scores, terms),
         };
         let credit = match scalarized.signal() {
             PluginSignal::Weights(weights) if self.estimator.mixes_objectives() => {
                 Credit::Completions(estimate_gdpo(&scores.values, weights, groups)?)
             }
-            PluginSignal::Weights(_) | PluginSignal::Rewards(_) => {
-                let rewards = scalarized.rewards_of(&scores.values).unwrap_or_default();
-                Credit::Completions(estimate(self.estimator, &rewards, groups, &lengths)?)
+            signal @ (PluginSignal::Weights(_) | PluginSignal::Rewards(_)) => {
+                let mut rewards = scalarized.rewards_of(&scores.values).unwrap_or_default();
+                if let Some(penalty) = terms.penalty {
+                    rewards.iter_mut().zip(penalty).for_each(|(reward, kl)| *reward -= kl);
+                }
+                let greedy = match (terms.greedy, signal) {
+                    (Some(greedy), PluginSignal::Weights(weights)) => Some(mixed(greedy, weights)),
+                    _ => None,
+                };
+                let advantages = estimate(self.estimator, &rewards, groups, &lengths, greedy.as_deref())?;
+                Credit::Completions(advantages)
             }
             PluginSignal::AdvantageWeights(weights) => {
                 Credit::Completions(mixed(&per_objective(objective_advantages)?, weights))
@@ -308,6 +352,41 @@ impl Scalarizer {
             scale: scalarized.advantage_scale(),
             layers: self.plugin.gradient_layers().to_vec(),
         })
+    }
+
+    /// Refuses what cannot be defined: a penalty on the reward where there is none, a greedy completion's reward where only
+    /// the plugin knows what a completion is worth.
+    fn check_terms(&self, signal: &PluginSignal, terms: RewardTerms<'_>) -> Result<(), ScalarizerError> {
+        let form = match signal {
+            PluginSignal::Weights(_) => return Ok(()),
+            PluginSignal::Rewards(_) => "rewards",
+            PluginSignal::AdvantageWeights(_) => "weights on advantages",
+            PluginSignal::GradientWeights => "weights on gradients",
+            PluginSignal::Advantages(_) | PluginSignal::TokenAdvantages(_) => "advantages",
+        };
+        let refuse = |setting, needs, instead| {
+            Err(ScalarizerError::NoReward {
+                scalarizer: self.name().to_owned(),
+                form,
+                setting,
+                needs,
+                instead,
+            })
+        };
+        match signal {
+            PluginSignal::Rewards(_) if terms.greedy.is_some() => refuse(
+                "algorithm.estimator = \"remax\"",
+                "weights, to mix the scores of greedy completions alike",
+                "another algorithm.estimator",
+            ),
+            PluginSignal::Rewards(_) => Ok(()),
+            _ if terms.penalty.is_some() => refuse(
+                "algorithm.kl.placement = \"reward\"",
+                "one reward for each completion",
+                "algorithm.kl.placement to \"loss\"",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Tells the plugin what the update did; called where its needs say so.

@@ -75,6 +75,7 @@ impl Session {
         state.put("scalarizer", &self.scalarizer.save()?)?;
         state.put("cursor", &self.cursor)?;
         state.put("length_baseline", &self.baseline)?;
+        state.put("kl", &self.kl.state())?;
         state.put("lines", &folder.written()?)?;
         state.put("trace_events", &self.scalarizer.trace().map(Recorder::events))?;
         self.kept.whole = Some(state);
@@ -105,6 +106,10 @@ impl Session {
         self.scalarizer.load(&state.part::<String>("scalarizer")?)?;
         self.cursor = state.part("cursor")?;
         self.baseline = state.part("length_baseline")?;
+        self.kl.load_state(state.part("kl")?);
+        if let Some(penalty) = &mut self.update.loss.kl {
+            penalty.coefficient = self.kl.coefficient();
+        }
         self.kept.whole = Some(state.clone());
         Ok(())
     }

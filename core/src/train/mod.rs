@@ -2,6 +2,7 @@
 
 mod keep;
 pub mod logprobs;
+mod phase;
 mod resume;
 pub mod score;
 mod session;
@@ -23,12 +24,10 @@ pub use session::{Session, SessionError};
 
 use crate::{
     metrics::Progress,
-    plugin::{Needs, UpdateInput},
+    plugin::Needs,
     report::{RunFolder, ValidationRecord},
     reward::Scores,
     rollout::{Rollouts, Stream},
-    scalarizer::Logprobs,
-    update::{UpdateBatch, objective_gramian, update_policy},
 };
 
 /// What a finished run has to show.
@@ -76,8 +75,6 @@ fn run(
     let config = session.config.clone();
     let (seed, steps) = (config.train.seed, config.train.steps);
     let needs = session.scalarizer.needs();
-    let several = session.update.several_steps(config.rollout.prompts);
-    let wants_old = several || needs.has(Needs::OLD_LOGPROBS) || needs.has(Needs::AFTER_UPDATE);
 
     let (before, mut after) = match folder.validations()? {
         Some(of_earlier_process) => of_earlier_process,
@@ -117,64 +114,11 @@ fn run(
             objectives.score(&rollouts, &session.baseline, early, &done)
         })?;
         let (rollouts, scores) = without_skipped(rollouts, scores);
+        let greedy = session.greedy_scores(step, &rollouts)?;
         clock.lap("score");
 
         progress.phase("update");
-        let old = if wants_old {
-            Some(session.policy.logprobs(&rollouts)?)
-        } else {
-            None
-        };
-        let reference = session
-            .reference
-            .as_ref()
-            .map(|policy| policy.logprobs(&rollouts))
-            .transpose()?;
-        let mut batch_gram = None;
-        if needs.has(Needs::GRADIENTS_PER_BATCH) {
-            let advantages = session.scalarizer.objective_advantages(&rollouts, &scores)?;
-            let layers = session.scalarizer.gradient_layers();
-            let (gram, losses) = objective_gramian(&session.policy, &rollouts, &advantages, layers, &session.update)?;
-            session.scalarizer.weigh_gradients(step, None, lr, &gram, &losses)?;
-            batch_gram = Some(gram);
-        }
-        let logprobs = Logprobs {
-            old: old.as_deref(),
-            reference: reference.as_deref(),
-        };
-        let signal = session.scalarizer.scalarize(step, &rollouts, &scores, logprobs)?;
-        let batch = UpdateBatch {
-            rollouts: &rollouts,
-            signal: &signal,
-            old: old.as_deref().filter(|_| several),
-            reference: reference.as_deref(),
-        };
-        session.remember_parameters()?;
-        let scalarizer = &mut session.scalarizer;
-        let mut report = update_policy(
-            &session.policy,
-            &mut session.optimizer,
-            batch,
-            &session.update,
-            lr,
-            &mut |minibatch, gram, losses| scalarizer.weigh_gradients(step, Some(minibatch), lr, gram, losses),
-        )?;
-        report.gram = report.gram.or(batch_gram);
-        if let (true, Some(old)) = (needs.has(Needs::AFTER_UPDATE), &old) {
-            let new = session.policy.logprobs(&rollouts)?;
-            session.scalarizer.after_update(&UpdateInput {
-                step,
-                m: scores.m,
-                groups: &rollouts.groups,
-                scores: &scores.values,
-                advantages: &signal.completion_advantages(&rollouts.offsets),
-                old_logprobs: old,
-                new_logprobs: &new,
-                offsets: &rollouts.offsets,
-                clip_low: config.algorithm.clip_low,
-                clip_high: config.algorithm.clip_high,
-            })?;
-        }
+        let (signal, report) = session.improve(step, &rollouts, &scores, greedy.as_ref(), lr)?;
         clock.lap("update");
 
         let record = session.record(&rollouts, &scores, &signal, &report, lr)?;

@@ -22,8 +22,8 @@ use crate::{
     rollout::{Frozen, Policy, PolicyError, Sampling},
     scalarizer::{Scalarizer, ScalarizerError},
     update::{
-        AdamW, AdamWSettings, KlPenalty, LossError, LossSettings, OptimizerError, Schedule, ScheduleError, UpdateError,
-        UpdateSettings,
+        AdamW, AdamWSettings, KlControl, KlPenalty, KlTarget, LossError, LossSettings, OptimizerError, Schedule,
+        ScheduleError, UpdateError, UpdateSettings,
     },
 };
 
@@ -118,6 +118,7 @@ impl SessionError {
             | Self::Checkpoint(_)
             | Self::Folder(FolderError::InUse { .. } | FolderError::Lines { .. }) => 2,
             Self::Plugin(PluginError::Hook { step: None, .. }) => 2, // `new` refused the params
+            Self::Scalarizer(ScalarizerError::NoReward { .. }) => 2, // two settings that do not go together
             Self::Plugin(
                 PluginError::NotFound { .. }
                 | PluginError::NotAPlugin { .. }
@@ -151,6 +152,8 @@ pub struct Session {
     pub optimizer: AdamW,
     /// Loss, mini-batches, epochs.
     pub update: UpdateSettings,
+    /// Weight of the KL penalty.
+    pub kl: KlControl,
     /// How training completions are drawn.
     pub sampling: Sampling,
     /// Running mean length of training responses.
@@ -213,7 +216,7 @@ impl Session {
             (Source::Embedded, Source::Path(_)) => None,
             (source, _) => Some(dataset(source, data::embedded::TEST, &config, &model)?),
         };
-        let wants_reference = update.loss.kl.is_some() || plugin.needs().has(Needs::REF_LOGPROBS);
+        let wants_reference = config.algorithm.kl.coefficient > 0.0 || plugin.needs().has(Needs::REF_LOGPROBS);
         let temperature = narrow(config.rollout.temperature);
         let optimizer = AdamW::new(adamw_settings(&config), model.params().to_vec())?;
         let kept = Kept::new(&model, &training, &validation)?;
@@ -226,6 +229,7 @@ impl Session {
             scalarizer: Scalarizer::new(plugin, config.algorithm.estimator),
             optimizer,
             update,
+            kl: kl_control(&config),
             sampling: Sampling {
                 temperature,
                 top_p: narrow(config.rollout.top_p),
@@ -382,12 +386,22 @@ fn update_settings(config: &Config) -> UpdateSettings {
             dual_clip: (algorithm.dual_clip > 0.0).then_some(algorithm.dual_clip),
             aggregation: algorithm.aggregation,
             kl,
+            entropy: algorithm.entropy,
         },
         minibatch: algorithm.minibatch,
         epochs: algorithm.epochs,
         micro_batch_tokens: algorithm.micro_batch_tokens,
         norm_length: config.rollout.max_new_tokens,
     }
+}
+
+fn kl_control(config: &Config) -> KlControl {
+    let kl = &config.algorithm.kl;
+    let target = (kl.target > 0.0).then_some(KlTarget {
+        target: kl.target,
+        horizon: kl.horizon,
+    });
+    KlControl::new(kl.coefficient, target)
 }
 
 pub(crate) fn adamw_settings(config: &Config) -> AdamWSettings {

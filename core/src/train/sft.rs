@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Sft, SftStart, Source},
     data::{self, Cursor, Keys, Prompt, Row},
     metrics::{JsonLines, Progress},
-    model::{Model, Spec, Tokenizer},
+    model::{Cotangent, Model, Spec, Tokenizer},
     rollout::{GradientSet, Policy, Rollouts},
     update::{AdamW, Schedule},
 };
@@ -65,7 +65,7 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
             sum -= forward.logprobs().iter().map(|&l| f64::from(l)).sum::<f64>();
             #[allow(clippy::cast_possible_truncation, reason = "cotangents are f32")]
             let cotangent = vec![-weight as f32; part.tokens.len()];
-            let mut sets = forward.gradients(&[&cotangent])?;
+            let mut sets = forward.gradients(&[Cotangent::of(&cotangent)])?;
             match (&mut total, sets.pop()) {
                 (Some(total), Some(set)) => total.add(&set).map_err(crate::model::ModelError::from)?,
                 (None, set) => total = set,

@@ -62,8 +62,9 @@ impl Session {
         record.add("length/baseline", self.baseline.mean());
         record.add("loss", report.loss);
         record.add("policy/entropy", report.entropy);
-        if self.update.loss.kl.is_some() {
+        if report.kl_coefficient > 0.0 {
             record.add("policy/kl", report.kl);
+            record.add("policy/kl_coefficient", report.kl_coefficient);
         }
         record.add("policy/clip_fraction", report.clip_fraction);
         record.add("policy/grad_norm", report.grad_norm);

@@ -1,6 +1,13 @@
 //! Per-token estimators of the KL divergence of the policy from a reference, on tokens that the
 //! policy sampled. With d = log π(token) − log ref(token):
 //! k1 = d, abs = |d|, k2 = d²/2, k3 = exp(−d) − 1 + d (Schulman, "Approximating KL divergence", 2020).
+//!
+//! In the loss the estimate is of the policy being trained and has a gradient. In the reward it is a number: the estimate
+//! of the policy that sampled, times β, is taken off the reward of each token (as in verl and TRL). Every estimator here
+//! takes one reward for a completion, so what is subtracted is the sum over its tokens, from the scalar reward that the
+//! scalarizer made of the scores, before the advantage. Per-objective advantages and the Gramian of a batch have no part
+//! of it. A method without a scalar reward (weights on advantages or gradients, advantages) is refused in the first step,
+//! and so is the estimator gdpo before it.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +35,17 @@ impl KlEstimator {
             }
         }
     }
+}
+
+/// The estimate summed over the tokens of each completion `[B]`, of the policy that sampled (`logprobs` `[N]`) from the
+/// reference `[N]`; `offsets` `[B + 1]`.
+#[must_use]
+pub fn completion_kl(estimator: KlEstimator, logprobs: &[f32], reference: &[f32], offsets: &[usize]) -> Vec<f64> {
+    let token = |t: usize| estimator.value_and_slope(logprobs[t].into(), reference[t].into()).0;
+    offsets
+        .windows(2)
+        .map(|pair| (pair[0]..pair[1]).map(token).sum())
+        .collect()
 }
 
 /// A KL term in the loss: `coefficient · aggregated estimator`.
@@ -93,6 +111,12 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_completions_kl_is_the_sum_over_its_tokens() {
+        let kl = completion_kl(KlEstimator::K1, &[-1.0, -2.0, -0.5], &[-2.0, -2.5, -0.5], &[0, 2, 2, 3]);
+        assert_eq!(kl, [1.5, 0.0, 0.0]);
     }
 
     /// A token that the reference finds far likelier than the policy does: value and slope are

@@ -4,13 +4,14 @@ use thiserror::Error;
 
 use super::{
     aggregation::Denominators,
-    loss::{Advantages, LossError, LossInput, LossOutput, LossSettings, kl_loss, loss, objective_losses},
+    loss::{Advantages, LossError, LossInput, LossOutput, LossSettings, loss, objective_losses, penalty_loss},
     optimizer::{AdamW, OptimizerError},
 };
 use crate::{
     error::Hint,
+    model::Cotangent,
     plugin::PluginError,
-    rollout::{GradientSet, Policy, PolicyError, Rollouts, gramian},
+    rollout::{Forward, GradientSet, Policy, PolicyError, Rollouts, gramian},
     scalarizer::{Credit, Signal},
 };
 
@@ -71,7 +72,7 @@ impl UpdateSettings {
 }
 
 /// What an update works on. Packed arrays are `[N]`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct UpdateBatch<'a> {
     /// The completions.
     pub rollouts: &'a Rollouts,
@@ -81,6 +82,9 @@ pub struct UpdateBatch<'a> {
     pub old: Option<&'a [f32]>,
     /// Log-probabilities under the reference policy, for the KL term.
     pub reference: Option<&'a [f32]>,
+    /// A forward pass over all completions with the parameters as they are, where there has been one: the first
+    /// optimizer step starts from it if it takes all completions at once.
+    pub forward: Option<&'a Forward>,
 }
 
 /// What an update reports: means over its mini-batches.
@@ -90,8 +94,12 @@ pub struct UpdateReport {
     pub minibatches: usize,
     /// Policy loss plus KL term.
     pub loss: f64,
-    /// KL estimate, without its coefficient.
+    /// KL estimate, without its coefficient: aggregated as the loss is, or the token mean where it is in the reward.
     pub kl: f64,
+    /// KL estimate summed over a completion's tokens, mean over completions.
+    pub completion_kl: f64,
+    /// Weight that the KL penalty had; 0 without one.
+    pub kl_coefficient: f64,
     /// Entropy of the next-token distribution, token mean.
     pub entropy: f64,
     /// Share of clipped tokens.
@@ -106,8 +114,8 @@ pub struct UpdateReport {
 /// the step, Gramian `[M, M]`, losses `[M]`.
 pub type Weigh<'a> = dyn FnMut(u32, &[f64], &[f64]) -> Result<Vec<f32>, PluginError> + 'a;
 
-/// Gradients of one mini-batch: one column for each objective where gradients are weighed, else one; the KL term's
-/// gradient, which belongs to no objective, is the last column where gradients are weighed.
+/// Gradients of one mini-batch: one column for each objective where gradients are weighed, else one; the gradient of the
+/// KL term and the entropy bonus, which belong to no objective, is the last column where gradients are weighed.
 struct Columns {
     sets: Vec<GradientSet>,
     losses: Vec<LossOutput>,
@@ -129,7 +137,9 @@ pub fn update_policy(
     let mut report = UpdateReport::default();
     for _ in 0..settings.epochs {
         for rows in minibatches(batch.rollouts, settings.minibatch) {
-            let columns = gradients(policy, batch, &rows, settings)?;
+            // after an optimizer step the parameters are no longer those of the forward pass
+            let forward = batch.forward.filter(|_| report.minibatches == 0);
+            let columns = gradients(policy, UpdateBatch { forward, ..batch }, &rows, settings)?;
             let gradient = if batch.signal.weighs_gradients() {
                 let m = batch.signal.objectives();
                 let gram = gramian(&columns.sets[..m], &policy.selects(batch.signal.gradient_layers()))?;
@@ -139,7 +149,7 @@ pub fn update_policy(
                 report.loss += losses.iter().zip(&weights).map(|(l, &w)| l * f64::from(w)).sum::<f64>();
                 report.gram.get_or_insert(gram);
                 if columns.sets.len() > m {
-                    weights.push(1.0); // the KL term, whatever the objectives weigh
+                    weights.push(1.0); // the terms of no objective, whatever the objectives weigh
                     report.loss += columns.losses[m].value;
                 }
                 GradientSet::weighted_sum(&columns.sets, &weights)?
@@ -148,6 +158,7 @@ pub fn update_policy(
                 GradientSet::weighted_sum(&columns.sets, &[1.0])?
             };
             report.kl += columns.losses.iter().map(|l| l.kl).sum::<f64>();
+            report.completion_kl += columns.losses.iter().map(|l| l.completion_kl).sum::<f64>();
             report.clip_fraction += columns.losses[0].clip_fraction;
             report.entropy += columns.entropy;
             report.grad_norm += optimizer.step(&gradient.into_optional(), lr)?.gradient_norm;
@@ -157,14 +168,26 @@ pub fn update_policy(
     let n = report.minibatches.max(1) as f64;
     report.loss /= n;
     report.kl /= n;
+    report.completion_kl /= n;
     report.clip_fraction /= n;
     report.entropy /= n;
     report.grad_norm /= n;
     Ok(report)
 }
 
-/// Gramian `[M, M]` and losses `[M]` of the per-objective advantages `[B, M]` over a whole batch, without an update:
-/// one forward pass, M backward passes.
+/// What the objectives' gradients over a whole batch say.
+pub struct BatchGramian {
+    /// `[M, M]`, row-major.
+    pub gram: Vec<f64>,
+    /// `[M]`
+    pub losses: Vec<f64>,
+    /// The forward pass that the gradients came from, for an update with the same parameters ([`UpdateBatch::forward`]);
+    /// none where the batch took more than one.
+    pub forward: Option<Forward>,
+}
+
+/// Gramian and losses of the per-objective advantages `[B, M]` over a whole batch, without an update: one forward pass,
+/// M backward passes. KL term and entropy bonus belong to no objective and are not in them.
 ///
 /// # Errors
 /// As [`update_policy`].
@@ -174,25 +197,30 @@ pub fn objective_gramian(
     advantages: &[f32],
     layers: &[String],
     settings: &UpdateSettings,
-) -> Result<(Vec<f64>, Vec<f64>), UpdateError> {
+) -> Result<BatchGramian, UpdateError> {
     let signal = Signal::for_gramian(advantages.to_vec(), advantages.len() / rollouts.len().max(1));
-    let without_kl = UpdateSettings {
-        loss: LossSettings {
-            kl: None,
-            ..settings.loss
-        },
+    let policy_term = UpdateSettings {
+        loss: settings.loss.without_penalty(),
         ..settings.clone()
+    };
+    let rows: Vec<usize> = (0..rollouts.len()).collect();
+    let forward = match rollouts.chunks(settings.micro_batch_tokens).len() {
+        1 => Some(policy.forward(&rollouts.select(&rows))?),
+        _ => None,
     };
     let batch = UpdateBatch {
         rollouts,
         signal: &signal,
         old: None,
         reference: None,
+        forward: forward.as_ref(),
     };
-    let rows: Vec<usize> = (0..rollouts.len()).collect();
-    let columns = gradients(policy, batch, &rows, &without_kl)?;
-    let gram = gramian(&columns.sets, &policy.selects(layers))?;
-    Ok((gram, columns.losses.iter().map(|l| l.value).collect()))
+    let columns = gradients(policy, batch, &rows, &policy_term)?;
+    Ok(BatchGramian {
+        gram: gramian(&columns.sets, &policy.selects(layers))?,
+        losses: columns.losses.iter().map(|l| l.value).collect(),
+        forward,
+    })
 }
 
 /// Rows of each mini-batch: `prompts` whole groups at a time, in order; 0 takes all.
@@ -223,17 +251,31 @@ fn gradients(
     for chunk in minibatch.chunks(settings.micro_batch_tokens) {
         let rows = &rows[chunk];
         let part = batch.rollouts.select(rows);
-        let forward = policy.forward(&part)?;
+        let own;
+        let forward = match batch.forward.filter(|_| rows.len() == batch.rollouts.len()) {
+            Some(forward) => forward,
+            None => {
+                own = policy.forward(&part)?;
+                &own
+            }
+        };
         let old = batch.old.map(|packed| batch.rollouts.select_tokens(packed, rows));
         let reference = batch.reference.map(|packed| batch.rollouts.select_tokens(packed, rows));
         let input = LossInput {
             logprobs: forward.logprobs(),
             old: old.as_deref(),
             reference: reference.as_deref(),
+            entropies: Some(forward.entropies()),
             offsets: &part.offsets,
         };
         let losses = column_losses(batch, rows, &input, settings, &whole)?;
-        let cotangents: Vec<&[f32]> = losses.iter().map(|l| l.cotangent.as_slice()).collect();
+        let cotangents: Vec<Cotangent<'_>> = losses
+            .iter()
+            .map(|loss| Cotangent {
+                logprobs: &loss.cotangent,
+                entropy: Some(loss.entropy_cotangent.as_slice()).filter(|entropy| !entropy.is_empty()),
+            })
+            .collect();
         let sets: Vec<GradientSet> = forward.gradients(&cotangents)?;
         let entropy = forward.entropies().iter().map(|&e| f64::from(e)).sum::<f64>() / whole.tokens.max(1) as f64;
         match &mut total {
@@ -282,8 +324,8 @@ fn column_losses(
                 .collect();
             let views: Vec<Advantages<'_>> = columns.iter().map(|c| Advantages::PerCompletion(c)).collect();
             let mut losses = objective_losses(&settings.loss, input, &views, whole)?;
-            if settings.loss.kl.is_some() {
-                losses.push(kl_loss(&settings.loss, input, whole)?);
+            if settings.loss.has_penalty() {
+                losses.push(penalty_loss(&settings.loss, input, whole)?);
             }
             Ok(losses)
         }
@@ -336,6 +378,7 @@ mod tests {
                 dual_clip: None,
                 aggregation: Aggregation::TokenMean,
                 kl: None,
+                entropy: 0.0,
             },
             minibatch: 0,
             epochs: 1,
@@ -371,6 +414,7 @@ mod tests {
             signal,
             old: None,
             reference,
+            forward: None,
         };
         let rows: Vec<usize> = (0..rollouts.len()).collect();
         gradients(policy, batch, &rows, settings).unwrap()
@@ -429,11 +473,78 @@ mod tests {
         );
     }
 
+    /// The entropy bonus is in the last column too, by the entropies of the tokens alone.
+    #[test]
+    fn the_entropy_bonus_raises_the_entropy_and_is_no_objectives() {
+        let (policy, rollouts) = sampled();
+        let mut with_entropy = settings(usize::MAX);
+        with_entropy.loss.entropy = 0.7;
+        let signal = Signal::for_gramian(advantages(rollouts.len()), 2);
+        let columns = whole_batch(&policy, &rollouts, &signal, &with_entropy);
+        let plain = whole_batch(&policy, &rollouts, &signal, &settings(usize::MAX));
+        assert_close(&columns.sets[0], &plain.sets[0], 1e-6);
+        assert!((columns.losses[2].value + 0.7 * columns.entropy).abs() < 1e-6);
+        // one step against the gradient of −0.7 H raises H by step · ‖∇‖² / 0.7
+        let bonus = &columns.sets[2];
+        let all = vec![true; bonus.tensors().len()];
+        let norm2 = bonus.dot(bonus, &all).unwrap();
+        let step = 1e-3 / norm2.sqrt();
+        let moved: Vec<_> = policy
+            .model()
+            .params()
+            .iter()
+            .zip(bonus.tensors())
+            .map(|((_, var), slope)| (var.as_tensor() - (slope * step).unwrap()).unwrap())
+            .collect();
+        policy.model().set_params(&moved).unwrap();
+        let after = whole_batch(&policy, &rollouts, &signal, &with_entropy).entropy;
+        let expected = step * norm2 / 0.7;
+        assert!(
+            (after - columns.entropy - expected).abs() < 0.05 * expected,
+            "{} to {after}, expected a rise of {expected}",
+            columns.entropy
+        );
+    }
+
+    /// The forward pass of the Gramian serves the first optimizer step, and only that.
+    #[test]
+    fn an_update_from_the_gramians_forward_pass_is_the_update() {
+        let two_epochs = UpdateSettings {
+            epochs: 2,
+            ..settings(usize::MAX)
+        };
+        let trained = |share: bool| {
+            let (policy, rollouts) = sampled();
+            let two = advantages(rollouts.len());
+            let gramian = objective_gramian(&policy, &rollouts, &two, &[], &two_epochs).unwrap();
+            let old = policy.logprobs(&rollouts).unwrap();
+            let signal = Signal::for_gramian(two, 2);
+            let batch = UpdateBatch {
+                rollouts: &rollouts,
+                signal: &signal,
+                old: Some(&old),
+                reference: None,
+                forward: gramian.forward.as_ref().filter(|_| share),
+            };
+            let mut optimizer = AdamW::new(AdamWSettings::default(), policy.model().params().to_vec()).unwrap();
+            let mut grams = Vec::new();
+            update_policy(&policy, &mut optimizer, batch, &two_epochs, 1e-3, &mut |_, gram, _| {
+                grams.push(gram.to_vec());
+                Ok(vec![0.5, 0.5])
+            })
+            .unwrap();
+            assert!(grams[0] == gramian.gram && grams[1] != grams[0]);
+            policy.logprobs(&rollouts).unwrap()
+        };
+        assert_eq!(trained(true), trained(false));
+    }
+
     #[test]
     fn the_gramian_holds_the_products_of_the_objectives_gradients() {
         let (policy, rollouts) = sampled();
         let two = advantages(rollouts.len());
-        let (gram, losses) = objective_gramian(&policy, &rollouts, &two, &[], &settings(usize::MAX)).unwrap();
+        let batch = objective_gramian(&policy, &rollouts, &two, &[], &settings(usize::MAX)).unwrap();
+        let (gram, losses) = (batch.gram, batch.losses);
         let columns = whole_batch(
             &policy,
             &rollouts,
@@ -444,7 +555,9 @@ mod tests {
         let product = columns.sets[0].dot(&columns.sets[1], &all).unwrap();
         assert!((gram[1] - product).abs() < 1e-9 && gram[1] == gram[2] && losses.len() == 2);
         let last = [".2.".to_owned()];
-        let (part, _) = objective_gramian(&policy, &rollouts, &two, &last, &settings(usize::MAX)).unwrap();
+        let part = objective_gramian(&policy, &rollouts, &two, &last, &settings(usize::MAX))
+            .unwrap()
+            .gram;
         assert!(
             part[0] > 0.0 && part[0] < gram[0],
             "one layer of three: {} of {}",
@@ -476,6 +589,7 @@ mod tests {
             signal: &signal,
             old: Some(&old),
             reference: None,
+            forward: None,
         };
         let report = update_policy(
             &policy,

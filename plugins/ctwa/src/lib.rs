@@ -176,6 +176,18 @@ impl Scalarizer for Ctwa {
         }
         metrics
     }
+
+    fn examples() -> Vec<Example> {
+        // One prompt, ratios of 1: v = Â = ±1, so that c = ¼ Σ (s − ½) v = (½, −½). Targets 0: δ = (0, ½), and λ = 2 ln 2
+        // doubles the second weight.
+        moa_sdk::serde_json::from_str(
+            r#"[{"about": "the objective that the update works against gains weight", "objectives": [{"name": "a"}, {"name": "b"}],
+            "params": {"weight_lr": 1.3862944, "covariance_targets": [0.0, 0.0]}, "events": [
+            {"hook": "scalarize", "step": 1, "groups": [0, 0, 0, 0], "lengths": [1, 1, 1, 1], "scores": [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], "expect": {"weights": [0.5, 0.5]}},
+            {"hook": "after_update", "step": 1, "groups": [0, 0, 0, 0], "scores": [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], "advantages": [1.0, 1.0, -1.0, -1.0], "old_logprobs": [[-1.0], [-1.0], [-1.0], [-1.0]], "new_logprobs": [[-1.0], [-1.0], [-1.0], [-1.0]], "clip_low": 0.2, "clip_high": 0.2, "expect": {"weights": [0.5, 1.0], "metrics": {"covariance/a": 0.5, "covariance/b": -0.5}}}]}]"#,
+        )
+        .expect("a constant that the tests read")
+    }
 }
 
 impl Ctwa {

@@ -19,6 +19,12 @@ fn golden_traces() -> Result<()> {
 }
 
 #[test]
+fn examples_hold() -> Result<()> {
+    assert_eq!(Ctwa::examples().len(), 1);
+    testing::examples::<Ctwa>()
+}
+
+#[test]
 fn properties_of_every_scalarizer() -> Result<()> {
     testing::properties::<Ctwa>(3, &serde_json::json!({}))?;
     testing::properties::<Ctwa>(2, &serde_json::json!({"pooled": true, "statistic": "correlation"}))?;

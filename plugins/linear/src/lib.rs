@@ -35,6 +35,16 @@ impl Scalarizer for Linear {
     fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
         Ok(Scalarized::weights(&self.weights))
     }
+
+    fn examples() -> Vec<Example> {
+        // ¾ · 1 + ¼ · 0 and ¾ · −2 + ¼ · 4
+        moa_sdk::serde_json::from_str(
+            r#"[{"about": "a reward is the weighted sum of a completion's scores", "objectives": [{"name": "a"}, {"name": "b"}],
+            "params": {"weights": [0.75, 0.25]}, "events": [
+            {"hook": "scalarize", "step": 1, "groups": [0, 0], "lengths": [1, 9], "scores": [[1.0, 0.0], [-2.0, 4.0]], "expect": {"weights": [0.75, 0.25], "rewards": [0.75, -0.5], "advantage_scale": 1.0}}]}]"#,
+        )
+        .expect("a constant that the tests read")
+    }
 }
 
 moa_sdk::export!(scalarizers: [Linear]);
@@ -52,6 +62,12 @@ mod tests {
         let events = testing::replay::<Linear>(include_str!("../../../tests/golden/linear.jsonl"))?;
         assert!(events > 0, "the trace has no events");
         Ok(())
+    }
+
+    #[test]
+    fn examples_hold() -> Result<()> {
+        assert_eq!(Linear::examples().len(), 1);
+        testing::examples::<Linear>()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Family, create, properties_of};
+use super::{Family, create, properties_of, see};
 use crate::replay::{Direct, Hooks, run_event};
 use crate::trace::{Event, Expect, Flat};
 use crate::{Error, Objective, Result, Scalarizer, Setup};
@@ -24,13 +24,22 @@ pub fn reordered<S: Scalarizer>(order: &[usize], params: &Value, reordered_param
         let mut one = Direct(create::<S>(&setup_of(0..m), params)?);
         let mut other = Direct(create::<S>(&setup_of(order.iter().copied()), reordered_params)?);
         for (index, event) in family.events(m, S::NEEDS, 6, 5).iter().enumerate() {
-            let expected = run_event(&mut one, m, event)?;
-            let mut found = run_event(&mut other, m, &event_in_order(event, order))?;
-            if let Some(weights) = &mut found.weights {
+            let expected = see(&mut one, m, event)?;
+            let mut found = see(&mut other, m, &event_in_order(event, order))?;
+            for weights in [&mut found.outcome.weights, &mut found.own_weights]
+                .into_iter()
+                .flatten()
+            {
                 let moved = weights.clone();
                 order.iter().zip(moved).for_each(|(&to, weight)| weights[to] = weight);
             }
-            if let Some(difference) = expected.first_difference(&found) {
+            let own = |weights: &Option<Vec<f32>>| Expect {
+                weights: weights.clone(),
+                ..Expect::default()
+            };
+            let differs = expected.outcome.first_difference(&found.outcome);
+            let by_hook = || own(&expected.own_weights).first_difference(&own(&found.own_weights));
+            if let Some(difference) = differs.or_else(by_hook) {
                 return Err(Error::new(format!(
                     "{family:?} inputs, event {}, objectives in the order {order:?}: {} is {}, expected {}",
                     index + 1,
@@ -237,6 +246,50 @@ mod tests {
         assert!(error.message.contains("rewards[0] is"), "{error}");
         let error = plain_with_one_objective::<Faulty>(&params("shifts")).expect_err("not the scores");
         assert!(error.message.contains("not the scores"), "{error}");
+        Ok(())
+    }
+
+    /// Reports equal weights, whatever `weigh_gradients` gives back.
+    #[derive(Serialize, Deserialize)]
+    struct TwoFaced {
+        fault: Fault,
+    }
+
+    impl Scalarizer for TwoFaced {
+        const NAME: &str = "two-faced";
+        const PAPER: &str = "none";
+        const NEEDS: Needs = Needs::NONE.gradients_per_minibatch();
+        type Params = FaultyParams;
+        fn new(_: &Setup, params: FaultyParams) -> Result<Self> {
+            Ok(Self { fault: params.fault })
+        }
+        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Scalarized> {
+            Ok(Scalarized::gradient_weights())
+        }
+        fn weigh_gradients(&mut self, gradients: &Gradients<'_>) -> Result<Vec<f32>> {
+            let mut weights = vec![1.0; gradients.m()];
+            match self.fault {
+                Fault::FavoursTheFirst => weights[0] = 2.0,
+                Fault::Overflows => weights[0] = f32::NAN,
+                Fault::None | Fault::Shifts => {}
+            }
+            Ok(weights)
+        }
+        fn weights(&self) -> Option<Vec<f32>> {
+            Some(vec![1.0; 3])
+        }
+    }
+
+    /// What a hook gives back is looked at, too, where the scalarizer reports other weights.
+    #[test]
+    fn the_hooks_own_weights_are_looked_at() -> Result<()> {
+        let params = |fault: &str| json!({ "fault": fault });
+        reordered::<TwoFaced>(&[2, 0, 1], &params("none"), &params("none"))?;
+        let first = params("favours-the-first");
+        let error = reordered::<TwoFaced>(&[2, 0, 1], &first, &first).expect_err("the order matters");
+        assert!(error.message.contains("weights[0]"), "{error}");
+        let error = crate::testing::properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
+        assert!(error.message.contains("the hook's weights[0] is NaN"), "{error}");
         Ok(())
     }
 }

@@ -1,16 +1,12 @@
-//! The end of the decoder as candle ops: the last RMS norm, and the head that gives each response token's
-//! log-probability without ever holding logits for all N tokens.
+//! The end of the decoder: the last RMS norm, and the head that gives each response token's log-probability and entropy
+//! without ever holding logits for all N tokens.
 
-use std::sync::{Arc, OnceLock};
-
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::gemm::{Mat, Threads, gemm, linear};
+use super::norm;
 use super::pool::take;
-use super::simd::{add, exp_shifted, log_sum_exp};
-use super::{norm, slice, with_slice};
-use crate::model::packed::Packed;
+use super::simd::{add, entropy_slopes, exp_shifted, log_sum_exp};
 
 /// Logits held at a time (16 MiB), except that a block has at least [`MIN_ROWS`] rows, below which the products
 /// are slow.
@@ -20,22 +16,6 @@ const MAX_ROWS: usize = 2048;
 
 fn block_rows(vocab: usize) -> usize {
     (BLOCK / vocab.max(1)).clamp(MIN_ROWS, MAX_ROWS)
-}
-
-/// RMS norm of x [T, D] with its weight [D].
-pub struct RmsNorm {
-    eps: f32,
-    rstd: OnceLock<Vec<f32>>,
-}
-
-impl RmsNorm {
-    /// With this ε.
-    pub fn new(eps: f64) -> Self {
-        RmsNorm {
-            eps: super::narrow(eps),
-            rstd: OnceLock::new(),
-        }
-    }
 }
 
 /// Rows `x` [T, D] normed -> ([T, D], 1 / rms [T]).
@@ -49,48 +29,23 @@ pub(crate) fn norm_rows(x: &[f32], w: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) 
     (out, rstd)
 }
 
-impl CustomOp2 for RmsNorm {
-    fn name(&self) -> &'static str {
-        "rms-norm"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (out, rstd) = norm_rows(slice(x, lx)?, slice(w, lw)?, self.eps);
-        let _ = self.rstd.set(rstd);
-        Ok((CpuStorage::F32(out), lx.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Some(rstd) = self.rstd.get() else {
-            candle_core::bail!("rms-norm: backward before forward")
-        };
-        let rows = super::ROWS;
-        let (dx, dw) = with_slice(x, |x| {
-            with_slice(w, |w| {
-                with_slice(dy, |dy| {
-                    let d = w.len();
-                    let mut dx = vec![0f32; x.len()];
-                    let parts: Vec<Vec<f32>> = x
-                        .par_chunks(rows * d)
-                        .zip(dy.par_chunks(rows * d))
-                        .zip(dx.par_chunks_mut(rows * d).zip(rstd.par_chunks(rows)))
-                        .map(|((x, dy), (dx, rstd))| {
-                            let mut dw = vec![0f32; d];
-                            norm::backward(x, w, rstd, dy, dx, &mut dw);
-                            dw
-                        })
-                        .collect();
-                    let mut dw = vec![0f32; d];
-                    parts.iter().for_each(|part| add(part, &mut dw));
-                    Ok((dx, dw))
-                })
-            })
-        })?;
-        Ok((
-            Some(Tensor::from_vec(dx, x.shape(), x.device())?),
-            Some(Tensor::from_vec(dw, w.shape(), w.device())?),
-        ))
-    }
+/// Gradients of x [T, D] and of the norm's weight [D] from that of the normed rows `dy` [T, D].
+pub(crate) fn norm_backward(x: &[f32], w: &[f32], rstd: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let (rows, d) = (super::ROWS, w.len());
+    let mut dx = vec![0f32; x.len()];
+    let parts: Vec<Vec<f32>> = x
+        .par_chunks(rows * d)
+        .zip(dy.par_chunks(rows * d))
+        .zip(dx.par_chunks_mut(rows * d).zip(rstd.par_chunks(rows)))
+        .map(|((x, dy), (dx, rstd))| {
+            let mut dw = vec![0f32; d];
+            norm::backward(x, w, rstd, dy, dx, &mut dw);
+            dw
+        })
+        .collect();
+    let mut dw = vec![0f32; d];
+    parts.iter().for_each(|part| add(part, &mut dw));
+    (dx, dw)
 }
 
 /// What the head found for each response token.
@@ -146,140 +101,254 @@ pub(crate) fn score(hidden: &[f32], w: &[f32], d: usize, predictors: &[u32], tar
     scored
 }
 
-/// Gradients of hidden [T, D] and w [V, D] from that of the log-probabilities [N]. Tokens whose gradient is zero
-/// cost nothing.
-fn score_backward(
-    hidden: &[f32],
-    w: &[f32],
-    d: usize,
-    (predictors, targets): (&[u32], &[u32]),
-    inverse: f32,
-    lse: &[f32],
-    dlogprobs: &[f32],
-) -> (Vec<f32>, Vec<f32>) {
-    let vocab = w.len() / d;
-    let live: Vec<usize> = (0..targets.len()).filter(|&i| dlogprobs[i] != 0.0).collect();
-    let mut dhidden = vec![0f32; hidden.len()];
-    let mut dw = vec![0f32; w.len()];
-    let (mut x, mut dx) = (Vec::new(), Vec::new());
-    let mut logits = take(block_rows(vocab).min(live.len()) * vocab);
-    for block in live.chunks(block_rows(vocab)) {
-        gather(hidden, block.iter().map(|&i| predictors[i] as usize), d, &mut x);
-        let logits = &mut logits[..block.len() * vocab];
-        linear(&x, w, d, vocab, logits, false, Threads::All);
-        // d log p_target / d logit_v = inverse (1[v = target] − p_v)
-        logits
-            .par_chunks_mut(vocab)
-            .zip(block)
-            .with_min_len(16)
-            .for_each(|(logits, &i)| {
-                let g = dlogprobs[i] * inverse;
-                exp_shifted(logits, inverse, lse[i]);
-                let row: &mut [f32] = logits;
-                scale_in_place(-g, row);
-                row[targets[i] as usize] += g;
+/// Derivatives of one scalar by what the head gives for each response token: a column of a backward pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Cotangent<'a> {
+    /// By the log-probability [N].
+    pub logprobs: &'a [f32],
+    /// By the entropy [N]; none where the scalar does not depend on it.
+    pub entropy: Option<&'a [f32]>,
+}
+
+impl<'a> Cotangent<'a> {
+    /// Of a scalar that depends on the log-probabilities alone.
+    #[must_use]
+    pub fn of(logprobs: &'a [f32]) -> Self {
+        Cotangent {
+            logprobs,
+            entropy: None,
+        }
+    }
+
+    /// Whether the scalar depends on token `i`.
+    pub(crate) fn reaches(&self, i: usize) -> bool {
+        self.logprobs[i] != 0.0 || self.entropy.is_some_and(|entropy| entropy[i] != 0.0)
+    }
+}
+
+/// What the head was given, and what it found.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(crate) hidden: &'a [f32], // [T, D]
+    pub(crate) w: &'a [f32],      // [V, D]
+    pub(crate) d: usize,
+    pub(crate) predictors: &'a [u32], // [N]
+    pub(crate) targets: &'a [u32],    // [N]
+    pub(crate) inverse: f32,          // 1 / temperature
+    pub(crate) scored: &'a Scored,
+}
+
+impl Head<'_> {
+    /// Gradients of hidden [T, D] and w [V, D] for each of M columns. Tokens that no column reaches cost nothing.
+    ///
+    /// With z = logits / temperature, p = softmax(z) and H its entropy, the derivatives by z_v are
+    /// 1[v = target] − p_v of the log-probability and −p_v (log p_v + H) of the entropy. The first is the same for every
+    /// column up to its cotangent, so columns without an entropy share one pass over the logits.
+    pub(crate) fn backward(&self, columns: &[Cotangent<'_>]) -> Vec<(Vec<f32>, Vec<f32>)> {
+        let mut gradients: Vec<(Vec<f32>, Vec<f32>)> = columns
+            .iter()
+            .map(|_| (vec![0f32; self.hidden.len()], Vec::new()))
+            .collect();
+        let plain: Vec<usize> = (0..columns.len()).filter(|&m| columns[m].entropy.is_none()).collect();
+        if !plain.is_empty() {
+            self.pass(columns, &plain, &mut gradients, |logits, i| {
+                exp_shifted(logits, self.inverse, self.scored.lse[i]);
+                logits.iter_mut().for_each(|p| *p *= -self.inverse);
+                logits[self.targets[i] as usize] += self.inverse;
             });
-        dx.resize(block.len() * d, 0.0);
-        let rows = block.len();
-        gemm(
-            (rows, d, vocab),
-            &mut dx,
-            d,
-            false,
-            1.0,
-            Mat::rows(logits, vocab),
-            Mat::rows(w, d),
-            Threads::All,
-        );
-        gemm(
-            (vocab, d, rows),
-            &mut dw,
-            d,
-            true,
-            1.0,
-            Mat::rows(logits, vocab).t(),
-            Mat::rows(&x, d),
-            Threads::All,
-        );
-        for (dx, &i) in dx.chunks_exact(d).zip(block) {
-            let at = predictors[i] as usize * d;
-            add(dx, &mut dhidden[at..at + d]);
         }
-    }
-    (dhidden, dw)
-}
-
-fn scale_in_place(a: f32, row: &mut [f32]) {
-    row.iter_mut().for_each(|x| *x *= a);
-}
-
-/// Log-probabilities [N] of a packed batch's response tokens, from (hidden [T, D], w [V, D]).
-pub struct LogProbHead {
-    packed: Arc<Packed>,
-    inverse: f32,
-    scored: Arc<OnceLock<Scored>>,
-}
-
-impl LogProbHead {
-    /// For one forward at `temperature`.
-    pub fn new(packed: Arc<Packed>, temperature: f32) -> Self {
-        LogProbHead {
-            packed,
-            inverse: 1.0 / temperature,
-            scored: Arc::default(),
+        for (m, column) in columns.iter().enumerate() {
+            let Some(entropy) = column.entropy else { continue };
+            self.pass(columns, &[m], &mut gradients, |logits, i| {
+                let g = column.logprobs[i];
+                let (shift, h) = (self.scored.lse[i], self.scored.entropy[i]);
+                entropy_slopes(logits, self.inverse, shift, g, entropy[i], h);
+                logits[self.targets[i] as usize] += g * self.inverse;
+            });
         }
+        gradients
     }
 
-    /// Where the entropies appear once the op has run.
-    pub fn scored(&self) -> Arc<OnceLock<Scored>> {
-        self.scored.clone()
-    }
-}
-
-impl CustomOp2 for LogProbHead {
-    fn name(&self) -> &'static str {
-        "logprob-head"
-    }
-
-    fn cpu_fwd(&self, hidden: &CpuStorage, lh: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let d = lw.shape().dims2()?.1;
-        let (hidden, w) = (slice(hidden, lh)?, slice(w, lw)?);
-        let scored = score(
-            hidden,
-            w,
-            d,
-            self.packed.predictors(),
-            self.packed.targets(),
-            self.inverse,
-        );
-        let logprobs = scored.logprobs.clone();
-        let _ = self.scored.set(scored);
-        let n = logprobs.len();
-        Ok((CpuStorage::F32(logprobs), Shape::from(n)))
-    }
-
-    fn bwd(
+    /// One pass over the logits of the tokens that the columns `of` reach. `slopes` turns the logits of token `i` into
+    /// derivatives by them: of the log-probability, which each column multiplies by its cotangent, or of the whole scalar
+    /// where the column has an entropy.
+    fn pass(
         &self,
-        hidden: &Tensor,
-        w: &Tensor,
-        _: &Tensor,
-        dlogprobs: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Some(scored) = self.scored.get() else {
-            candle_core::bail!("logprob-head: backward before forward")
+        columns: &[Cotangent<'_>],
+        of: &[usize],
+        gradients: &mut [(Vec<f32>, Vec<f32>)],
+        slopes: impl Fn(&mut [f32], usize) + Sync,
+    ) {
+        let (d, vocab) = (self.d, self.w.len() / self.d);
+        let wide = of.len() * d;
+        let live: Vec<usize> = (0..self.targets.len())
+            .filter(|&i| of.iter().any(|&m| columns[m].reaches(i)))
+            .collect();
+        let factor = |m: usize, i: usize| match columns[m].entropy {
+            None => columns[m].logprobs[i],
+            Some(_) => 1.0,
         };
-        let d = w.dim(1)?;
-        let rows = (self.packed.predictors(), self.packed.targets());
-        let (dhidden, dw) = with_slice(hidden, |h| {
-            with_slice(w, |w| {
-                with_slice(dlogprobs, |g| {
-                    Ok(score_backward(h, w, d, rows, self.inverse, &scored.lse, g))
-                })
-            })
-        })?;
-        Ok((
-            Some(Tensor::from_vec(dhidden, hidden.shape(), hidden.device())?),
-            Some(Tensor::from_vec(dw, w.shape(), w.device())?),
-        ))
+        let mut dw = vec![0f32; vocab * wide]; // [V, M, D]
+        let (mut x, mut dx, mut scaled) = (Vec::new(), Vec::new(), Vec::new());
+        let mut logits = take(block_rows(vocab).min(live.len()) * vocab);
+        for block in live.chunks(block_rows(vocab)) {
+            let rows = block.len();
+            gather(
+                self.hidden,
+                block.iter().map(|&i| self.predictors[i] as usize),
+                d,
+                &mut x,
+            );
+            let logits = &mut logits[..rows * vocab];
+            linear(&x, self.w, d, vocab, logits, false, Threads::All);
+            logits
+                .par_chunks_mut(vocab)
+                .zip(block)
+                .with_min_len(16)
+                .for_each(|(logits, &i)| slopes(logits, i));
+            dx.resize(rows * d, 0.0);
+            let (slopes, w) = (Mat::rows(logits, vocab), Mat::rows(self.w, d));
+            gemm((rows, d, vocab), &mut dx, d, false, 1.0, slopes, w, Threads::All);
+            scaled.clear();
+            for (x, &i) in x.chunks_exact(d).zip(block) {
+                for &m in of {
+                    let factor = factor(m, i);
+                    scaled.extend(x.iter().map(|x| factor * x));
+                }
+            }
+            let x = Mat::rows(&scaled, wide);
+            gemm(
+                (vocab, wide, rows),
+                &mut dw,
+                wide,
+                true,
+                1.0,
+                slopes.t(),
+                x,
+                Threads::All,
+            );
+            for (dx, &i) in dx.chunks_exact(d).zip(block) {
+                let at = self.predictors[i] as usize * d;
+                for &m in of {
+                    let factor = factor(m, i);
+                    let to = &mut gradients[m].0[at..at + d];
+                    to.iter_mut().zip(dx).for_each(|(to, dx)| *to += factor * dx);
+                }
+            }
+        }
+        if let [m] = of {
+            gradients[*m].1 = dw;
+            return;
+        }
+        for (nth, &m) in of.iter().enumerate() {
+            let rows = dw.chunks_exact(wide).map(|row| &row[nth * d..(nth + 1) * d]);
+            gradients[m].1 = rows.flatten().copied().collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Table {
+        width: usize,
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        temperature: f32,
+        hidden: Vec<f32>,
+        head: Vec<f32>,
+        predictors: Vec<u32>,
+        targets: Vec<u32>,
+        by_logprob: Vec<f32>,
+        by_entropy: Vec<f32>,
+        logprobs: Vec<f32>,
+        entropies: Vec<f32>,
+        grad_hidden: Vec<f32>,
+        grad_head: Vec<f32>,
+    }
+
+    fn close(what: &str, found: &[f32], want: &[f32]) {
+        assert_eq!(found.len(), want.len(), "{what}");
+        for (i, (f, w)) in found.iter().zip(want).enumerate() {
+            assert!(
+                (f - w).abs() <= 3e-6 * (1.0 + w.abs()),
+                "{what}[{i}]: {f}, expected {w}"
+            );
+        }
+    }
+
+    fn table() -> Table {
+        serde_json::from_str(include_str!("../../../../tests/golden/head.json")).expect("golden file parses")
+    }
+
+    fn head<'a>(case: &'a Case, d: usize, scored: &'a Scored) -> Head<'a> {
+        Head {
+            hidden: &case.hidden,
+            w: &case.head,
+            d,
+            predictors: &case.predictors,
+            targets: &case.targets,
+            inverse: 1.0 / case.temperature,
+            scored,
+        }
+    }
+
+    fn scored(case: &Case, d: usize) -> Scored {
+        let inverse = 1.0 / case.temperature;
+        score(&case.hidden, &case.head, d, &case.predictors, &case.targets, inverse)
+    }
+
+    #[test]
+    fn log_probabilities_entropies_and_their_gradients_are_pytorchs() {
+        let Table { width, cases } = table();
+        for case in &cases {
+            let scored = scored(case, width);
+            close("logprobs", &scored.logprobs, &case.logprobs);
+            close("entropies", &scored.entropy, &case.entropies);
+            let both = Cotangent {
+                logprobs: &case.by_logprob,
+                entropy: Some(&case.by_entropy),
+            };
+            let (dhidden, dw) = head(case, width, &scored).backward(&[both]).remove(0);
+            close("grad_hidden", &dhidden, &case.grad_hidden);
+            close("grad_head", &dw, &case.grad_head);
+        }
+    }
+
+    /// Columns that share a pass give what each gives alone, and those of log-probability and entropy add up.
+    #[test]
+    fn columns_share_a_pass_and_change_nothing() {
+        let Table { width, cases } = table();
+        for case in &cases {
+            let scored = scored(case, width);
+            let head = head(case, width, &scored);
+            let zero = vec![0.0; case.targets.len()];
+            let twice: Vec<f32> = case.by_logprob.iter().map(|g| 2.0 * g).collect();
+            let entropy = Cotangent {
+                logprobs: &zero,
+                entropy: Some(&case.by_entropy),
+            };
+            let columns = [
+                Cotangent::of(&case.by_logprob),
+                entropy,
+                Cotangent::of(&twice),
+                Cotangent::of(&zero),
+            ];
+            let found = head.backward(&columns);
+            let sum = |a: &[f32], b: &[f32]| -> Vec<f32> { a.iter().zip(b).map(|(a, b)| a + b).collect() };
+            close("sum of hidden", &sum(&found[0].0, &found[1].0), &case.grad_hidden);
+            close("sum of head", &sum(&found[0].1, &found[1].1), &case.grad_head);
+            let (hidden, w) = head.backward(&columns[2..3]).remove(0);
+            close("alone, hidden", &hidden, &found[2].0);
+            close("alone, head", &w, &found[2].1);
+            assert!(found[3].0.iter().chain(&found[3].1).all(|g| *g == 0.0));
+        }
     }
 }

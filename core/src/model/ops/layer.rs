@@ -93,6 +93,42 @@ pub(crate) struct Saved {
     gate_up: Buffer,        // [T, 2F]
 }
 
+impl Saved {
+    /// What was kept of some rows, given as ranges in order.
+    pub(crate) fn rows(&self, shape: &LayerShape, ranges: &[Range<usize>]) -> Saved {
+        let heads = shape.heads;
+        let qk = if self.qk_rstd.is_empty() {
+            0
+        } else {
+            heads.query + heads.kv
+        };
+        let of = |from: &Buffer, width: usize| rows(from, width, ranges);
+        Saved {
+            rstd1: of(&self.rstd1, 1),
+            qk_raw: of(&self.qk_raw, qk * heads.dim),
+            qk_rstd: of(&self.qk_rstd, qk),
+            qkv: of(&self.qkv, heads.width()),
+            lse: of(&self.lse, heads.query),
+            mixed: of(&self.mixed, heads.out()),
+            y: of(&self.y, shape.hidden),
+            rstd2: of(&self.rstd2, 1),
+            gate_up: of(&self.gate_up, 2 * shape.intermediate),
+        }
+    }
+}
+
+/// A copy of some rows of `from` [T, width], given as ranges in order.
+pub(crate) fn rows(from: &[f32], width: usize, ranges: &[Range<usize>]) -> Buffer {
+    let mut to = take(ranges.iter().map(|rows| rows.len() * width).sum());
+    let mut at = 0;
+    for rows in ranges {
+        let from = &from[rows.start * width..rows.end * width];
+        to[at..at + from.len()].copy_from_slice(from);
+        at += from.len();
+    }
+    to
+}
+
 /// Rows of one task: enough tasks for all threads, and no more rows than stay in the cache.
 fn rows_per_task(total: usize, hidden: usize) -> usize {
     // wide layers: every task packs the weights for itself, so few and long ones

@@ -1,13 +1,13 @@
-//! Fused kernels of the decoder on CPU, in f32, each with a backward of its own. candle's own fused RMS norm,
-//! rotary embedding and softmax have none and cut the gradient without an error.
+//! Fused kernels of the decoder on CPU, in f32, each with a backward of its own: plain functions on slices, which
+//! [`crate::model::Forward`] chains by hand.
 //!
 //! * [`simd`]: vector helpers, compiled for AVX-512, AVX2 and the baseline, chosen at run time
 //! * [`gemm`]: matrix products on row-major slices, through the gemm crate
 //! * [`skinny`]: products with few rows; [`pool`]: buffers that are used again
 //! * [`norm`], [`rope`], [`swiglu`], [`attention`]: forward and backward on plain slices
 //! * [`decode`]: attention of one new token over a cache
-//! * [`layer`]: one whole decoder layer made of these; [`layer_op`]: the same as one candle custom op
-//! * [`head`]: RMS norm and the chunked log-probability head as candle custom ops
+//! * [`layer`]: one whole decoder layer made of these
+//! * [`head`]: the last RMS norm and the chunked log-probability head
 //!
 //! Every result is a pure function of the inputs: work is split at fixed row numbers and sums are added in a
 //! fixed order, whichever thread ran first. This is the only part of the model that holds `unsafe`.
@@ -31,8 +31,6 @@ pub mod attention;
 pub(crate) mod decode;
 
 pub mod layer;
-
-pub mod layer_op;
 
 pub mod head;
 

@@ -193,6 +193,17 @@ simd! {
 }
 
 simd! {
+    /// Replaces each logit by −scale · p · (g + e (log p + h)), with log p = scale · logit − shift: all of the derivative
+    /// of g · log-probability + e · entropy by it, except what the target's own logit adds.
+    pub(crate) fn entropy_slopes(a: &mut [f32], scale: f32, shift: f32, g: f32, e: f32, h: f32) {
+        for x in a.iter_mut() {
+            let logp = madd::<FMA>(*x, scale, -shift);
+            *x = -scale * exp::<FMA>(logp) * madd::<FMA>(e, logp + h, g);
+        }
+    }
+}
+
+simd! {
     /// log Σ exp(scale · a) and Σ p · scale · a, with p the softmax; `a` is left as it is.
     pub(crate) fn log_sum_exp(a: &[f32], scale: f32) -> (f32, f32) {
         let max = max_body(a) * scale;

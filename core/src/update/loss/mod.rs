@@ -41,6 +41,26 @@ pub struct LossSettings {
     pub aggregation: Aggregation,
     /// KL term, if any.
     pub kl: Option<KlPenalty>,
+    /// Coefficient of the entropy bonus, ≥ 0: the loss is lowered by this times the aggregated entropy; 0 is off.
+    pub entropy: f64,
+}
+
+impl LossSettings {
+    /// Whether the loss has a term that belongs to no objective.
+    #[must_use]
+    pub fn has_penalty(&self) -> bool {
+        self.kl.is_some() || self.entropy > 0.0
+    }
+
+    /// The policy loss alone.
+    #[must_use]
+    pub fn without_penalty(self) -> Self {
+        Self {
+            kl: None,
+            entropy: 0.0,
+            ..self
+        }
+    }
 }
 
 /// One advantage for each completion, or for each token.
@@ -62,6 +82,8 @@ pub struct LossInput<'a> {
     pub old: Option<&'a [f32]>,
     /// Log-probabilities under the reference policy `[N]`, for the KL term.
     pub reference: Option<&'a [f32]>,
+    /// Entropies of the policy being trained `[N]`, for the entropy bonus.
+    pub entropies: Option<&'a [f32]>,
     /// Response b holds tokens `offsets[b]..offsets[b + 1]`; `[B + 1]`, from 0 to N.
     pub offsets: &'a [usize],
 }
@@ -70,14 +92,20 @@ pub struct LossInput<'a> {
 /// total, so parts add up (`+=` appends the cotangents).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LossOutput {
-    /// Policy term plus coefficient times KL.
+    /// Policy term plus coefficient times KL, less coefficient times entropy.
     pub value: f64,
     /// d value / d logprob `[N]`.
     pub cotangent: Vec<f32>,
+    /// d value / d entropy `[N]`; empty without an entropy bonus.
+    pub entropy_cotangent: Vec<f32>,
     /// The policy term.
     pub policy: f64,
     /// The aggregated KL estimate, without its coefficient.
     pub kl: f64,
+    /// The KL estimate summed over a completion's tokens, mean over completions.
+    pub completion_kl: f64,
+    /// The aggregated entropy, without its coefficient; 0 without an entropy bonus.
+    pub entropy: f64,
     /// Share of the mini-batch's tokens whose ratio was clipped to effect.
     pub clip_fraction: f64,
     /// Share of tokens that the dual clip bounded.
@@ -92,8 +120,11 @@ impl AddAssign for LossOutput {
     fn add_assign(&mut self, part: Self) {
         self.value += part.value;
         self.cotangent.extend(part.cotangent);
+        self.entropy_cotangent.extend(part.entropy_cotangent);
         self.policy += part.policy;
         self.kl += part.kl;
+        self.completion_kl += part.completion_kl;
+        self.entropy += part.entropy;
         self.clip_fraction += part.clip_fraction;
         self.dual_clip_fraction += part.dual_clip_fraction;
         self.approx_kl += part.approx_kl;
@@ -149,6 +180,9 @@ pub enum LossError {
     /// The KL term needs reference log-probabilities.
     #[error("loss: the KL term has no reference log-probabilities")]
     NoReference,
+    /// The entropy bonus needs entropies.
+    #[error("loss: the entropy bonus has no entropies")]
+    NoEntropies,
 }
 
 impl Hint for LossError {
@@ -158,7 +192,7 @@ impl Hint for LossError {
                 Some("a smaller optimizer.lr or optimizer.clip_norm keeps the policy finite".into())
             }
             Self::Setting { key, expected, .. } => Some(format!("set algorithm.{key} to {expected}")),
-            Self::Length { .. } | Self::Offsets { .. } | Self::NoReference => None,
+            Self::Length { .. } | Self::Offsets { .. } | Self::NoReference | Self::NoEntropies => None,
         }
     }
 }
@@ -179,6 +213,7 @@ impl LossSettings {
         };
         at_least_0("clip_low", self.clip_low)?;
         at_least_0("clip_high", self.clip_high)?;
+        at_least_0("entropy", self.entropy)?;
         if let Some(kl) = self.kl {
             at_least_0("kl.coefficient", kl.coefficient)?;
         }
@@ -193,10 +228,10 @@ impl LossSettings {
     }
 }
 
-/// Policy term and KL term of some responses of a mini-batch whose totals are `whole`.
+/// Policy term, KL term and entropy bonus of some responses of a mini-batch whose totals are `whole`.
 ///
 /// # Errors
-/// [`LossError`] if arrays do not fit, a number is not finite, or the KL term lacks its reference.
+/// [`LossError`] if arrays do not fit, a number is not finite, or a term lacks what it needs.
 pub fn loss(
     settings: &LossSettings,
     input: &LossInput<'_>,
@@ -204,19 +239,20 @@ pub fn loss(
     whole: &Denominators,
 ) -> Result<LossOutput, LossError> {
     let mut output = policy_loss(settings, input, advantages, whole)?;
-    if settings.kl.is_some() {
-        let penalty = kl_loss(settings, input, whole)?;
+    if settings.has_penalty() {
+        let penalty = penalty_loss(settings, input, whole)?;
         output.value += penalty.value;
-        output.kl = penalty.kl;
+        (output.kl, output.completion_kl, output.entropy) = (penalty.kl, penalty.completion_kl, penalty.entropy);
         for (sum, part) in output.cotangent.iter_mut().zip(&penalty.cotangent) {
             *sum += part;
         }
+        output.entropy_cotangent = penalty.entropy_cotangent;
     }
     Ok(output)
 }
 
-/// The policy term for each of M objectives' advantages, M columns of one forward pass. The KL term
-/// belongs to no objective: it is [`kl_loss`], added once to the mixed gradient.
+/// The policy term for each of M objectives' advantages, M columns of one forward pass. The KL term and the entropy
+/// bonus belong to no objective: they are [`penalty_loss`], added once to the mixed gradient.
 ///
 /// # Errors
 /// As [`loss`].
@@ -294,30 +330,46 @@ pub fn policy_loss(
     Ok(output)
 }
 
-/// The KL term alone: `value` and `cotangent` carry the coefficient, `kl` does not. Zero without a KL
-/// setting.
+/// The KL term and the entropy bonus alone: `value` and the cotangents carry the coefficients, `kl` and `entropy` do
+/// not. A term that is off is zero.
 ///
 /// # Errors
 /// As [`loss`].
-pub fn kl_loss(settings: &LossSettings, input: &LossInput<'_>, whole: &Denominators) -> Result<LossOutput, LossError> {
+pub fn penalty_loss(
+    settings: &LossSettings,
+    input: &LossInput<'_>,
+    whole: &Denominators,
+) -> Result<LossOutput, LossError> {
     check_input(input)?;
     let mut output = LossOutput {
         cotangent: vec![0.0; input.logprobs.len()],
         ..LossOutput::default()
     };
-    let Some(KlPenalty { estimator, coefficient }) = settings.kl else {
-        return Ok(output);
-    };
-    let reference = input.reference.ok_or(LossError::NoReference)?;
-    for tokens in responses(input.offsets) {
-        let weight = settings.aggregation.token_weight(tokens.len(), whole);
-        for t in tokens {
-            let (value, slope) = estimator.value_and_slope(input.logprobs[t].into(), reference[t].into());
-            output.kl += weight * value;
-            output.cotangent[t] = to_f32(coefficient * weight * slope);
+    if let Some(KlPenalty { estimator, coefficient }) = settings.kl {
+        let reference = input.reference.ok_or(LossError::NoReference)?;
+        let per_completion = 1.0 / whole.sequences.max(1) as f64;
+        for tokens in responses(input.offsets) {
+            let weight = settings.aggregation.token_weight(tokens.len(), whole);
+            for t in tokens {
+                let (value, slope) = estimator.value_and_slope(input.logprobs[t].into(), reference[t].into());
+                output.kl += weight * value;
+                output.completion_kl += per_completion * value;
+                output.cotangent[t] = to_f32(coefficient * weight * slope);
+            }
         }
+        output.value += coefficient * output.kl;
     }
-    output.value = coefficient * output.kl;
+    if settings.entropy > 0.0 {
+        let entropies = input.entropies.ok_or(LossError::NoEntropies)?;
+        for tokens in responses(input.offsets) {
+            let weight = settings.aggregation.token_weight(tokens.len(), whole);
+            for t in tokens {
+                output.entropy += weight * f64::from(entropies[t]);
+                output.entropy_cotangent.push(to_f32(-settings.entropy * weight));
+            }
+        }
+        output.value -= settings.entropy * output.entropy;
+    }
     Ok(output)
 }
 
@@ -402,6 +454,7 @@ fn check_input(input: &LossInput<'_>) -> Result<(), LossError> {
     for (what, values) in [
         ("the old log-probability", input.old),
         ("the reference log-probability", input.reference),
+        ("the entropy", input.entropies),
     ] {
         if let Some(values) = values {
             same_length(what, values.len(), tokens)?;

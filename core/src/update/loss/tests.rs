@@ -54,6 +54,7 @@ fn settings(policy: PolicyLoss, aggregation: Aggregation) -> LossSettings {
         dual_clip: Some(3.0),
         aggregation,
         kl,
+        entropy: 0.0,
     }
 }
 
@@ -97,6 +98,7 @@ impl Batch {
             old: Some(&self.old),
             reference: Some(&self.reference),
             offsets: &self.offsets,
+            entropies: None,
         }
     }
 
@@ -128,6 +130,7 @@ fn golden_policy_losses() {
             dual_clip: Some(case.dual_clip),
             aggregation: case.aggregation,
             kl: None,
+            entropy: 0.0,
         };
         let lengths: Vec<usize> = case.new_logprobs.iter().map(Vec::len).collect();
         let (new, old, offsets) = (
@@ -140,6 +143,7 @@ fn golden_policy_losses() {
             old: Some(&old),
             reference: None,
             offsets: &offsets,
+            entropies: None,
         };
         let whole = Denominators::of(lengths, case.padded_length);
         let found = loss(&settings, &input, Advantages::PerCompletion(&case.advantages), &whole).expect("valid case");
@@ -206,6 +210,7 @@ fn cispo_by_hand() {
         old: Some(&old),
         reference: None,
         offsets: &offsets,
+        entropies: None,
     };
     let settings = LossSettings {
         kl: None,
@@ -242,6 +247,7 @@ fn parts_sum_to_the_whole() {
                         old: Some(&batch.old[tokens.clone()]),
                         reference: Some(&batch.reference[tokens]),
                         offsets: &offsets,
+                        entropies: None,
                     };
                     let advantages = Advantages::PerCompletion(&batch.advantages[responses]);
                     sum += loss(&settings, &input, advantages, &batch.whole).expect("valid");
@@ -326,7 +332,7 @@ fn objective_columns() {
         .map(|(b, t)| 0.25 * batch.advantages[b] + 0.75 * per_token[t])
         .collect();
     let whole = loss(&settings, &input, Advantages::PerToken(&mixed), &batch.whole).expect("valid");
-    let penalty = kl_loss(&settings, &input, &batch.whole).expect("valid");
+    let penalty = penalty_loss(&settings, &input, &batch.whole).expect("valid");
     for t in 0..batch.new.len() {
         let sum = 0.25 * stacked[2 * t] + 0.75 * stacked[2 * t + 1] + penalty.cotangent[t];
         assert!(close(sum.into(), whole.cotangent[t].into()), "token {t}");
@@ -346,6 +352,7 @@ fn log_ratio_is_clamped() {
         old: Some(&[-300.0, -1.0]),
         reference: None,
         offsets: &[0, 1, 2],
+        entropies: None,
     };
     let whole = Denominators::of([1, 1], 1);
     let found = loss(&settings, &input, Advantages::PerCompletion(&[-1.0, 1.0]), &whole).expect("valid");
@@ -362,6 +369,7 @@ fn refusals() {
         old: None,
         reference: Some(&[-1.0; 3]),
         offsets: &[0, 1, 3],
+        entropies: None,
     };
     let run = |input: LossInput<'_>, advantages: &[f32]| {
         loss(&settings, &input, Advantages::PerCompletion(advantages), &whole).map_err(|error| error.to_string())
