@@ -15,15 +15,17 @@ mod host;
 
 use std::sync::atomic::AtomicUsize;
 
-use components::built_by_cargo;
+use components::{built_by_cargo, hostile};
 use host::{built, host_with};
-use moa_core::plugin::{Completion, MeanTokens, Plugins, Score};
+use moa_core::plugin::{Cause, Completion, MeanTokens, Plugins, Score};
 use moa_sdk::Rng;
 use serde_json::{Value, json};
 
 /// Responses that hold answers in many forms, and pieces that no answer has.
 fn responses() -> Vec<String> {
-    const PIECES: [&str; 24] = [
+    const PIECES: [&str; 26] = [
+        "First, 2 + 3 = 5. Second, it is over.",
+        "1. add\n2. halve\n",
         "\\boxed{",
         "}",
         "{",
@@ -139,17 +141,17 @@ fn params_are_checked_by_the_guest_with_the_words_of_the_native_form() {
 }
 
 #[test]
-fn a_panic_of_a_guest_reaches_the_user_with_its_place() {
-    // The component of the hostile fixture would be one more build; the SDK logs a panic before it traps, which the
-    // evil guest's letter p does by hand. Here: the SDK's own words, through a param that no reward can hold.
-    let file = built_by_cargo().join("accuracy.wasm");
-    let mut plugins = Plugins::searching(vec![built()]);
-    let error = plugins
-        .reward(&file.to_string_lossy(), &json!({ "mode": 5 }))
-        .err()
-        .unwrap();
-    let error = error.to_string();
-    assert!(error.contains("mode") && error.contains("configure"), "{error}");
+fn a_panic_of_a_guest_reaches_the_user_with_its_text_and_place() {
+    let file = hostile();
+    let mut plugins = Plugins::searching(Vec::new());
+    let reward = plugins.reward(&file.to_string_lossy(), &json!({ "fault": "panic" })).unwrap();
+    let scores = reward.score_all(&[Completion::default()], &AtomicUsize::new(0)).unwrap();
+    let Err(failure) = &scores[0] else {
+        panic!("{scores:?}");
+    };
+    assert_eq!(failure.cause, Cause::Trap);
+    assert!(failure.message.contains("its last words: panicked at"), "{failure}");
+    assert!(failure.message.contains("hostile/src/lib.rs:"), "{failure}");
 }
 
 #[test]

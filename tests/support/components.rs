@@ -58,30 +58,40 @@ pub fn evil(parts: &[(&str, &str)]) -> Vec<u8> {
 pub fn built_by_cargo() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let target = Path::new(env!("CARGO_BIN_EXE_moa-host"))
-            .parent()
-            .unwrap()
-            .parent()
-            .unwrap();
         let packages = ["accuracy", "conciseness", "clarity"];
-        let mut command = Command::new(env!("CARGO"));
-        command
-            .args([
-                "build",
-                "--release",
-                "--target",
-                "wasm32-unknown-unknown",
-                "--target-dir",
-            ])
-            .arg(target)
-            .args(packages.map(|name| format!("--package=moa-plugin-{name}")))
-            .current_dir(root());
-        let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "components cannot be built (is the target there? `rustup target add wasm32-unknown-unknown`): {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        target.join("wasm32-unknown-unknown/release")
+        build(&target(), &packages.map(|name| format!("--package=moa-plugin-{name}")))
     })
+}
+
+/// Builds the plugin that misbehaves on demand as a component: its reward, since scalarizers are left out of one.
+pub fn hostile() -> PathBuf {
+    let manifest = root().join("tests/fixtures/Cargo.toml");
+    let options = [
+        format!("--manifest-path={}", manifest.display()),
+        "--package=fixture-hostile".to_owned(),
+    ];
+    build(&target().join("fixtures"), &options).join("hostile.wasm")
+}
+
+/// The target folder of the running test.
+fn target() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_moa-host")).parent().unwrap();
+    built.parent().unwrap().to_owned()
+}
+
+/// Builds components into `target` and gives the folder that they are in.
+fn build(target: &Path, options: &[String]) -> PathBuf {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(["build", "--release", "--target", "wasm32-unknown-unknown", "--target-dir"])
+        .arg(target)
+        .args(options)
+        .current_dir(root());
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "components cannot be built (is the target there? `rustup target add wasm32-unknown-unknown`): {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    target.join("wasm32-unknown-unknown/release")
 }
