@@ -201,7 +201,7 @@ impl<'a> Lexer<'a> {
         if digits.is_empty() {
             digits.push('0');
         }
-        scale -= self.power_of_ten(point)?;
+        scale -= self.power_of_ten(&digits, point)?;
         self.push(Kind::Number(Literal { digits, scale, point }));
         Some(())
     }
@@ -235,8 +235,8 @@ impl<'a> Lexer<'a> {
         Some(&after[..end])
     }
 
-    /// The exponent of `1.5e3` or `2E-4`. `2e-4` may as well be `2·e - 4`: `None`.
-    fn power_of_ten(&mut self, point: bool) -> Option<i32> {
+    /// The exponent of `1.5e3`, `1e-5` or `2E-4`, after the mantissa. `2e-4` may as well be `2·e - 4`: `None`.
+    fn power_of_ten(&mut self, digits: &str, point: bool) -> Option<i32> {
         let rest = self.rest();
         let Some(after) = rest.strip_prefix(['e', 'E']) else {
             return Some(0);
@@ -246,7 +246,7 @@ impl<'a> Lexer<'a> {
         if end == 0 {
             return Some(0);
         }
-        if rest.starts_with('e') && unsigned.len() < after.len() && !point {
+        if rest.starts_with('e') && unsigned.len() < after.len() && !point && digits != "1" {
             return None;
         }
         let exponent: i32 = unsigned[..end].parse().ok()?;
@@ -282,7 +282,10 @@ impl<'a> Lexer<'a> {
             self.push(Kind::Pi);
         } else if ["infinity", "inf", "infty", "oo"].contains(&lower.as_str()) {
             self.push(Kind::Infinity);
-        } else if lower == "and" || lower == "or" || (after_text && (word.len() > 1 || self.spaced)) {
+        } else if lower == "and"
+            || lower == "or"
+            || (after_text && (word.len() > 1 || self.spaced || last == Some(&Kind::Mark('/'))))
+        {
             self.push(Kind::Text(word.to_owned()));
         } else if (after_value && words::is_plain_unit(word, touches))
             || words::is_answer(word)

@@ -106,6 +106,19 @@ pub(super) fn is_plain_unit(word: &str, touches: bool) -> bool {
     }
 }
 
+/// Whether a word after a number is no unit but makes another number or a condition of it: "and a half", "tenths",
+/// "if x > 0".
+pub(super) fn changes_the_value(word: &str) -> bool {
+    const WORDS: &str = " half halves third thirds fourth fourths fifth fifths sixth sixths seventh eighth eighths ninth \
+        tenth tenths hundredth hundredths thousandth thousandths millionth millionths dozen hundred thousand million billion \
+        trillion k mod modulo base if when for where otherwise not less more fewer is are plus minus times negative or and \
+        remainder r to squared cubed over choose than least most ";
+    WORDS.contains(&format!(
+        " {} ",
+        word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
+    ))
+}
+
 fn known(word: &str) -> Option<&'static str> {
     let lower = word.to_lowercase();
     UNITS
@@ -126,6 +139,14 @@ impl Unit {
     pub(super) fn named(name: &str) -> Self {
         Self {
             parts: vec![(name.to_owned(), 1)],
+        }
+    }
+
+    /// The letter that it is, if it is one: `5 m` may be read as a product.
+    pub(super) fn letter(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [(own, 1)] if own.len() == 1 => Some(own),
+            _ => None,
         }
     }
 
