@@ -274,6 +274,10 @@ impl<'a> Lexer<'a> {
             || (last == Some(&Kind::Mark('/')) && self.text_before_slash());
         let touches = last.is_some() && !self.spaced;
         let lower = word.to_ascii_lowercase();
+        let joins = lower == "and" || lower == "or";
+        let goes_on = after_text && (word.len() > 1 || self.spaced || last == Some(&Kind::Mark('/')));
+        let measures = after_value && words::is_plain_unit(word, touches);
+        let stands_alone = word.len() >= 4 && (!touches || last == Some(&Kind::Mark('(')));
         if let Some(function) = words::function(word) {
             self.push(Kind::Function(function));
         } else if word == "sqrt" || word == "exp" {
@@ -282,15 +286,7 @@ impl<'a> Lexer<'a> {
             self.push(Kind::Pi);
         } else if ["infinity", "inf", "infty", "oo"].contains(&lower.as_str()) {
             self.push(Kind::Infinity);
-        } else if lower == "and"
-            || lower == "or"
-            || (after_text && (word.len() > 1 || self.spaced || last == Some(&Kind::Mark('/'))))
-        {
-            self.push(Kind::Text(word.to_owned()));
-        } else if (after_value && words::is_plain_unit(word, touches))
-            || words::is_answer(word)
-            || (word.len() >= 4 && (!touches || last == Some(&Kind::Mark('('))))
-        {
+        } else if joins || goes_on || measures || words::is_answer(word) || stands_alone {
             self.push(Kind::Text(word.to_owned()));
         } else {
             for letter in word.chars() {

@@ -119,12 +119,16 @@ pub(super) fn changes_the_value(word: &str) -> bool {
     ))
 }
 
+/// The name of a known unit. Short ones differ by case: mW and MW.
 fn known(word: &str) -> Option<&'static str> {
-    let lower = word.to_lowercase();
+    let lower = if word.chars().count() > 2 {
+        word.to_lowercase()
+    } else {
+        word.to_owned()
+    };
     UNITS
         .iter()
-        .find(|(name, others)| *name == word || others.contains(&word) || others.contains(&lower.as_str()))
-        .or_else(|| UNITS.iter().find(|(name, _)| *name == lower))
+        .find(|(name, others)| [word, &lower].iter().any(|word| name == word || others.contains(word)))
         .map(|(name, _)| *name)
 }
 
@@ -222,7 +226,11 @@ fn canonical(word: &str) -> String {
     if let Some(name) = known(word) {
         return name.to_owned();
     }
-    let lower = word.to_lowercase();
+    let lower = if word.chars().count() > 2 {
+        word.to_lowercase()
+    } else {
+        word.to_owned()
+    };
     match lower.strip_suffix('s') {
         Some(singular) if lower.len() > 3 && !singular.ends_with('s') => singular.to_owned(),
         _ => lower,
@@ -249,6 +257,8 @@ mod tests {
             ("apples", "oranges", false),
             ("a.m.", "p.m.", false),
             ("dollars", "cents", false),
+            ("MW", "mW", false),
+            ("KM", "km", false),
             ("m", "m/s", false),
             ("inches", "square inches", false),
             ("hours", "work hours", true),
