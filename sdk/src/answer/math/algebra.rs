@@ -49,7 +49,7 @@ fn factors(mut number: u128, exponent: Rational, powers: &mut Vec<(u128, Rationa
     let mut factor = 2;
     while factor <= LARGEST_FACTOR && factor * factor <= number {
         let mut times = 0;
-        while number % factor == 0 {
+        while number.is_multiple_of(factor) {
             number /= factor;
             times += 1;
         }
@@ -215,9 +215,8 @@ impl Algebra {
         // Row `at`: the coefficients of x in the `at`-th coefficient of a·x, and what that is to be.
         let mut rows = vec![vec![0; size + 1]; size];
         for (row, left) in a.iter().enumerate() {
-            for column in 0..size {
-                let (at, factor) = self.table[row * size + column];
-                rows[at][column] = field.plus(rows[at][column], field.times(*left, factor));
+            for (column, (at, factor)) in self.table[row * size..(row + 1) * size].iter().enumerate() {
+                rows[*at][column] = field.plus(rows[*at][column], field.times(*left, *factor));
             }
         }
         rows[0][size] = field.element(1);

@@ -216,7 +216,26 @@ fn values(a: &Expr, unit_a: Option<&Unit>, b: &Expr, unit_b: Option<&Unit>, budg
         // 50% is 1/2 as well as 50: the question says which is meant.
         (Some(unit), None) if unit.is("%") && verdict != Verdict::Same => identity::equal(&hundredth(a), b, budget),
         (None, Some(unit)) if unit.is("%") && verdict != Verdict::Same => identity::equal(a, &hundredth(b), budget),
+        (Some(unit), None) if verdict != Verdict::Same => match without_letter(b, unit) {
+            Some(b) => identity::equal(a, &b, budget),
+            None => verdict,
+        },
+        (None, Some(unit)) if verdict != Verdict::Same => match without_letter(a, unit) {
+            Some(a) => identity::equal(&a, b, budget),
+            None => verdict,
+        },
         _ => verdict,
+    }
+}
+
+/// The number of `5 m`, read as a product, beside a number of metres.
+fn without_letter(expr: &Expr, unit: &Unit) -> Option<Expr> {
+    match (expr, unit.letter()) {
+        (Expr::Product(factors), Some(letter)) => match factors.as_slice() {
+            [number, Expr::Symbol(last)] if last == letter && number.is_constant() => Some(number.clone()),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

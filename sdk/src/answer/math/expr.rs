@@ -109,12 +109,11 @@ impl Expr {
 
     /// Significant digits of all numbers together: how much of a value may have been copied into it.
     pub(super) fn digits(&self) -> usize {
-        let own = if let Self::Number(literal) = self {
-            literal.significant()
-        } else {
-            0
-        };
-        own + self.children().into_iter().map(Self::digits).sum::<usize>()
+        match self {
+            Self::Number(literal) => literal.significant(),
+            Self::Call(Function::Root, arguments) => arguments.first().map_or(0, Self::digits),
+            _ => self.children().into_iter().map(Self::digits).sum(),
+        }
     }
 
     /// With `±` read as plus and `∓` as minus, or the other way round.

@@ -16,6 +16,8 @@ const LARGEST: f64 = 1e9;
 const CANCELLATION: f64 = 1e-3;
 /// A term this much smaller than the largest of its sum would hardly be seen.
 const ABSORPTION: f64 = 1e-6;
+/// Arguments of functions and exponents are at least this, or 0.
+const SMALLEST_ARGUMENT: f64 = 0.01;
 /// Relative difference up to which two values are the same.
 const TOLERANCE: f64 = 1e-12;
 /// Relative difference from which two values are different for sure.
@@ -71,15 +73,21 @@ impl Complex {
         }
     }
 
-    /// The principal logarithm.
+    /// The principal logarithm; `None` where rounding may have put the number on the wrong side of the cut.
     fn ln(self) -> Option<Self> {
-        (self.size() > 0.0).then(|| Self {
+        let near_cut = self.re < 0.0 && self.im != 0.0 && self.im.abs() < DIFFERENCE * -self.re;
+        // Both zeros are on the upper side.
+        let im = if self.im == 0.0 { 0.0 } else { self.im };
+        (self.size() > 0.0 && !near_cut).then(|| Self {
             re: self.size().ln(),
-            im: self.im.atan2(self.re),
+            im: im.atan2(self.re),
         })
     }
 
     fn power(self, exponent: Self) -> Option<Self> {
+        if self.size() == 0.0 {
+            return (exponent.im == 0.0 && exponent.re > 0.0).then_some(self);
+        }
         if exponent.im == 0.0 && exponent.re.fract() == 0.0 && exponent.re.abs() <= 64.0 {
             let mut value = Self::ONE;
             let mut left = exponent.re.abs();
@@ -159,14 +167,28 @@ fn power(base: Complex, exponent: &Expr, point: &dyn Fn(&str) -> f64) -> Option<
         let size = Complex::real(-base.re).power(Complex::real(fraction.float()))?;
         return Some(if fraction.num() % 2 == 0 { size } else { size.negated() });
     }
-    base.power(value(exponent, point)?)
+    let exponent = value(exponent, point)?;
+    telling(exponent.size())?;
+    base.power(exponent)
+}
+
+/// Near 0, sin x is x, cos x is 1 and e^x is 1 + x, to all digits: such arguments tell nothing.
+fn telling(argument: f64) -> Option<()> {
+    (argument == 0.0 || argument.abs() >= SMALLEST_ARGUMENT).then_some(())
 }
 
 fn call(function: Function, arguments: &[Expr], point: &dyn Fn(&str) -> f64) -> Option<Complex> {
     let first = value(arguments.first()?, point)?;
+    if !matches!(
+        function,
+        Function::Abs | Function::Degrees | Function::Root | Function::Ln | Function::Log
+    ) {
+        telling(first.size())?;
+    }
     let real = (first.im == 0.0).then_some(first.re);
-    // An angle of many turns has lost its digits.
+    // An angle of many turns has lost its digits; sinh x and cosh x become the same.
     let angle = real.filter(|angle| angle.abs() < 1000.0);
+    let small = real.filter(|real| real.abs() < 8.0);
     let result = match function {
         Function::Abs => first.size(),
         Function::Degrees => return Some(first.times(Complex::real(std::f64::consts::PI / 180.0))),
@@ -186,9 +208,9 @@ fn call(function: Function, arguments: &[Expr], point: &dyn Fn(&str) -> f64) -> 
         Function::Arcsin => real?.asin(),
         Function::Arccos => real?.acos(),
         Function::Arctan => real?.atan(),
-        Function::Sinh => real?.sinh(),
-        Function::Cosh => real?.cosh(),
-        Function::Tanh => real?.tanh(),
+        Function::Sinh => small?.sinh(),
+        Function::Cosh => small?.cosh(),
+        Function::Tanh => small?.tanh(),
         Function::Floor | Function::Ceil | Function::Factorial | Function::Binomial => {
             Expr::Call(function, arguments.to_vec()).rational()?.float()
         }

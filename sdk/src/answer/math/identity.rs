@@ -32,8 +32,11 @@ const PREPARATION: u64 = 200;
 /// Points at which rounded values are compared, and how many of them must give values that can be trusted.
 const POINTS: u64 = 8;
 const TRUSTED: usize = 3;
-/// Significant digits that both sides may have together where rounded values are to show that they are equal.
+/// Significant digits that both sides may have together where rounded values are to show that they are equal: of
+/// expressions with variables, and of constants, where a coincidence needs no more than one value. 3 ln(640320)/√163
+/// is π to 16 digits, and has 9.
 const MOST_DIGITS: usize = 12;
+const MOST_DIGITS_OF_CONSTANTS: usize = 8;
 
 /// Whether `a = b`.
 pub(super) fn equal(a: &Expr, b: &Expr, budget: &mut Budget) -> Verdict {
@@ -140,8 +143,12 @@ fn near(a: &Expr, b: &Expr, budget: &mut Budget) -> Verdict {
             None => return Verdict::Unknown,
         }
     }
-    let enough = agreeing >= if constant { 1 } else { TRUSTED };
-    if enough && a.digits() + b.digits() <= MOST_DIGITS {
+    let (enough, most) = if constant {
+        (1, MOST_DIGITS_OF_CONSTANTS)
+    } else {
+        (TRUSTED, MOST_DIGITS)
+    };
+    if agreeing >= enough && a.digits() + b.digits() <= most {
         Verdict::Same
     } else {
         Verdict::Unknown
@@ -303,9 +310,7 @@ impl<'a> Evaluation<'a> {
             }
             Expr::Call(function, arguments) => {
                 if let Some(value) = expr.rational() {
-                    let field = algebra.field;
-                    let below = field.inverse(field.integer(value.den()))?;
-                    return Some(algebra.scalar(field.times(field.integer(value.num()), below)));
+                    return self.fraction(value);
                 }
                 if *function == Function::Factorial
                     && let Some(n) = arguments.first()?.rational()
@@ -325,6 +330,12 @@ impl<'a> Evaluation<'a> {
             }
             Expr::PlusMinus(..) => return None,
         })
+    }
+
+    fn fraction(&self, value: Rational) -> Option<Element> {
+        let field = self.algebra.field;
+        let below = field.inverse(field.integer(value.den()))?;
+        Some(self.algebra.scalar(field.times(field.integer(value.num()), below)))
     }
 
     fn values(&mut self, exprs: &[Expr]) -> Option<Vec<Element>> {
@@ -355,6 +366,9 @@ impl<'a> Evaluation<'a> {
             }
             let power = self.algebra.power(&base, integer.unsigned_abs());
             return if integer < 0 { self.inverse(&power) } else { Some(power) };
+        }
+        if let Some(value) = whole.rational() {
+            return self.fraction(value);
         }
         if let Some(radical) = radical_of(whole)
             && let Some(value) = self.algebra.radical(&radical)

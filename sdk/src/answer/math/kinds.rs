@@ -4,7 +4,7 @@
 use super::expr::{Expr, Function};
 use super::lexer::{Kind, Token};
 use super::parser;
-use super::words::Unit;
+use super::words::{self, Unit};
 
 /// An answer, taken apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,6 +179,19 @@ fn one(tokens: &[Token], depth: usize) -> Option<Answer> {
         return Some(Answer::Set(Vec::new()));
     }
     if let Some(inner) = within(tokens, &['⦃'], &['⦄']) {
+        // `\{x \mid x > 2\}`
+        if let [
+            Token {
+                kind: Kind::Name(_), ..
+            },
+            bar,
+            condition @ ..,
+        ] = inner
+            && is_mark(bar, &['|', ':'])
+        {
+            let condition = one(condition, depth)?;
+            return matches!(condition, Answer::Order(..) | Answer::Named(..)).then_some(condition);
+        }
         return items(inner, depth).map(Answer::Set);
     }
     if let Some(inner) = within(tokens, &['(', '[', '⟨'], &[')', ']', '⟩'])
@@ -204,7 +217,12 @@ fn one(tokens: &[Token], depth: usize) -> Option<Answer> {
         return Some(matrix);
     }
     if let Some(words) = in_words(tokens) {
-        return Some(Answer::Words(words));
+        let reals = ["all real numbers", "all reals", "real numbers", "the real numbers"].contains(&words.as_str());
+        return Some(if reals {
+            Answer::Value(Expr::Symbol("ℝ".to_owned()), None)
+        } else {
+            Answer::Words(words)
+        });
     }
     value(tokens)
 }
@@ -234,7 +252,8 @@ fn in_words(tokens: &[Token]) -> Option<String> {
         .iter()
         .all(|token| matches!(token.kind, Kind::Text(_)) || is_mark(token, &marks));
     // "June 20": words first.
-    let begins = matches!(tokens.first().map(|token| &token.kind), Some(Kind::Text(_)))
+    let words = |kind: &Kind| matches!(kind, Kind::Text(words) if words.contains(char::is_alphabetic));
+    let begins = tokens.first().is_some_and(|token| words(&token.kind))
         && tokens
             .iter()
             .all(|token| matches!(token.kind, Kind::Text(_) | Kind::Number(_) | Kind::Name(_)));
@@ -257,17 +276,20 @@ fn in_words(tokens: &[Token]) -> Option<String> {
 
 /// Lower case, letters and digits, one blank between words; `None` where nothing is left.
 pub(super) fn plain_words(text: &str) -> Option<String> {
-    let cleaned: String = text
-        .chars()
-        .filter(|c| !matches!(c, '.' | '\''))
-        .map(|c| {
-            if c.is_alphanumeric() || matches!(c, '+' | '<' | '>' | '=' | '%' | '/' | '*') {
-                c
-            } else {
-                ' '
-            }
-        })
-        .collect();
+    // A point between digits and a minus that is no hyphen mean something.
+    let chars: Vec<char> = text.chars().collect();
+    let is = |at: Option<usize>, kind: fn(&char) -> bool| at.and_then(|at| chars.get(at)).is_some_and(kind);
+    let mut cleaned = String::with_capacity(text.len());
+    for (at, c) in chars.iter().enumerate() {
+        let (before, after) = (at.checked_sub(1), Some(at + 1));
+        match c {
+            '.' if is(before, char::is_ascii_digit) && is(after, char::is_ascii_digit) => cleaned.push('.'),
+            '.' | '\'' => {}
+            '-' if !(is(before, |c| c.is_alphabetic()) && is(after, |c| c.is_alphabetic())) => cleaned.push('-'),
+            c if c.is_alphanumeric() || "+<>=%/*$".contains(*c) => cleaned.push(*c),
+            _ => cleaned.push(' '),
+        }
+    }
     let words: Vec<String> = cleaned.split_whitespace().map(str::to_lowercase).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
@@ -405,30 +427,13 @@ fn trailing_unit(tokens: &[Token]) -> Option<(&[Token], Option<Unit>)> {
             Kind::Mark('^') => text.push('^'),
             Kind::Mark('/') => text.push_str(" / "),
             Kind::Mark('-') if text.ends_with('^') => text.push('-'),
-            Kind::Number(literal) if literal.scale == 0 => text.push_str(&literal.digits),
+            Kind::Number(literal) if literal.scale == 0 && text.ends_with(['^', '-']) => text.push_str(&literal.digits),
             Kind::Mark('{' | '}' | '*' | '(' | ')') => {}
             _ => return None,
         }
     }
     let before = &tokens[..start];
-    // Conditions and moduli are no units.
-    let others = [
-        "mod",
-        "modulo",
-        "base",
-        "if",
-        "when",
-        "for",
-        "where",
-        "otherwise",
-        "not",
-        "less",
-        "more",
-    ];
-    if text
-        .split_whitespace()
-        .any(|word| others.contains(&word.to_lowercase().as_str()))
-    {
+    if text.split_whitespace().any(words::changes_the_value) {
         return None;
     }
     // `5^\circ C`
@@ -451,6 +456,25 @@ fn is_name(tokens: &[Token]) -> Option<Expr> {
             "{:?}",
             tokens.iter().map(|token| &token.kind).collect::<Vec<_>>()
         )));
+    }
+    if let Some(inner) = within(tokens, &['('], &[')']) {
+        // `(x, y) = (1, 2)`
+        let variable = |piece: &&[Token]| {
+            matches!(
+                piece,
+                [Token {
+                    kind: Kind::Name(_),
+                    ..
+                }]
+            )
+        };
+        let pieces = split(inner, &|token| is_mark(token, &[',']));
+        if pieces.len() > 1 && pieces.iter().all(variable) {
+            return Some(Expr::Symbol(format!(
+                "{:?}",
+                inner.iter().map(|token| &token.kind).collect::<Vec<_>>()
+            )));
+        }
     }
     let expr = parser::expression(tokens)?;
     match &expr {

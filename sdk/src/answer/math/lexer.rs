@@ -201,7 +201,7 @@ impl<'a> Lexer<'a> {
         if digits.is_empty() {
             digits.push('0');
         }
-        scale -= self.power_of_ten(point)?;
+        scale -= self.power_of_ten(&digits, point)?;
         self.push(Kind::Number(Literal { digits, scale, point }));
         Some(())
     }
@@ -235,8 +235,8 @@ impl<'a> Lexer<'a> {
         Some(&after[..end])
     }
 
-    /// The exponent of `1.5e3` or `2E-4`. `2e-4` may as well be `2·e - 4`: `None`.
-    fn power_of_ten(&mut self, point: bool) -> Option<i32> {
+    /// The exponent of `1.5e3`, `1e-5` or `2E-4`, after the mantissa. `2e-4` may as well be `2·e - 4`: `None`.
+    fn power_of_ten(&mut self, digits: &str, point: bool) -> Option<i32> {
         let rest = self.rest();
         let Some(after) = rest.strip_prefix(['e', 'E']) else {
             return Some(0);
@@ -246,7 +246,7 @@ impl<'a> Lexer<'a> {
         if end == 0 {
             return Some(0);
         }
-        if rest.starts_with('e') && unsigned.len() < after.len() && !point {
+        if rest.starts_with('e') && unsigned.len() < after.len() && !point && digits != "1" {
             return None;
         }
         let exponent: i32 = unsigned[..end].parse().ok()?;
@@ -274,6 +274,10 @@ impl<'a> Lexer<'a> {
             || (last == Some(&Kind::Mark('/')) && self.text_before_slash());
         let touches = last.is_some() && !self.spaced;
         let lower = word.to_ascii_lowercase();
+        let joins = lower == "and" || lower == "or";
+        let goes_on = after_text && (word.len() > 1 || self.spaced || last == Some(&Kind::Mark('/')));
+        let measures = after_value && words::is_plain_unit(word, touches);
+        let stands_alone = word.len() >= 4 && (!touches || last == Some(&Kind::Mark('(')));
         if let Some(function) = words::function(word) {
             self.push(Kind::Function(function));
         } else if word == "sqrt" || word == "exp" {
@@ -282,12 +286,7 @@ impl<'a> Lexer<'a> {
             self.push(Kind::Pi);
         } else if ["infinity", "inf", "infty", "oo"].contains(&lower.as_str()) {
             self.push(Kind::Infinity);
-        } else if lower == "and" || lower == "or" || (after_text && (word.len() > 1 || self.spaced)) {
-            self.push(Kind::Text(word.to_owned()));
-        } else if (after_value && words::is_plain_unit(word, touches))
-            || words::is_answer(word)
-            || (word.len() >= 4 && (!touches || last == Some(&Kind::Mark('('))))
-        {
+        } else if joins || goes_on || measures || words::is_answer(word) || stands_alone {
             self.push(Kind::Text(word.to_owned()));
         } else {
             for letter in word.chars() {

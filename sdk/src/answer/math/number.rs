@@ -134,7 +134,7 @@ impl Rational {
     /// The root of a degree, where it is rational; negative numbers have odd roots.
     pub(super) fn root(self, degree: u32) -> Option<Self> {
         if self.is_negative() {
-            if degree % 2 == 0 {
+            if degree.is_multiple_of(2) {
                 return None;
             }
             return Some(self.negated().root(degree)?.negated());

@@ -128,8 +128,15 @@ impl<'a> Parser<'a> {
                     divided = true;
                 }
                 _ if self.starts_factor() => {
+                    // `\pi 4` and `\sqrt2 3`, but not `2 3` or `x2`.
                     let number = matches!(self.kind(), Some(Kind::Number(_)));
-                    if number || (divided && !matches!(self.kind(), Some(Kind::I))) {
+                    let apart = self.tokens.get(self.at).is_some_and(|token| token.spaced)
+                        && !matches!(
+                            product.last(),
+                            Some(Expr::Number(_) | Expr::Symbol(_) | Expr::Quotient(..))
+                        );
+                    let imaginary = matches!(self.kind(), Some(Kind::I));
+                    if (number && !apart) || (divided && !imaginary) {
                         return None;
                     }
                     product.push(self.power()?);

@@ -106,12 +106,29 @@ pub(super) fn is_plain_unit(word: &str, touches: bool) -> bool {
     }
 }
 
+/// Whether a word after a number is no unit but makes another number or a condition of it: "and a half", "tenths",
+/// "if x > 0".
+pub(super) fn changes_the_value(word: &str) -> bool {
+    const WORDS: &str = " half halves third thirds fourth fourths fifth fifths sixth sixths seventh eighth eighths ninth \
+        tenth tenths hundredth hundredths thousandth thousandths millionth millionths dozen hundred thousand million billion \
+        trillion k mod modulo base if when for where otherwise not less more fewer is are plus minus times negative or and \
+        remainder r to squared cubed over choose than least most ";
+    WORDS.contains(&format!(
+        " {} ",
+        word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
+    ))
+}
+
+/// The name of a known unit. Short ones differ by case: mW and MW.
 fn known(word: &str) -> Option<&'static str> {
-    let lower = word.to_lowercase();
+    let lower = if word.chars().count() > 2 {
+        word.to_lowercase()
+    } else {
+        word.to_owned()
+    };
     UNITS
         .iter()
-        .find(|(name, others)| *name == word || others.contains(&word) || others.contains(&lower.as_str()))
-        .or_else(|| UNITS.iter().find(|(name, _)| *name == lower))
+        .find(|(name, others)| [word, &lower].iter().any(|word| name == word || others.contains(word)))
         .map(|(name, _)| *name)
 }
 
@@ -126,6 +143,14 @@ impl Unit {
     pub(super) fn named(name: &str) -> Self {
         Self {
             parts: vec![(name.to_owned(), 1)],
+        }
+    }
+
+    /// The letter that it is, if it is one: `5 m` may be read as a product.
+    pub(super) fn letter(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [(own, 1)] if own.len() == 1 => Some(own),
+            _ => None,
         }
     }
 
@@ -201,7 +226,11 @@ fn canonical(word: &str) -> String {
     if let Some(name) = known(word) {
         return name.to_owned();
     }
-    let lower = word.to_lowercase();
+    let lower = if word.chars().count() > 2 {
+        word.to_lowercase()
+    } else {
+        word.to_owned()
+    };
     match lower.strip_suffix('s') {
         Some(singular) if lower.len() > 3 && !singular.ends_with('s') => singular.to_owned(),
         _ => lower,
@@ -228,6 +257,8 @@ mod tests {
             ("apples", "oranges", false),
             ("a.m.", "p.m.", false),
             ("dollars", "cents", false),
+            ("MW", "mW", false),
+            ("KM", "km", false),
             ("m", "m/s", false),
             ("inches", "square inches", false),
             ("hours", "work hours", true),
