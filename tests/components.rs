@@ -59,6 +59,8 @@ fn responses() -> Vec<String> {
         })
         .collect();
     all.push(String::new());
+    let clear = "1. Add 2 and 3.\n2. That is 5.\nSo the answer is \\boxed{5}";
+    all.extend(vec![clear.to_owned(); 6]); // once for each truth
     all.push("\\boxed{5} ".repeat(20_000));
     all.push("\\boxed{".repeat(2_000));
     all
@@ -144,7 +146,7 @@ fn params_are_checked_by_the_guest_with_the_words_of_the_native_form() {
 fn a_panic_of_a_guest_reaches_the_user_with_its_text_and_place() {
     let file = hostile();
     let mut plugins = Plugins::searching(Vec::new());
-    let reward = plugins.reward(&file.to_string_lossy(), &json!({ "fault": "panic" })).unwrap();
+    let reward = plugins.reward(&file.to_string_lossy(), &json!({ "fault": "panic-score" })).unwrap();
     let scores = reward.score_all(&[Completion::default()], &AtomicUsize::new(0)).unwrap();
     let Err(failure) = &scores[0] else {
         panic!("{scores:?}");

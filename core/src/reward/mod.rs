@@ -104,7 +104,8 @@ pub struct Scores {
     pub m: usize,
     /// Row-major `[B, M]`.
     pub values: Vec<f32>,
-    /// Completions left out by `on_error = "skip"`: these rows hold 0 and take no part in the step.
+    /// Completions left out by `on_error = "skip"`, by their numbers in the batch that was sampled: until
+    /// [`Scores::select`] takes them out, their rows hold 0.
     pub skipped: Vec<usize>,
     /// Failures per objective, by cause `[M]`.
     pub failures: Vec<BTreeMap<Cause, usize>>,
@@ -140,7 +141,6 @@ impl Scores {
                 .flat_map(|&b| &self.values[b * self.m..(b + 1) * self.m])
                 .copied()
                 .collect(),
-            skipped: Vec::new(),
             ..self.clone()
         }
     }
