@@ -23,6 +23,7 @@ use std::{
 };
 
 use host::{Ran, command, host_in};
+use moa_core::checkpoint::Checksum;
 use run::{assert_same, copy, cut_back, late};
 use tempfile::TempDir;
 
@@ -276,6 +277,43 @@ fn what_cannot_be_resumed_is_refused_and_left_alone() {
     fs::remove_dir_all(run.join("checkpoints")).unwrap();
     assert_refused(&resume(&[]), &["run has no checkpoint"]);
     assert_eq!(fs::read(run.join("metrics.jsonl")).unwrap(), before);
+}
+
+/// The file is whole, but says that another version wrote it: the run goes on, and the user is told.
+#[test]
+fn a_checkpoint_of_another_version_is_taken_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    copy(&uninterrupted().join("run"), &run);
+    fs::remove_dir_all(run.join("model")).unwrap();
+    let checkpoint = run.join("checkpoints/step-000006");
+    let state = fs::read_to_string(checkpoint.join("state.json")).unwrap();
+    let version = format!("\"moa\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    assert!(state.contains(&version), "{state}");
+    let older = state.replace(&version, "\"moa\": \"0.0.1\"");
+    let sum = |text: &str| {
+        let mut sum = Checksum::default();
+        sum.add(text.as_bytes());
+        format!("{}  {}  state.json", sum.hex(), text.len())
+    };
+    let sums = fs::read_to_string(checkpoint.join("checksums.txt")).unwrap();
+    assert!(sums.contains(&sum(&state)), "{sums}");
+    fs::write(
+        checkpoint.join("checksums.txt"),
+        sums.replace(&sum(&state), &sum(&older)),
+    )
+    .unwrap();
+    fs::write(checkpoint.join("state.json"), older).unwrap();
+    let resumed = host_in(folder.path(), &["train", "--resume", "run"]);
+    assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+    assert!(
+        resumed
+            .stderr
+            .contains("warning: the steps so far were done by moa 0.0.1"),
+        "{}",
+        resumed.stderr
+    );
+    assert_same(&run, &uninterrupted().join("run"), "only the end was left to do");
 }
 
 /// A model whose folder was written anew since the run began, with other weights.

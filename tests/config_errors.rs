@@ -144,6 +144,7 @@ fn values_out_of_range_are_refused() {
         ("algorithm.minibatch=17", "0 to 16"),
         ("algorithm.dual_clip=1", "above 1, or 0 for none"),
         ("algorithm.clip_low=0", "a number above 0"),
+        ("checkpoint.keep=0", "1 or more"),
         ("algorithm.epochs=0", "1 to 1048576"),
         ("algorithm.micro_batch_tokens=0", "1 or more"),
         ("algorithm.entropy=-0.1", "0 or more"),

@@ -6,8 +6,18 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-/// A run with the fixture `late` that is as small as a run gets, but has two mini-batches and two epochs a step.
+/// A run with the fixture `late` that is as small as a run gets, but has two mini-batches and two epochs a step. The
+/// embedded training rows would take most of its time to read.
 pub fn late(library: &str, more: &[&str]) -> Vec<String> {
+    let rows = |key: &str, file: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tiny-math");
+        ["--set".to_owned(), format!("data.{key}={folder}/{file}.parquet")]
+    };
+    let rows = [
+        rows("train", "validation"),
+        rows("validation", "validation"),
+        rows("test", "test"),
+    ];
     let small = [
         "--plugin",
         library,
@@ -30,7 +40,8 @@ pub fn late(library: &str, more: &[&str]) -> Vec<String> {
         "--set",
         "optimizer.schedule=constant",
     ];
-    small.iter().chain(more).map(|text| (*text).to_owned()).collect()
+    let words = small.iter().chain(more).map(|text| (*text).to_owned());
+    rows.into_iter().flatten().chain(words).collect()
 }
 
 /// metrics.jsonl without the times.

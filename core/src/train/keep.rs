@@ -114,7 +114,7 @@ impl Session {
         Ok(())
     }
 
-    /// Writes a checkpoint of the last whole step; there is one.
+    /// Writes a checkpoint of the last whole step and gives its folder; none before the first validation.
     pub(super) fn checkpoint(&self, folder: &mut RunFolder) -> Result<Option<PathBuf>, SessionError> {
         let Some(mut state) = self.kept.whole.clone() else {
             return Ok(None);
