@@ -50,6 +50,22 @@ fn every_config_resolves_and_starts_with_a_comment() {
     }
 }
 
+/// A file that named its scalarizer, if only through another file, would train that one whatever library is loaded.
+#[test]
+fn the_conflict_set_up_leaves_the_scalarizer_to_the_library() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/tiny/conflict.toml");
+    let request = Request {
+        file: Some(file),
+        ..Request::default()
+    };
+    let resolved = resolve(&request).expect("it resolves");
+    assert!(resolved.is_default("scalarizer.name"));
+    assert_eq!(
+        resolved.config.scalarizer.params["weights"],
+        serde_json::json!([0.25, 0.5, 0.25])
+    );
+}
+
 #[test]
 fn a_written_config_reads_back_the_same_with_and_without_the_layers() {
     let folder = tempfile::tempdir().expect("a temporary folder");
