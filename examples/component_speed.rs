@@ -40,7 +40,10 @@ fn main() {
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (native, component) = (median(native_ms), median(component_ms));
-    println!("{COMPLETIONS} completions of {} bytes, median of {ROUNDS}", response.len());
+    println!(
+        "{COMPLETIONS} completions of {} bytes, median of {ROUNDS}",
+        response.len()
+    );
     println!("native     {native:8.2} ms on 1 thread");
     println!("component  {component:8.2} ms on {threads} threads");
     println!("ratio      {:8.2}", component * threads as f64 / native);

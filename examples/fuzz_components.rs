@@ -6,7 +6,11 @@
 //! score or one failure. It prints how often each outcome was seen. A panic or an abort is a finding; it is printed with
 //! the number of the round, which the same seed repeats.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a fuzzer ends at the first finding")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a fuzzer ends at the first finding"
+)]
 
 #[path = "../tests/support/components.rs"]
 mod components;
@@ -28,7 +32,11 @@ use moa_sdk::Rng;
 use serde_json::json;
 
 fn main() {
-    let number = |at| std::env::args().nth(at).and_then(|text: String| text.parse::<u64>().ok());
+    let number = |at| {
+        std::env::args()
+            .nth(at)
+            .and_then(|text: String| text.parse::<u64>().ok())
+    };
     let (seconds, seed) = (number(1).unwrap_or(60), number(2).unwrap_or(0));
     let folder = tempfile::tempdir().unwrap();
     // Damaged components must not fill the user's cache, and an environment is set from outside.
@@ -58,7 +66,11 @@ fn main() {
     while Instant::now() < end {
         let mut rng = Rng::new(seed.wrapping_mul(1 << 32).wrapping_add(rounds));
         let outcome = match rounds % 2 {
-            0 => loads(&damaged(&wholes[rng.below(wholes.len())], &mut rng), folder.path(), rounds),
+            0 => loads(
+                &damaged(&wholes[rng.below(wholes.len())], &mut rng),
+                folder.path(),
+                rounds,
+            ),
             _ => returns(&guest, &mut rng, rounds),
         };
         *seen.entry(outcome).or_insert(0_u64) += 1;
@@ -107,7 +119,14 @@ fn loads(bytes: &[u8], folder: &Path, round: u64) -> String {
             assert!(text.contains("damaged.wasm"), "round {round}: {text}");
             let reason = text.split_once(".wasm").map_or("", |(_, reason)| reason);
             let words: Vec<&str> = reason.split_whitespace().skip_while(|w| *w == ":").take(4).collect();
-            format!("refused: {}", words.join(" ").chars().filter(|c| !c.is_ascii_digit()).collect::<String>())
+            format!(
+                "refused: {}",
+                words
+                    .join(" ")
+                    .chars()
+                    .filter(|c| !c.is_ascii_digit())
+                    .collect::<String>()
+            )
         }
     }
 }

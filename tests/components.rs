@@ -146,8 +146,12 @@ fn params_are_checked_by_the_guest_with_the_words_of_the_native_form() {
 fn a_panic_of_a_guest_reaches_the_user_with_its_text_and_place() {
     let file = hostile();
     let mut plugins = Plugins::searching(Vec::new());
-    let reward = plugins.reward(&file.to_string_lossy(), &json!({ "fault": "panic-score" })).unwrap();
-    let scores = reward.score_all(&[Completion::default()], &AtomicUsize::new(0)).unwrap();
+    let reward = plugins
+        .reward(&file.to_string_lossy(), &json!({ "fault": "panic-score" }))
+        .unwrap();
+    let scores = reward
+        .score_all(&[Completion::default()], &AtomicUsize::new(0))
+        .unwrap();
     let Err(failure) = &scores[0] else {
         panic!("{scores:?}");
     };

@@ -130,7 +130,11 @@ fn the_clock_ends_what_the_fuel_does_not() {
     assert_eq!(results[1]["cause"], "time", "{}", outcome.stderr);
     assert_eq!(results[1]["error"], "took more than limits.milliseconds = 200");
     for (i, right) in [(0, 0.01_f64), (2, 0.03)] {
-        assert!((results[i]["score"].as_f64().unwrap() - right).abs() < 1e-6, "{}", results[i]);
+        assert!(
+            (results[i]["score"].as_f64().unwrap() - right).abs() < 1e-6,
+            "{}",
+            results[i]
+        );
     }
 }
 

@@ -83,7 +83,13 @@ fn target() -> PathBuf {
 fn build(target: &Path, options: &[String]) -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["build", "--release", "--target", "wasm32-unknown-unknown", "--target-dir"])
+        .args([
+            "build",
+            "--release",
+            "--target",
+            "wasm32-unknown-unknown",
+            "--target-dir",
+        ])
         .arg(target)
         .args(options)
         .current_dir(root());

@@ -31,7 +31,9 @@ impl Session {
         let stream = Stream::training(self.config.train.seed, step); // greedy decoding draws nothing from it
         let greedy = self.policy.sample(rollouts.prompts.clone(), 1, &sampling, stream)?;
         let done = AtomicUsize::new(0);
-        let scores = self.objectives.score(&greedy, &self.baseline, Early::default(), &done)?;
+        let scores = self
+            .objectives
+            .score(&greedy, &self.baseline, Early::default(), &done)?;
         Ok(Some(scores))
     }
 

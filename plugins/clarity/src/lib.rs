@@ -20,11 +20,14 @@ pub struct Params {
     /// 0 unless the last boxed answer is the ground truth.
     #[param(default = false)]
     gated: bool,
+    /// How the gate compares answers: "string" or "math", as accuracy does.
+    mode: answer::Mode,
 }
 
 /// The reward.
 pub struct Clarity {
     gated: bool,
+    mode: answer::Mode,
 }
 
 impl Reward for Clarity {
@@ -33,14 +36,15 @@ impl Reward for Clarity {
     type Params = Params;
 
     fn new(params: Params) -> Result<Self> {
-        Ok(Self { gated: params.gated })
+        let Params { gated, mode } = params;
+        Ok(Self { gated, mode })
     }
 
     fn score(&self, completion: &Completion<'_>) -> Result<f32> {
         let text = completion.response;
         let clear = answer::has_boxed(text)
             && (markers(text) >= 2 || ordinals(text) >= 2)
-            && (!self.gated || answer::is_correct(text, completion.ground_truth));
+            && (!self.gated || answer::is_correct_with(self.mode, text, completion.ground_truth));
         Ok(f32::from(u8::from(clear)))
     }
 }
@@ -146,7 +150,11 @@ mod tests {
     use super::*;
 
     fn score(gated: bool, response: &str) -> Result<f32> {
-        Clarity::new(Params { gated })?.score(&Completion {
+        by(answer::Mode::String, gated, response)
+    }
+
+    fn by(mode: answer::Mode, gated: bool, response: &str) -> Result<f32> {
+        Clarity::new(Params { gated, mode })?.score(&Completion {
             response,
             ground_truth: "5",
             ..Completion::default()
@@ -177,6 +185,8 @@ mod tests {
         assert_eq!(score(true, "First, then \\boxed{5}")?, 1.0);
         assert_eq!(score(true, "First, then \\boxed{6}")?, 0.0);
         assert_eq!(score(false, "First, then \\boxed{6}")?, 1.0);
+        assert_eq!(by(answer::Mode::String, true, "First, then \\boxed{2+3}")?, 0.0);
+        assert_eq!(by(answer::Mode::Math, true, "First, then \\boxed{2+3}")?, 1.0);
         Ok(())
     }
 

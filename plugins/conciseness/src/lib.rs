@@ -21,7 +21,7 @@ pub enum Baseline {
 }
 
 /// Which form.
-#[derive(Params)]
+#[derive(Params, Clone, Copy)]
 pub struct Params {
     /// The mean that a response must be shorter than: of all training responses so far ("running"), of this batch,
     /// or of the responses to the same prompt ("group").
@@ -29,12 +29,13 @@ pub struct Params {
     /// 0 unless the last boxed answer is the ground truth.
     #[param(default = false)]
     gated: bool,
+    /// How the gate compares answers: "string" or "math", as accuracy does.
+    mode: answer::Mode,
 }
 
 /// The reward.
 pub struct Conciseness {
-    baseline: Baseline,
-    gated: bool,
+    params: Params,
 }
 
 impl Reward for Conciseness {
@@ -46,20 +47,20 @@ impl Reward for Conciseness {
     type Params = Params;
 
     fn new(params: Params) -> Result<Self> {
-        let Params { baseline, gated } = params;
-        Ok(Self { baseline, gated })
+        Ok(Self { params })
     }
 
     #[allow(clippy::cast_precision_loss, reason = "a response has far fewer than 2^24 tokens")]
     fn score(&self, completion: &Completion<'_>) -> Result<f32> {
+        let Params { baseline, gated, mode } = self.params;
         let means = completion.means()?;
-        let bar = match self.baseline {
+        let bar = match baseline {
             Baseline::Running => means.running,
             Baseline::Batch => means.batch,
             Baseline::Group => means.group,
         };
         let shorter = (completion.response_tokens as f32) < bar;
-        let allowed = !self.gated || answer::is_correct(completion.response, completion.ground_truth);
+        let allowed = !gated || answer::is_correct_with(mode, completion.response, completion.ground_truth);
         Ok(f32::from(u8::from(shorter && allowed)))
     }
 }
@@ -100,11 +101,28 @@ mod tests {
                 means: Some(MEANS),
                 ..Completion::default()
             };
-            let score = Conciseness::new(Params { baseline, gated })?.score(&completion)?;
+            let mode = answer::Mode::String;
+            let score = Conciseness::new(Params { baseline, gated, mode })?.score(&completion)?;
             assert_eq!(
                 score, expected,
                 "{baseline:?}, gated {gated}, {response:?}, {response_tokens} tokens"
             );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_gate_compares_by_its_mode() -> Result<()> {
+        for (mode, expected) in [("string", 0.0), ("math", 1.0)] {
+            let params = moa_sdk::serde_json::json!({ "gated": true, "mode": mode });
+            let reward = Conciseness::new(<Params as moa_sdk::Params>::from_json(&params)?)?;
+            let completion = Completion {
+                response: r"\boxed{2+3}",
+                ground_truth: "5",
+                means: Some(MEANS),
+                ..Completion::default()
+            };
+            assert_eq!(reward.score(&completion)?, expected, "{mode}");
         }
         Ok(())
     }
@@ -122,8 +140,7 @@ mod tests {
 
     #[test]
     fn without_means_there_is_no_score() -> Result<()> {
-        let baseline = Baseline::default();
-        let reward = Conciseness::new(Params { baseline, gated: false })?;
+        let reward = Conciseness::new(<Params as moa_sdk::Params>::from_json(&moa_sdk::serde_json::json!({}))?)?;
         assert!(reward.score(&Completion::default()).is_err());
         Ok(())
     }
