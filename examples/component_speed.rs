@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
-use std::{sync::atomic::AtomicUsize, time::Instant};
+use std::time::Instant;
 
 use moa_core::plugin::{Completion, Plugins, RewardPlugin};
 use serde_json::json;
@@ -63,7 +63,7 @@ fn response() -> String {
 
 fn milliseconds(reward: &RewardPlugin, completions: &[Completion<'_>]) -> f64 {
     let start = Instant::now();
-    let scores = reward.score_all(completions, &AtomicUsize::new(0)).unwrap();
+    let scores = reward.score_all(completions).unwrap();
     let took = start.elapsed().as_secs_f64() * 1e3;
     assert!(scores.iter().all(|score| *score == Ok(1.0)), "every answer is right");
     took

@@ -19,7 +19,6 @@ use std::{
     collections::BTreeMap,
     path::Path,
     process::Command,
-    sync::atomic::AtomicUsize,
     time::{Duration, Instant},
 };
 
@@ -152,7 +151,7 @@ fn returns(guest: &RewardPlugin, rng: &mut Rng, round: u64) -> String {
         response_tokens: 50,
         ..Completion::default()
     };
-    let scores = guest.score_all(&[plain, completion], &AtomicUsize::new(0)).unwrap();
+    let scores = guest.score_all(&[plain, completion]).unwrap();
     assert_eq!(scores.len(), 2, "round {round}");
     assert_eq!(scores[0], Ok(0.5), "round {round}: the neighbour's score");
     match &scores[1] {

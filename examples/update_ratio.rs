@@ -9,10 +9,11 @@
 
 #![allow(clippy::print_stdout, reason = "a program that prints times")]
 
-use std::{error::Error, path::PathBuf, time::Instant};
+use std::{error::Error, path::PathBuf, sync::atomic::AtomicUsize, time::Instant};
 
 use moa_core::{
     config::{self, Request},
+    reward::Early,
     rollout::Stream,
     train::Session,
 };
@@ -75,7 +76,9 @@ fn main() -> Result<()> {
         let group_size = driver.config.rollout.group_size;
         let rollouts = driver.policy.sample(prompts, group_size, &driver.sampling, stream)?;
         driver.baseline.add(&rollouts);
-        let scores = driver.objectives.score(&rollouts, &driver.baseline)?;
+        let scores = driver
+            .objectives
+            .score(&rollouts, &driver.baseline, Early::default(), &AtomicUsize::new(0))?;
         let params: Vec<_> = driver
             .policy
             .model()

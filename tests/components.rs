@@ -109,8 +109,8 @@ fn the_native_and_the_component_form_give_equal_scores() {
         assert_eq!(component.performance(), native.performance());
         assert_eq!(component.needs_means(), native.needs_means());
         let done = AtomicUsize::new(0);
-        let native = bits(native.score_all(&completions, &done).unwrap());
-        let component = bits(component.score_all(&completions, &done).unwrap());
+        let native = bits(native.score_counted(&completions, &done).unwrap());
+        let component = bits(component.score_counted(&completions, &done).unwrap());
         assert_eq!(done.into_inner(), 2 * completions.len());
         let right: usize = native.iter().filter(|score| **score == Ok(1f32.to_bits())).count();
         assert!(
@@ -149,9 +149,7 @@ fn a_panic_of_a_guest_reaches_the_user_with_its_text_and_place() {
     let reward = plugins
         .reward(&file.to_string_lossy(), &json!({ "fault": "panic-score" }))
         .unwrap();
-    let scores = reward
-        .score_all(&[Completion::default()], &AtomicUsize::new(0))
-        .unwrap();
+    let scores = reward.score_all(&[Completion::default()]).unwrap();
     let Err(failure) = &scores[0] else {
         panic!("{scores:?}");
     };

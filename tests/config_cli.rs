@@ -21,7 +21,7 @@ fn parse(line: &str) -> Result<Command, clap::Error> {
 
 /// The command as one short string, or the kind of the refusal.
 fn shape(line: &str) -> String {
-    use cli::{ConfigCommand as C, DataCommand as D, PluginCommand as P};
+    use cli::{ConfigCommand as C, DataCommand as D, PluginCommand as P, RewardCommand as R};
     match parse(line) {
         Err(error) => format!("{:?}", error.kind()),
         Ok(Command::Train(args)) => {
@@ -45,6 +45,14 @@ fn shape(line: &str) -> String {
         }
         Ok(Command::Sft(args)) => format!("sft {} {:?} {:?}", args.out.display(), args.steps, args.seed),
         Ok(Command::Logprobs(args)) => format!("logprobs {} {}", args.model, args.input.display()),
+        Ok(Command::Reward(R::List)) => "reward list".into(),
+        Ok(Command::Reward(R::Score {
+            reward,
+            params,
+            input,
+            fuel,
+            ..
+        })) => format!("score {reward} {params} {} {fuel:?}", input.display()),
         Ok(Command::Plugin(P::List)) => "plugin list".into(),
         Ok(Command::Plugin(P::Inspect { lib })) => format!("inspect {lib}"),
         Ok(Command::Plugin(P::Replay { lib, trace, check })) => {
@@ -139,6 +147,14 @@ fn each_way_of_typing_means_one_thing() {
         ("moa-host logprobs --model embedded --input -", "logprobs embedded -"),
         ("moa-host logprobs --input a.jsonl", "MissingRequiredArgument"),
         ("moa-host plugin list", "plugin list"),
+        ("moa-host reward list", "reward list"),
+        ("moa-host reward score r --input -", "score r {} - None"),
+        (
+            "moa-host reward score r.wasm --params {} --fuel 5 --input a",
+            "score r.wasm {} a Some(5)",
+        ),
+        ("moa-host reward score r --fuel 0 --input a", "ValueValidation"),
+        ("moa-host reward score r", "MissingRequiredArgument"),
         ("moa-host plugin", "DisplayHelpOnMissingArgumentOrSubcommand"),
         ("moa-host plugin inspect p", "inspect p"),
         ("moa-host plugin replay p --trace t.jsonl", "replay p t.jsonl false"),

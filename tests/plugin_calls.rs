@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 
 use moa_core::error::Hint;
 use moa_core::plugin::{
-    BatchInput, Completion, MeanTokens, Objective, Performance, PluginError, Plugins, RewardPlugin, ScalarizerPlugin,
-    Setup, Signal, UpdateInput, description_text,
+    BatchInput, Cause, Completion, Failure, MeanTokens, Objective, Performance, PluginError, Plugins, RewardPlugin,
+    ScalarizerPlugin, Score, Setup, Signal, UpdateInput, description_text,
 };
 use serde_json::json;
 
@@ -216,6 +216,11 @@ fn reward(fault: &str) -> Result<RewardPlugin, PluginError> {
     plugins().reward("hostile-reward", &json!({ "fault": fault }))
 }
 
+fn failure(cause: Cause, message: &str) -> Score {
+    let message = message.to_owned();
+    Err(Failure { cause, message })
+}
+
 #[test]
 fn rewards_are_checked_one_by_one_and_as_a_whole() -> Result<(), Box<dyn Error>> {
     let completions = ["four", ""].map(|response| Completion {
@@ -226,9 +231,12 @@ fn rewards_are_checked_one_by_one_and_as_a_whole() -> Result<(), Box<dyn Error>>
     assert_eq!(fine.performance(), Performance::ResponseTokens);
     assert_eq!(fine.score_all(&completions)?, [Ok(4.0), Ok(0.0)]);
     let one = reward("error-on-empty")?.score_all(&completions)?;
-    assert_eq!(one, [Ok(4.0), Err("the response is empty".to_owned())]);
+    assert_eq!(one, [Ok(4.0), failure(Cause::Refused, "the response is empty")]);
     let nan = reward("nan")?.score_all(&completions)?;
-    assert_eq!(nan[0], Err("the score is NaN, expected a finite number".to_owned()));
+    assert_eq!(
+        nan[0],
+        failure(Cause::NotFinite, "the score is NaN, expected a finite number")
+    );
     let length = reward("length")?.score_all(&completions).expect_err("one is missing");
     assert_eq!(
         length.to_string(),
@@ -271,6 +279,6 @@ fn mean_lengths_reach_the_rewards_that_ask_for_them_and_no_other() -> Result<(),
     let unasked = reward("unasked-means")?;
     assert!(!unasked.needs_means());
     let none = unasked.score_all(&[completion])?;
-    assert_eq!(none, [Err("`means` was not asked for".to_owned())]);
+    assert_eq!(none, [failure(Cause::Refused, "`means` was not asked for")]);
     Ok(())
 }

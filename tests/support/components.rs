@@ -73,10 +73,10 @@ pub fn hostile() -> PathBuf {
     build(&target().join("fixtures"), &options).join("hostile.wasm")
 }
 
-/// The target folder of the running test.
+/// The target folder of the running test or example: `<target>/release/deps/<test>`.
 fn target() -> PathBuf {
-    let built = Path::new(env!("CARGO_BIN_EXE_moa-host")).parent().unwrap();
-    built.parent().unwrap().to_owned()
+    let program = std::env::current_exe().unwrap();
+    program.ancestors().nth(3).unwrap().to_owned()
 }
 
 /// Builds components into `target` and gives the folder that they are in.

@@ -131,10 +131,15 @@ impl RewardPlugin {
         self.needs_means
     }
 
-    /// One score or one failure for each completion, in order; a score that is not finite is a failure. `done`
-    /// counts up as completions are scored. Error: the whole call of a native reward failed, or gave another number
-    /// of scores; a component fails one completion at a time.
-    pub fn score_all(&self, completions: &[Completion<'_>], done: &AtomicUsize) -> Result<Vec<Score>, PluginError> {
+    /// One score or one failure for each completion, in order; a score that is not finite is a failure. Error: the
+    /// whole call of a native reward failed, or gave another number of scores; a component fails one completion at a
+    /// time.
+    pub fn score_all(&self, completions: &[Completion<'_>]) -> Result<Vec<Score>, PluginError> {
+        self.score_counted(completions, &AtomicUsize::new(0))
+    }
+
+    /// As [`RewardPlugin::score_all`]; `done` counts up as completions are scored.
+    pub fn score_counted(&self, completions: &[Completion<'_>], done: &AtomicUsize) -> Result<Vec<Score>, PluginError> {
         let finite = |score: f32| match score.is_finite() {
             true => Ok(score),
             false => Err(Failure {

@@ -105,7 +105,7 @@ impl Objectives {
                 for group in receive {
                     for (objective, column) in self.list.iter().zip(&mut early.columns) {
                         if !objective.reward.needs_means() {
-                            let scores = objective.reward.score_all(&group.completions(), &AtomicUsize::new(0));
+                            let scores = objective.reward.score_all(&group.completions());
                             column.insert(group.number, scores);
                         }
                     }
@@ -164,7 +164,7 @@ impl Objectives {
                     done.fetch_add(completions.len(), Ordering::Relaxed);
                     results
                 }
-                None => objective.reward.score_all(&completions, done),
+                None => objective.reward.score_counted(&completions, done),
             };
             let results = results.map_err(|source| RewardError::Plugin {
                 objective: objective.name.clone(),

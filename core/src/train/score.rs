@@ -130,7 +130,7 @@ pub fn score(
             })
             .collect();
         let clock = Instant::now();
-        let scores = progress.counting("score", rows.len(), &done, || reward.score_all(&completions, &done))?;
+        let scores = progress.counting("score", rows.len(), &done, || reward.score_counted(&completions, &done))?;
         summary.scoring += clock.elapsed();
         for (i, score) in (start..).zip(scores) {
             let line = match score {
