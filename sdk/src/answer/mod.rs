@@ -36,7 +36,8 @@
 //! Not read, so compared as strings: what has two readings (`1/2x`, `\sin x/2`, `\frac123`, `2e-3`), sums, limits,
 //! integrals, dots, answers of more than 4000 bytes or 40 levels of brackets, and comparisons that take more than
 //! about 20 ms. Where the normalisation loses a difference (`11/2` and `1 1/2`, `5\text{ cm}` and `5\text{ m}`,
-//! `x = 5` and `y = 5`), strings are the same and mathematics is not.
+//! `x = 5` and `y = 5`,
+//! `5` and `5\text{ and a half}`), strings are the same and mathematics is not.
 
 mod math;
 mod string;
