@@ -30,13 +30,13 @@
 //! 61 bits, with the variables, π and e at random points and with exact roots of fractions and i. Only where sines,
 //! logarithms, powers with variable exponents or roots of such things are in it, and they are not the same term by
 //! term, rounded values decide: "different" where they differ, "the same" if both sides together have no more than
-//! 12 significant digits (constants: 8), their values agree to 12 digits, and nothing on the way has lost digits. Variables are
-//! real numbers of both signs: `\sqrt{x^2}` is `|x|` and not `x`. `\log` is to base 10.
+//! 12 significant digits (constants: 8), their values agree to 12 digits, and nothing on the way has lost digits.
+//! Variables are real numbers of both signs: `\sqrt{x^2}` is `|x|` and not `x`. `\log` is to base 10.
 //!
 //! Not read, so compared as strings: what has two readings (`1/2x`, `\sin x/2`, `\frac123`, `2e-3`), sums, limits,
 //! integrals, dots, answers of more than 4000 bytes or 40 levels of brackets, and comparisons that take more than
 //! about 20 ms. Where the normalisation loses a difference (`11/2` and `1 1/2`, `5\text{ cm}` and `5\text{ m}`,
-//! `x = 5` and `y = 5`), strings are the same and mathematics is not.
+//! `x = 5` and `y = 5`, `5` and `5\text{ and a half}`), strings are the same and mathematics is not.
 
 mod math;
 mod string;
