@@ -1,6 +1,6 @@
 //! Components for tests: the evil guest of tests/fixtures/evil.wat in its variants, and Rust guests built by cargo.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::{
     path::{Path, PathBuf},

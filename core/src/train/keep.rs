@@ -21,6 +21,7 @@ use crate::{
     model::{Model, ModelError},
     plugin::Recorder,
     report::RunFolder,
+    scalarizer::ScalarizerError,
     update::OptimizerState,
 };
 
@@ -224,10 +225,14 @@ impl fmt::Display for Remains {
 }
 
 impl Stopped {
-    /// 130 where the user stopped the run, else 1.
+    /// 130 where the user stopped the run, 2 where its settings turned out not to go together, else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if self.was_interrupted() { 130 } else { 1 }
+        match *self.cause {
+            SessionError::Interrupted => 130,
+            SessionError::Scalarizer(ScalarizerError::NoReward { .. }) => 2,
+            _ => 1,
+        }
     }
 
     /// Whether the user stopped the run.

@@ -118,7 +118,6 @@ impl SessionError {
             | Self::Checkpoint(_)
             | Self::Folder(FolderError::InUse { .. } | FolderError::Lines { .. }) => 2,
             Self::Plugin(PluginError::Hook { step: None, .. }) => 2, // `new` refused the params
-            Self::Scalarizer(ScalarizerError::NoReward { .. }) => 2, // two settings that do not go together
             Self::Plugin(
                 PluginError::NotFound { .. }
                 | PluginError::NotAPlugin { .. }
