@@ -151,10 +151,11 @@ fn returns(guest: &RewardPlugin, rng: &mut Rng, round: u64) -> String {
         response_tokens: 50,
         ..Completion::default()
     };
-    let scores = guest.score_all(&[plain, completion]).unwrap();
-    assert_eq!(scores.len(), 2, "round {round}");
-    assert_eq!(scores[0], Ok(0.5), "round {round}: the neighbour's score");
-    match &scores[1] {
+    let scores = guest.score_all(&[completion]).unwrap();
+    assert_eq!(scores.len(), 1, "round {round}");
+    // Whatever it gave back, the next call finds a guest that works.
+    assert_eq!(guest.score_all(&[plain]).unwrap(), [Ok(0.5)], "round {round}");
+    match &scores[0] {
         Ok(score) => {
             assert!(score.is_finite(), "round {round}: {score}");
             "gave a score".to_owned()

@@ -139,7 +139,7 @@ impl Guest {
     /// Gives it its params, JSON.
     pub(super) fn configure(&mut self, params: &str) -> Result<(), Stop> {
         let (result,): (Result<(), String>,) = self.call("configure", (params,))?;
-        result.map_err(|text| Stop::new(Cause::Refused, one_line(&text)))
+        result.map_err(|text| Stop::new(Cause::Refused, said(&text)))
     }
 
     /// One result for each completion. Error: the call as a whole stopped, or gave another number of results.
@@ -147,7 +147,7 @@ impl Guest {
         type Scores = Result<Vec<Result<f32, String>>, String>;
         let lowered: Vec<GuestCompletion<'_>> = completions.iter().map(GuestCompletion::from).collect();
         let (scores,): (Scores,) = self.call("score", (lowered.as_slice(),))?;
-        let scores = scores.map_err(|text| Stop::new(Cause::Refused, one_line(&text)))?;
+        let scores = scores.map_err(|text| Stop::new(Cause::Refused, said(&text)))?;
         if scores.len() != completions.len() {
             let of = completions.len();
             let plural = if of == 1 { "" } else { "s" };
@@ -159,7 +159,7 @@ impl Guest {
             .map(|score| {
                 score.map_err(|text| Failure {
                     cause: Cause::Refused,
-                    message: one_line(&text),
+                    message: said(&text),
                 })
             })
             .collect())
@@ -184,6 +184,14 @@ impl Guest {
             function.call(&mut self.store, params)
         })();
         result.map_err(|error| stop(&self.store, self.limits, &error))
+    }
+}
+
+/// The text of a guest's error, for a message.
+fn said(text: &str) -> String {
+    match one_line(text) {
+        text if text.is_empty() => "gave an error without a text".to_owned(),
+        text => text,
     }
 }
 

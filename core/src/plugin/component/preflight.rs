@@ -145,7 +145,7 @@ fn encoded(module: &[u8]) -> Result<Vec<u8>, Refusal> {
         );
         refuse(
             reason,
-            "build it for wasm32-unknown-unknown, which imports nothing of a system",
+            "build it without a system: Rust for wasm32-unknown-unknown, C without stdio, files or clocks",
         )
     })
 }
