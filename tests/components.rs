@@ -97,6 +97,7 @@ fn the_native_and_the_component_form_give_equal_scores() {
         .collect();
     for (name, params) in [
         ("accuracy", json!({})),
+        ("accuracy", json!({ "mode": "math" })),
         ("conciseness", json!({})),
         ("conciseness", json!({ "gated": true })),
         ("clarity", json!({})),

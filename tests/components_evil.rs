@@ -406,7 +406,7 @@ fn train_with(on_error: &str) -> Outcome {
          [objective.limits]\nfuel = 1000000\n[scalarizer]\nname = \"linear\"\n"
     );
     host_with(
-        &["--config", "evil.toml", "--quiet"],
+        &["--config", "evil.toml"],
         &[("evil.wasm", &guest), ("evil.toml", config.as_bytes())],
     )
 }
@@ -422,6 +422,12 @@ fn training_goes_on_under_zero_and_skip_and_counts_the_failures() {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         assert_eq!(lines.len(), 2);
+        let all: f64 = lines
+            .iter()
+            .filter_map(|line| line["reward_failures/odd"].as_f64())
+            .sum();
+        let warning = format!("warning: rewards failed {all} times; the first: step 1, objective odd: reward evil ");
+        assert!(outcome.stderr.contains(&warning), "{}", outcome.stderr);
         for line in &lines {
             let failed = line["reward_failures/odd/trap"].as_f64().unwrap();
             assert!(failed > 0.0 && failed < 16.0, "{line}");

@@ -97,6 +97,9 @@ fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
     progress.finish();
     let outcome = outcome?;
     print!("{}", before_after(&outcome.before, &outcome.after));
+    if let (count, Some(first)) = &outcome.failures {
+        say(&format!("warning: rewards failed {count} times; the first: {first}"));
+    }
     if let Some(test) = &outcome.test {
         print!("{}", report::one_line(test));
     }

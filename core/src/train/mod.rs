@@ -45,6 +45,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// The trained model, in the Hugging Face layout.
     pub model: PathBuf,
+    /// Scores that a reward could not give in these steps, and the first reason.
+    pub failures: (usize, Option<String>),
 }
 
 /// Trains to the end: validates, takes the configured number of steps, saves the model. A session that was resumed goes
@@ -87,6 +89,7 @@ fn run(
     };
     let done = session.steps_done();
     progress.resume(done);
+    let mut failures = (0, None);
     for step in done + 1..=steps {
         if stop.load(Ordering::Relaxed) {
             return Err(SessionError::Interrupted);
@@ -131,6 +134,8 @@ fn run(
         let mut line = record.to_json();
         if let Some(failure) = &scores.first_failure {
             line.insert("first_failure".into(), failure.as_str().into());
+            failures.0 += scores.failures.iter().flat_map(|causes| causes.values()).sum::<usize>();
+            failures.1.get_or_insert_with(|| format!("step {step}, {failure}"));
         }
         line.insert("time".into(), clock.to_json(rollouts.tokens.len()));
         let mut whole = serde_json::Map::from_iter([("step".to_owned(), Value::from(step))]);
@@ -172,6 +177,7 @@ fn run(
         steps: steps.saturating_sub(done),
         seconds: start.elapsed().as_secs_f64(),
         model,
+        failures,
     })
 }
 
