@@ -179,9 +179,9 @@ impl Plugins {
         Ok(&self.components[index])
     }
 
-    /// A new reward within limits: a component if `name` is the path of one (`.wasm`, `.wat`), which takes the place
-    /// of `given` limits that it does not name by its defaults; else as [`Plugins::reward`]. Errors: also limits on a
-    /// native reward, and what is wrong with a component.
+    /// A new reward within limits: a component if `name` is the path of one (`.wasm`, `.wat`), else as
+    /// [`Plugins::reward`]. Limits that `given` does not name are the defaults. Errors: also limits on a native reward,
+    /// and what is wrong with a component.
     pub fn reward_within(
         &mut self,
         name: &str,
