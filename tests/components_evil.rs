@@ -226,6 +226,16 @@ fn evil_before_the_first_completion_is_refused() {
 }
 
 #[test]
+fn a_guest_that_never_frees_fails_on_nothing_that_fits_alone() {
+    // Each response has 2 MiB, and the guest keeps what it was given: three fill the memory of an instance.
+    let long = "k".repeat(2 << 20);
+    let line = format!("{{\"prompt\":\"p\",\"response\":\"{long}\",\"response_tokens\":50}}\n");
+    let outcome = score(&evil(&[]), &line.repeat(8), &["--memory-mib", "8"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert_eq!(outcome.stdout, "{\"score\":0.5}\n".repeat(8));
+}
+
+#[test]
 fn params_that_it_does_not_know_are_its_own_error() {
     let outcome = score(&evil(&[]), &lines("k"), &["--params", "{\"a\":1}"]);
     assert_refused(&outcome, "plugin evil (evil.wasm), configure: no such param", None);

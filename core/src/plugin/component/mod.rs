@@ -6,8 +6,8 @@
 //!
 //! What a completion gets is what it would get alone: a chunk is one call with the budget of *one* completion, and
 //! where that call fails, passes its budget or gives back something else than one result each, its completions are
-//! scored again one by one, each with the whole budget, in an instance that has never failed. So which completions
-//! fail depends neither on their neighbours nor on the number of threads, and only the guilty one fails.
+//! scored again one by one, each with the whole budget, and fail only if they fail in a new instance. So which
+//! completions fail depends neither on their neighbours nor on the number of threads, and only the guilty one fails.
 
 mod instance;
 mod limits;
@@ -164,16 +164,20 @@ impl ComponentReward {
         {
             return scores;
         }
-        let mut guest = None;
+        let mut guest: Option<Guest> = None;
         chunk
             .iter()
             .map(|completion| {
-                let mut living = match guest.take() {
-                    Some(guest) => guest,
-                    None => self.guest()?,
+                let alone = std::slice::from_ref(completion);
+                // An instance that scored others may lack what they took; only a new one's failure is the completion's.
+                let used = guest.take().and_then(|mut used| Some((used.score(alone).ok()?, used)));
+                let (scores, living) = match used {
+                    Some(scored) => scored,
+                    None => {
+                        let mut new = self.guest()?;
+                        (new.score(alone)?, new)
+                    }
                 };
-                let scores = living.score(std::slice::from_ref(completion))?;
-                // Only an instance that has not failed is asked again.
                 guest = Some(living);
                 scores.into_iter().next().unwrap_or_else(|| {
                     Err(Failure {
