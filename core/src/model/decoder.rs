@@ -1,6 +1,5 @@
 //! The decoder over a packed batch: forward, M backward passes chained by hand, and weights without gradients.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Shape, Tensor, Var};
@@ -8,9 +7,9 @@ use candle_core::{Device, Shape, Tensor, Var};
 use super::error::ModelError;
 use super::ops::head::{self, Cotangent, Head, Scored};
 use super::ops::layer::{self, LayerShape, Saved};
-use super::ops::pool::Buffer;
 use super::ops::rope::RopeTable;
 use super::packed::Packed;
+use super::pass::Pass;
 use super::spec::Spec;
 
 /// Fails for a token that the vocabulary does not have.
@@ -92,8 +91,9 @@ impl Forward {
     }
 
     /// The gradients of M scalars, each by every weight in the model's order. A column costs what it reaches: groups
-    /// in which it is zero everywhere (an objective that scores all completions of a prompt alike) are left out, and
-    /// the columns share the head's pass over the vocabulary.
+    /// in which it is zero everywhere (an objective that scores all completions of a prompt alike) are left out. Columns
+    /// share the head's pass over the vocabulary, and those that are constant over each response (advantages, on policy)
+    /// the way through the layers too.
     pub fn columns(&self, columns: &[Cotangent<'_>]) -> Result<Vec<Vec<Tensor>>, ModelError> {
         let n = self.scored.logprobs.len();
         for column in columns {
@@ -116,46 +116,69 @@ impl Forward {
             inverse: self.inverse,
             scored: &self.scored,
         };
-        columns
-            .iter()
-            .zip(head.backward(columns))
-            .map(|(column, (dhidden, dhead))| self.below_head(&Live::of(&self.packed, column), &dhidden, dhead))
-            .collect()
+        let passes = Pass::plan(&self.packed, columns);
+        let (dhidden, mut dheads) = head.backward(columns, &passes);
+        let mut sets = vec![Vec::new(); columns.len()];
+        for (pass, dhidden) in passes.iter().zip(dhidden) {
+            let of_pass = pass.columns().iter().map(|&m| std::mem::take(&mut dheads[m])).collect();
+            for (&m, set) in pass.columns().iter().zip(self.below_head(pass, &dhidden, of_pass)?) {
+                sets[m] = set;
+            }
+        }
+        Ok(sets)
     }
 
-    /// From the gradients of the hidden states [T, D] and of the head's matrix [V, D] to those of all weights.
-    fn below_head(&self, live: &Live, dhidden: &[f32], dhead: Vec<f32>) -> Result<Vec<Tensor>, ModelError> {
-        let (weights, d) = (&self.weights, self.weights.spec.hidden);
-        let packed = live.packed.as_ref().unwrap_or(&self.packed);
-        let last = live.rows(&self.inputs[weights.layers.len()], d);
-        let (rstd, dhidden) = (live.rows(&self.rstd, 1), live.rows(dhidden, d));
-        let (mut dx, dnorm) = head::norm_backward(&last, &weights.norm, &rstd, &dhidden);
+    /// From the gradients of the hidden states of a pass [R, D] and of the head's matrix for each of its columns [V, D]
+    /// to those of all weights, for each of its columns.
+    fn below_head(
+        &self,
+        pass: &Pass<'_>,
+        dhidden: &[f32],
+        mut dheads: Vec<Vec<f32>>,
+    ) -> Result<Vec<Vec<Tensor>>, ModelError> {
+        let (weights, d, m) = (&self.weights, self.weights.spec.hidden, pass.columns().len());
+        let last = pass.rows(&self.inputs[weights.layers.len()], d);
+        let rstd = pass.rows(&self.rstd, 1);
+        let (mut dx, dnorm) = head::norm_backward(&last, &weights.norm, &rstd, dhidden, pass);
         let mut dlayers = Vec::with_capacity(weights.layers.len());
         for ((w, x), saved) in weights.layers.iter().zip(&self.inputs).zip(&self.saved).rev() {
             let some;
-            let saved = match &live.packed {
+            let saved = match pass.ranges() {
                 None => saved,
-                Some(_) => {
-                    some = saved.rows(&weights.shape, &live.ranges);
+                Some(ranges) => {
+                    some = saved.rows(&weights.shape, ranges);
                     &some
                 }
             };
-            let x = live.rows(x, d);
-            let (down, dw) = layer::backward(&weights.shape, w, &self.rope, packed, &x, saved, &dx);
+            let x = pass.rows(x, d);
+            let (down, dw) = layer::backward(&weights.shape, w, &self.rope, pass, &x, saved, &dx);
             dx = down;
             dlayers.push(dw);
         }
-        let (mut dembed, dhead) = match weights.spec.tied {
-            true => (dhead, None),
-            false => (vec![0f32; weights.embed.len()], Some(dhead)),
-        };
-        for (&token, dx) in packed.tokens().iter().zip(dx.chunks_exact(d)) {
-            let to = &mut dembed[token as usize * d..(token as usize + 1) * d];
-            to.iter_mut().zip(dx).for_each(|(to, dx)| *to += dx);
-        }
         dlayers.reverse();
-        let parts = std::iter::once(&dembed).chain(&dlayers).chain([&dnorm]).chain(&dhead);
-        self.split(parts.map(Vec::as_slice))
+        let mut dembeds = match weights.spec.tied {
+            true => std::mem::take(&mut dheads),
+            false => vec![vec![0f32; weights.embed.len()]; m],
+        };
+        let rows = pass.packed().tokens().iter().zip(dx.chunks_exact(d));
+        for ((&token, dx), factors) in rows.zip(pass.factors().chunks_exact(m)) {
+            for (dembed, &factor) in dembeds.iter_mut().zip(factors).filter(|(_, factor)| **factor != 0.0) {
+                let to = &mut dembed[token as usize * d..(token as usize + 1) * d];
+                to.iter_mut().zip(dx).for_each(|(to, dx)| *to += factor * dx);
+            }
+        }
+        let set = |k: usize| {
+            let layers = dlayers.iter().map(|dw| dw[k].as_slice());
+            let norm = &dnorm[k * d..(k + 1) * d];
+            let head = dheads.get(k).map(Vec::as_slice);
+            self.split(
+                std::iter::once(dembeds[k].as_slice())
+                    .chain(layers)
+                    .chain([norm])
+                    .chain(head),
+            )
+        };
+        (0..m).map(set).collect()
     }
 
     /// Cuts gradients that stand one after the other, as the weights do, into one tensor for each weight.
@@ -174,66 +197,6 @@ impl Forward {
             rest = others;
         }
         Ok(tensors)
-    }
-}
-
-/// The groups that a column reaches. Groups see nothing of each other, so the others' gradients are exactly zero.
-struct Live {
-    /// Their rows alone; none where nearly all are reached and a copy would not pay.
-    packed: Option<Packed>,
-    /// Where their rows stand in the whole batch, in order.
-    ranges: Vec<Range<usize>>,
-}
-
-/// Share of the rows from which on a backward pass takes all of them: below it, copying the rows costs less than it saves.
-const NEARLY_ALL: f64 = 0.95;
-
-impl Live {
-    fn of(packed: &Packed, column: &Cotangent<'_>) -> Self {
-        let mut keep = vec![false; packed.groups().len()];
-        for (i, &row) in packed.predictors().iter().enumerate() {
-            if column.reaches(i) {
-                keep[packed.group_of(row as usize)] = true;
-            }
-        }
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for (group, _) in packed.groups().iter().zip(&keep).filter(|(_, keep)| **keep) {
-            match ranges.last_mut() {
-                Some(last) if last.end == group.rows.start => last.end = group.rows.end,
-                _ => ranges.push(group.rows.clone()),
-            }
-        }
-        let rows: usize = ranges.iter().map(Range::len).sum();
-        let all = rows as f64 >= NEARLY_ALL * packed.tokens().len() as f64;
-        Live {
-            packed: (!all).then(|| packed.only(&keep)),
-            ranges,
-        }
-    }
-
-    /// The rows of the live groups of `from` [T, width].
-    fn rows<'a>(&self, from: &'a [f32], width: usize) -> Rows<'a> {
-        match self.packed {
-            None => Rows::All(from),
-            Some(_) => Rows::Some(layer::rows(from, width, &self.ranges)),
-        }
-    }
-}
-
-/// Rows as they stand, or copied together.
-enum Rows<'a> {
-    All(&'a [f32]),
-    Some(Buffer),
-}
-
-impl std::ops::Deref for Rows<'_> {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match self {
-            Rows::All(rows) => rows,
-            Rows::Some(rows) => rows,
-        }
     }
 }
 

@@ -12,6 +12,8 @@ mod tokenizer;
 
 mod packed;
 
+mod pass;
+
 pub mod ops;
 
 mod decoder;

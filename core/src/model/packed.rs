@@ -123,9 +123,9 @@ impl Packed {
         Ok(packed)
     }
 
-    /// The rows of some groups alone, in their order: what a backward pass through the layers needs that reaches no
-    /// other group. `keep` [P]; nothing is predicted.
-    pub(crate) fn only(&self, keep: &[bool]) -> Self {
+    /// The rows of some groups, in their order, with each prompt as often as `copies` [P] says, and groups of 0 left out:
+    /// what a backward pass goes through. Responses continue the first copy. Nothing is predicted.
+    pub(crate) fn repeated(&self, copies: &[usize]) -> Self {
         let mut part = Packed {
             tokens: Vec::new(),
             positions: Vec::new(),
@@ -135,25 +135,22 @@ impl Packed {
             targets: Vec::new(),
             offsets: vec![0],
         };
-        for group in self
-            .groups
-            .iter()
-            .zip(keep)
-            .filter(|(_, keep)| **keep)
-            .map(|(group, _)| group)
-        {
-            let (from, to) = (group.rows.start, part.tokens.len());
-            let first_segment = part.segments.len();
-            part.tokens.extend_from_slice(&self.tokens[group.rows.clone()]);
-            part.positions.extend_from_slice(&self.positions[group.rows.clone()]);
-            part.segments
-                .extend(self.segments[group.segments.clone()].iter().map(|segment| Segment {
-                    start: segment.start - from + to,
-                    len: segment.len,
-                    prompt: segment.prompt.map(|(start, len)| (start - from + to, len)),
-                }));
+        for (group, &copies) in self.groups.iter().zip(copies).filter(|(_, copies)| **copies > 0) {
+            let (first, first_segment) = (part.tokens.len(), part.segments.len());
+            for segment in &self.segments[group.segments.clone()] {
+                for _ in 0..if segment.prompt.is_none() { copies } else { 1 } {
+                    let rows = segment.start..segment.start + segment.len;
+                    part.segments.push(Segment {
+                        start: part.tokens.len(),
+                        len: segment.len,
+                        prompt: segment.prompt.map(|(_, len)| (first, len)),
+                    });
+                    part.tokens.extend_from_slice(&self.tokens[rows.clone()]);
+                    part.positions.extend_from_slice(&self.positions[rows]);
+                }
+            }
             part.groups.push(Group {
-                rows: to..part.tokens.len(),
+                rows: first..part.tokens.len(),
                 segments: first_segment..part.segments.len(),
             });
         }
@@ -254,16 +251,24 @@ mod tests {
     }
 
     #[test]
-    fn some_groups_alone_are_packed_as_if_the_others_were_not_there() {
+    fn some_groups_are_packed_as_if_the_others_were_not_there_and_prompts_repeated() {
         let prompts = [vec![1, 2, 3], vec![4], vec![11, 12]];
         let responses = [vec![5, 6], vec![7], vec![8, 9, 10], vec![13, 14, 15]];
         let whole = Packed::new(&prompts, &responses, &[1, 0, 0, 2]).expect("valid");
-        let part = whole.only(&[true, false, true]);
+        let part = whole.repeated(&[1, 0, 1]);
         let alone = Packed::new(&[prompts[0].clone(), prompts[2].clone()], &responses[1..], &[0, 0, 1]).expect("valid");
         assert_eq!((part.tokens(), part.positions()), (alone.tokens(), alone.positions()));
         assert_eq!((part.segments(), part.groups()), (alone.segments(), alone.groups()));
         let groups: Vec<usize> = (0..whole.tokens().len()).map(|row| whole.group_of(row)).collect();
         assert_eq!(groups, [0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2]);
+        let twice = whole.repeated(&[0, 1, 2]);
+        assert_eq!(twice.tokens(), [4, 5, 11, 12, 11, 12, 13, 14]);
+        assert_eq!(twice.positions(), [0, 1, 0, 1, 0, 1, 2, 3]);
+        let segment = |start, prompt| Segment { start, len: 2, prompt };
+        assert_eq!(
+            twice.segments_of(1),
+            [segment(2, None), segment(4, None), segment(6, Some((2, 2)))]
+        );
     }
 
     #[test]

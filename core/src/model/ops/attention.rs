@@ -8,8 +8,10 @@
 use rayon::prelude::*;
 
 use super::gemm::{Mat, Threads, gemm};
-use super::simd::{dot, exp_shifted, scale_into, softmax_backward, softmax_unscaled};
+use super::pool::take;
+use super::simd::{add_scaled, dot, exp_shifted, scale_into, softmax_backward, softmax_unscaled};
 use crate::model::packed::{Packed, Segment};
+use crate::model::pass::Pass;
 
 /// Positions of one score tile.
 const TILE: usize = 64;
@@ -167,37 +169,42 @@ impl Tile<'_> {
     }
 
     /// Adds leftᵀ [prompt + own, rows] · right [rows, d] to the key (or value) columns of `out`, whose first row is
-    /// packed row `base`.
-    fn spread(&self, left: &[f32], right: &[f32], column: usize, base: usize, out: &mut [f32]) {
+    /// packed row `base`: the prompt's part to each of its `copies` (number, factor), and multiplied by its factor.
+    fn spread(&self, left: &[f32], right: &[f32], column: usize, base: usize, copies: &Copies, out: &mut [f32]) {
         let (d, width, row) = (self.heads.dim, self.width(), self.heads.width());
         let (start, len) = self.prompt();
         let (rows, own) = (self.rows(), self.own());
         let right = Mat::rows(right, d);
+        let of_own = Mat::rows(&left[len..], width).t();
         let target = &mut out[(self.segment.start - base) * row + column..];
-        gemm(
-            (own, d, rows),
-            target,
-            row,
-            true,
-            1.0,
-            Mat::rows(&left[len..], width).t(),
-            right,
-            Threads::One,
-        );
-        if len > 0 {
+        gemm((own, d, rows), target, row, true, 1.0, of_own, right, Threads::One);
+        if len == 0 {
+            return;
+        }
+        let of_prompt = Mat::rows(left, width).t();
+        let Copies::Some(copies) = copies else {
             let target = &mut out[(start - base) * row + column..];
-            gemm(
-                (len, d, rows),
-                target,
-                row,
-                true,
-                1.0,
-                Mat::rows(left, width).t(),
-                right,
-                Threads::One,
-            );
+            gemm((len, d, rows), target, row, true, 1.0, of_prompt, right, Threads::One);
+            return;
+        };
+        let mut part = take(len * d);
+        gemm((len, d, rows), &mut part, d, false, 1.0, of_prompt, right, Threads::One);
+        for &(nth, factor) in copies {
+            let first = start - base + nth * len;
+            for (i, part) in part.chunks_exact(d).enumerate() {
+                let at = (first + i) * row + column;
+                add_scaled(factor, part, &mut out[at..at + d]);
+            }
         }
     }
+}
+
+/// Copies of a prompt that a response's gradient goes to.
+enum Copies {
+    /// The prompt itself.
+    One,
+    /// Number of the copy, and the response's factor in its column.
+    Some(Vec<(usize, f32)>),
 }
 
 /// Every tile of a group, in a fixed order.
@@ -251,16 +258,17 @@ pub(crate) fn forward(heads: Heads, packed: &Packed, qkv: &[f32], out: &mut [f32
     });
 }
 
-/// Gradient of `qkv` from that of `out`; writes all of `dqkv` [T, (H + 2K)·d]. The gradients of a prompt's keys and
-/// values are summed over its G responses, in their order.
+/// Gradient of `qkv` from that of `out`, over the R rows of a pass; writes all of `dqkv` [R, (H + 2K)·d]. The gradients
+/// of a prompt's keys and values are summed over its G responses, in their order.
 pub(crate) fn backward(
     heads: Heads,
-    packed: &Packed,
+    pass: &Pass<'_>,
     qkv: &[f32],
     (out, lse): (&[f32], &[f32]),
     dout: &[f32],
     dqkv: &mut [f32],
 ) {
+    let packed = pass.packed();
     let work: Vec<_> = by_group(packed, dqkv, heads.width()).into_iter().enumerate().collect();
     work.into_par_iter().for_each(|(group, dqkv)| {
         dqkv.fill(0.0);
@@ -269,6 +277,10 @@ pub(crate) fn backward(
         let (mut p, mut ds) = (Vec::new(), Vec::new());
         for tile in tiles(heads, packed, group, qkv) {
             let (rows, width, d, repeat) = (tile.rows(), tile.width(), heads.dim, heads.repeat());
+            let copies = match pass.copies(group, tile.segment.start) {
+                None => Copies::One,
+                Some(copies) => Copies::Some(copies.collect()),
+            };
             tile.gather(qkv, heads.width(), 0, heads.scale(), &mut q);
             tile.gather(dout, heads.out(), 0, 1.0, &mut dout_tile);
             tile.gather(out, heads.out(), 0, 1.0, &mut out_tile);
@@ -286,8 +298,8 @@ pub(crate) fn backward(
                 p[valid..].fill(0.0);
                 ds[valid..].fill(0.0);
             }
-            tile.spread(&p, &dout_tile, tile.value_at(), base, dqkv);
-            tile.spread(&ds, &q, tile.key_at(), base, dqkv);
+            tile.spread(&p, &dout_tile, tile.value_at(), base, &copies, dqkv);
+            tile.spread(&ds, &q, tile.key_at(), base, &copies, dqkv);
             tile.mix(&ds, tile.key_at(), heads.scale(), &mut out_tile);
             let span = repeat * d;
             for (i, dq) in out_tile.chunks_exact(span).enumerate() {

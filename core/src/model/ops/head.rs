@@ -7,6 +7,7 @@ use super::gemm::{Mat, Threads, gemm, linear};
 use super::norm;
 use super::pool::take;
 use super::simd::{add, entropy_slopes, exp_shifted, log_sum_exp};
+use crate::model::pass::Pass;
 
 /// Logits held at a time (16 MiB), except that a block has at least [`MIN_ROWS`] rows, below which the products
 /// are slow.
@@ -29,21 +30,22 @@ pub(crate) fn norm_rows(x: &[f32], w: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) 
     (out, rstd)
 }
 
-/// Gradients of x [T, D] and of the norm's weight [D] from that of the normed rows `dy` [T, D].
-pub(crate) fn norm_backward(x: &[f32], w: &[f32], rstd: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let (rows, d) = (super::ROWS, w.len());
+/// Gradients of x [R, D] and of the norm's weight [M, D] from that of the normed rows `dy` [R, D] of a
+/// pass.
+pub(crate) fn norm_backward(x: &[f32], w: &[f32], rstd: &[f32], dy: &[f32], pass: &Pass<'_>) -> (Vec<f32>, Vec<f32>) {
+    let (rows, d, m) = (super::ROWS, w.len(), pass.columns().len());
     let mut dx = vec![0f32; x.len()];
     let parts: Vec<Vec<f32>> = x
         .par_chunks(rows * d)
-        .zip(dy.par_chunks(rows * d))
+        .zip(dy.par_chunks(rows * d).zip(pass.factors().par_chunks(rows * m)))
         .zip(dx.par_chunks_mut(rows * d).zip(rstd.par_chunks(rows)))
-        .map(|((x, dy), (dx, rstd))| {
-            let mut dw = vec![0f32; d];
-            norm::backward(x, w, rstd, dy, dx, &mut dw);
+        .map(|((x, (dy, factors)), (dx, rstd))| {
+            let mut dw = vec![0f32; m * d];
+            norm::backward(x, w, rstd, dy, factors, dx, &mut dw);
             dw
         })
         .collect();
-    let mut dw = vec![0f32; d];
+    let mut dw = vec![0f32; m * d];
     parts.iter().for_each(|part| add(part, &mut dw));
     (dx, dw)
 }
@@ -138,20 +140,30 @@ pub(crate) struct Head<'a> {
     pub(crate) scored: &'a Scored,
 }
 
+/// What the head's backward writes.
+struct Gradients<'a, 'b> {
+    passes: &'a [Pass<'b>],
+    dhidden: Vec<Vec<f32>>, // of each pass, [R, D]
+    dw: Vec<Vec<f32>>,      // of each column, [V, D]
+}
+
 impl Head<'_> {
-    /// Gradients of hidden [T, D] and w [V, D] for each of M columns. Tokens that no column reaches cost nothing.
+    /// Gradients of hidden, for the rows of each pass [R, D], and of w [V, D] for each of M columns. Tokens that no column
+    /// reaches cost nothing.
     ///
     /// With z = logits / temperature, p = softmax(z) and H its entropy, the derivatives by z_v are
     /// 1[v = target] − p_v of the log-probability and −p_v (log p_v + H) of the entropy. The first is the same for every
     /// column up to its cotangent, so columns without an entropy share one pass over the logits.
-    pub(crate) fn backward(&self, columns: &[Cotangent<'_>]) -> Vec<(Vec<f32>, Vec<f32>)> {
-        let mut gradients: Vec<(Vec<f32>, Vec<f32>)> = columns
-            .iter()
-            .map(|_| (vec![0f32; self.hidden.len()], Vec::new()))
-            .collect();
+    pub(crate) fn backward(&self, columns: &[Cotangent<'_>], passes: &[Pass<'_>]) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        let empty = |pass: &Pass<'_>| vec![0f32; pass.packed().tokens().len() * self.d];
+        let mut gradients = Gradients {
+            passes,
+            dhidden: passes.iter().map(empty).collect(),
+            dw: vec![Vec::new(); columns.len()],
+        };
         let plain: Vec<usize> = (0..columns.len()).filter(|&m| columns[m].entropy.is_none()).collect();
         if !plain.is_empty() {
-            self.pass(columns, &plain, &mut gradients, |logits, i| {
+            self.over_logits(columns, &plain, &mut gradients, |logits, i| {
                 exp_shifted(logits, self.inverse, self.scored.lse[i]);
                 logits.iter_mut().for_each(|p| *p *= -self.inverse);
                 logits[self.targets[i] as usize] += self.inverse;
@@ -159,24 +171,24 @@ impl Head<'_> {
         }
         for (m, column) in columns.iter().enumerate() {
             let Some(entropy) = column.entropy else { continue };
-            self.pass(columns, &[m], &mut gradients, |logits, i| {
+            self.over_logits(columns, &[m], &mut gradients, |logits, i| {
                 let g = column.logprobs[i];
                 let (shift, h) = (self.scored.lse[i], self.scored.entropy[i]);
                 entropy_slopes(logits, self.inverse, shift, g, entropy[i], h);
                 logits[self.targets[i] as usize] += g * self.inverse;
             });
         }
-        gradients
+        (gradients.dhidden, gradients.dw)
     }
 
-    /// One pass over the logits of the tokens that the columns `of` reach. `slopes` turns the logits of token `i` into
+    /// Once over the logits of the tokens that the columns `of` reach. `slopes` turns the logits of token `i` into
     /// derivatives by them: of the log-probability, which each column multiplies by its cotangent, or of the whole scalar
     /// where the column has an entropy.
-    fn pass(
+    fn over_logits(
         &self,
         columns: &[Cotangent<'_>],
         of: &[usize],
-        gradients: &mut [(Vec<f32>, Vec<f32>)],
+        gradients: &mut Gradients<'_, '_>,
         slopes: impl Fn(&mut [f32], usize) + Sync,
     ) {
         let (d, vocab) = (self.d, self.w.len() / self.d);
@@ -227,22 +239,21 @@ impl Head<'_> {
                 x,
                 Threads::All,
             );
-            for (dx, &i) in dx.chunks_exact(d).zip(block) {
-                let at = self.predictors[i] as usize * d;
-                for &m in of {
-                    let factor = factor(m, i);
-                    let to = &mut gradients[m].0[at..at + d];
-                    to.iter_mut().zip(dx).for_each(|(to, dx)| *to += factor * dx);
+            let mine = |pass: &Pass<'_>| pass.columns().iter().all(|m| of.contains(m));
+            let passes = gradients.passes.iter().zip(&mut gradients.dhidden);
+            for (pass, to) in passes.filter(|(pass, _)| mine(pass)) {
+                for (dx, &i) in dx.chunks_exact(d).zip(block) {
+                    pass.scatter(self.predictors[i] as usize, dx, |m| factor(m, i), to);
                 }
             }
         }
         if let [m] = of {
-            gradients[*m].1 = dw;
+            gradients.dw[*m] = dw;
             return;
         }
         for (nth, &m) in of.iter().enumerate() {
             let rows = dw.chunks_exact(wide).map(|row| &row[nth * d..(nth + 1) * d]);
-            gradients[m].1 = rows.flatten().copied().collect();
+            gradients.dw[m] = rows.flatten().copied().collect();
         }
     }
 }

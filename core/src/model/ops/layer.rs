@@ -11,9 +11,10 @@ use super::attention::Heads;
 use super::gemm::{Threads, linear, linear_input, linear_weight};
 use super::pool::{Buffer, take};
 use super::rope::RopeTable;
-use super::simd::add;
+use super::simd::{add, add_scaled};
 use super::{ROWS, attention, norm, swiglu};
 use crate::model::packed::Packed;
+use crate::model::pass::Pass;
 use crate::model::spec::Spec;
 
 /// Sizes of a layer and where each weight stands in its row of weights.
@@ -94,7 +95,7 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
-    /// What was kept of some rows, given as ranges in order.
+    /// What was kept of some rows, given as ranges.
     pub(crate) fn rows(&self, shape: &LayerShape, ranges: &[Range<usize>]) -> Saved {
         let heads = shape.heads;
         let qk = if self.qk_rstd.is_empty() {
@@ -117,15 +118,17 @@ impl Saved {
     }
 }
 
-/// A copy of some rows of `from` [T, width], given as ranges in order.
+/// A copy of some rows of `from` [T, width], given as ranges.
 pub(crate) fn rows(from: &[f32], width: usize, ranges: &[Range<usize>]) -> Buffer {
     let mut to = take(ranges.iter().map(|rows| rows.len() * width).sum());
-    let mut at = 0;
+    let mut rest = &mut to[..];
+    let mut pieces = Vec::with_capacity(ranges.len());
     for rows in ranges {
-        let from = &from[rows.start * width..rows.end * width];
-        to[at..at + from.len()].copy_from_slice(from);
-        at += from.len();
+        let (piece, behind) = rest.split_at_mut(rows.len() * width);
+        pieces.push((piece, &from[rows.start * width..rows.end * width]));
+        rest = behind;
     }
+    pieces.into_par_iter().for_each(|(to, from)| to.copy_from_slice(from));
     to
 }
 
@@ -305,21 +308,22 @@ pub(crate) fn finish(
     linear(s, &w[shape.down.clone()], f, d, z, true, threads);
 }
 
-/// Gradients of `x` [T, D] and of the weights, from `dz` [T, D].
+/// Gradients of `x` [R, D] over the rows of a pass, and of the weights for each of its M columns, from `dz` [R, D].
 pub(crate) fn backward(
     shape: &LayerShape,
     w: &[f32],
     rope: &RopeTable,
-    packed: &Packed,
+    pass: &Pass<'_>,
     x: &[f32],
     saved: &Saved,
     dz: &[f32],
-) -> (Vec<f32>, Vec<f32>) {
+) -> (Vec<f32>, Vec<Vec<f32>>) {
     let (d, f, heads) = (shape.hidden, shape.intermediate, shape.heads);
     let t = x.len() / d;
     let rows = rows_per_task(t, d);
     let (width, out, qk) = (heads.width(), heads.out(), heads.query + heads.kv);
-    let mut dw = vec![0f32; shape.len()];
+    let m = pass.columns().len();
+    let mut dw = vec![vec![0f32; shape.len()]; m];
 
     // MLP and output projection, by rows
     let mut s = take(t * f);
@@ -342,104 +346,170 @@ pub(crate) fn backward(
                 .zip(dgate_up.par_chunks_mut(rows * 2 * f)),
         )
         .zip(dy.par_chunks_mut(rows * d).zip(dmixed.par_chunks_mut(rows * out)))
+        .zip(pass.factors().par_chunks(rows * m))
         .map_init(
             Vec::new,
-            |dh, (((dz, ((y, rstd), gate_up)), ((s, h), dgate_up)), (dy, dmixed))| {
+            |dh, ((((dz, ((y, rstd), gate_up)), ((s, h), dgate_up)), (dy, dmixed)), factors)| {
                 let norm2 = &w[shape.norm2.clone()];
                 linear_input(dz, &w[shape.down.clone()], f, d, s, Threads::One);
                 swiglu::backward(gate_up, f, s, dgate_up);
                 dh.resize(y.len(), 0.0);
                 linear_input(dgate_up, &w[shape.gate_up.clone()], d, 2 * f, dh, Threads::One);
                 dy.copy_from_slice(dz);
-                let mut dnorm = vec![0f32; d];
-                norm::backward(y, norm2, rstd, dh, dy, &mut dnorm);
+                let mut dnorm = vec![0f32; m * d];
+                norm::backward(y, norm2, rstd, dh, factors, dy, &mut dnorm);
                 norm::again(y, norm2, rstd, h);
                 linear_input(dy, &w[shape.out.clone()], out, d, dmixed, Threads::One);
                 dnorm
             },
         )
         .collect();
-    dnorm2.iter().for_each(|part| add(part, &mut dw[shape.norm2.clone()]));
-    linear_weight(dz, &s, f, d, &mut dw[shape.down.clone()], false);
-    linear_weight(&dgate_up, &h, d, 2 * f, &mut dw[shape.gate_up.clone()], false);
-    linear_weight(&dy, &saved.mixed, out, d, &mut dw[shape.out.clone()], false);
+    dnorm2.iter().for_each(|part| add_columns(part, &mut dw, &shape.norm2));
+    weights(pass, dz, &s, (f, d), &mut dw, &shape.down);
+    weights(pass, &dgate_up, &h, (d, 2 * f), &mut dw, &shape.gate_up);
+    weights(pass, &dy, &saved.mixed, (out, d), &mut dw, &shape.out);
     drop((s, dgate_up));
 
     let mut dqkv = take(t * width);
-    attention::backward(
-        heads,
-        packed,
-        &saved.qkv,
-        (&saved.mixed, &saved.lse),
-        &dmixed,
-        &mut dqkv,
-    );
+    attention::backward(heads, pass, &saved.qkv, (&saved.mixed, &saved.lse), &dmixed, &mut dqkv);
     drop(dmixed);
 
     // rotation, norms, projections, by rows; `dy` becomes `dx`, and each task gives its part of the small gradients
-    let small = shape.q_norm.len() + shape.k_norm.len() + shape.bias.len();
-    let parts: Vec<(Vec<f32>, Vec<f32>)> = dqkv
+    let parts: Vec<Small> = dqkv
         .par_chunks_mut(rows * width)
-        .zip(packed.positions().par_chunks(rows))
+        .zip(pass.packed().positions().par_chunks(rows))
         .zip(x.par_chunks(rows * d).zip(saved.rstd1.par_chunks(rows)))
         .zip(h.par_chunks_mut(rows * d).zip(dy.par_chunks_mut(rows * d)))
+        .zip(pass.factors().par_chunks(rows * m))
         .enumerate()
-        .map_init(Vec::new, |dh, (task, (((dqkv, positions), (x, rstd)), (h, dx)))| {
-            let norm1 = &w[shape.norm1.clone()];
-            rope.rotate(dqkv, width, heads.query + heads.kv, positions, true);
-            let mut small = vec![0f32; small];
-            let (dnorms, dbias) = small.split_at_mut(shape.q_norm.len() + shape.k_norm.len());
-            if !dnorms.is_empty() {
-                let first = task * rows * qk;
-                let n = positions.len() * qk;
-                let raw = &saved.qk_raw[first * heads.dim..(first + n) * heads.dim];
-                norm_heads_backward(shape, w, raw, &saved.qk_rstd[first..first + n], dqkv, dnorms);
-            }
-            if !dbias.is_empty() {
-                dqkv.chunks_exact(width).for_each(|row| add(row, dbias));
-            }
-            dh.resize(x.len(), 0.0);
-            linear_input(dqkv, &w[shape.qkv.clone()], d, width, dh, Threads::One);
-            let mut dnorm = vec![0f32; d];
-            norm::backward(x, norm1, rstd, dh, dx, &mut dnorm);
-            norm::again(x, norm1, rstd, h);
-            (dnorm, small)
-        })
+        .map_init(
+            Vec::new,
+            |dh, (task, ((((dqkv, positions), (x, rstd)), (h, dx)), factors))| {
+                let norm1 = &w[shape.norm1.clone()];
+                rope.rotate(dqkv, width, heads.query + heads.kv, positions, true);
+                let mut small = Small::new(shape, m);
+                if !shape.q_norm.is_empty() {
+                    let first = task * rows * qk;
+                    let n = positions.len() * qk;
+                    let raw = &saved.qk_raw[first * heads.dim..(first + n) * heads.dim];
+                    norm_heads_backward(
+                        shape,
+                        w,
+                        raw,
+                        &saved.qk_rstd[first..first + n],
+                        factors,
+                        dqkv,
+                        &mut small,
+                    );
+                }
+                if !shape.bias.is_empty() {
+                    for (row, factors) in dqkv.chunks_exact(width).zip(factors.chunks_exact(m)) {
+                        let columns = small.bias.chunks_exact_mut(width).zip(factors);
+                        columns.for_each(|(bias, factor)| add_scaled(*factor, row, bias));
+                    }
+                }
+                dh.resize(x.len(), 0.0);
+                linear_input(dqkv, &w[shape.qkv.clone()], d, width, dh, Threads::One);
+                norm::backward(x, norm1, rstd, dh, factors, dx, &mut small.norm1);
+                norm::again(x, norm1, rstd, h);
+                small
+            },
+        )
         .collect();
-    for (dnorm, small) in &parts {
-        add(dnorm, &mut dw[shape.norm1.clone()]);
-        let (dnorms, dbias) = small.split_at(shape.q_norm.len() + shape.k_norm.len());
-        add(dnorms, &mut dw[shape.q_norm.start..shape.k_norm.end]);
-        add(dbias, &mut dw[shape.bias.clone()]);
+    for small in &parts {
+        add_columns(&small.norm1, &mut dw, &shape.norm1);
+        add_columns(&small.q_norm, &mut dw, &shape.q_norm);
+        add_columns(&small.k_norm, &mut dw, &shape.k_norm);
+        add_columns(&small.bias, &mut dw, &shape.bias);
     }
-    linear_weight(&dqkv, &h, d, width, &mut dw[shape.qkv.clone()], false);
+    weights(pass, &dqkv, &h, (d, width), &mut dw, &shape.qkv);
     (dy, dw)
 }
 
-/// Backward of the norm of queries and keys, over rows of `dqkv` in place; adds to `dweights` [2d].
+/// Gradients of a layer's vectors from some rows, for M columns each.
+struct Small {
+    norm1: Vec<f32>,  // [M, D]
+    q_norm: Vec<f32>, // [M, d] or empty
+    k_norm: Vec<f32>, // [M, d] or empty
+    bias: Vec<f32>,   // [M, (H + 2K) d] or empty
+}
+
+impl Small {
+    fn new(shape: &LayerShape, m: usize) -> Self {
+        let zeros = |range: &Range<usize>| vec![0f32; m * range.len()];
+        Small {
+            norm1: zeros(&shape.norm1),
+            q_norm: zeros(&shape.q_norm),
+            k_norm: zeros(&shape.k_norm),
+            bias: zeros(&shape.bias),
+        }
+    }
+}
+
+/// Adds `part` [M, width] to `range` of each column's weights.
+fn add_columns(part: &[f32], dw: &mut [Vec<f32>], range: &Range<usize>) {
+    if !range.is_empty() {
+        let columns = part.chunks_exact(range.len()).zip(dw);
+        columns.for_each(|(part, dw)| add(part, &mut dw[range.clone()]));
+    }
+}
+
+/// Gradient of one matrix [out, inp] for each column of a pass: Σ_rows f · dyᵀ x, into `range` of the column's weights.
+fn weights(
+    pass: &Pass<'_>,
+    dy: &[f32],
+    x: &[f32],
+    (inp, out): (usize, usize),
+    dw: &mut [Vec<f32>],
+    range: &Range<usize>,
+) {
+    if let ([dw], false) = (&mut *dw, pass.is_shared()) {
+        linear_weight(dy, x, inp, out, &mut dw[range.clone()], false);
+        return;
+    }
+    // the narrower side takes the factors
+    for (k, dw) in dw.iter_mut().enumerate() {
+        let dw = &mut dw[range.clone()];
+        if out <= inp {
+            let dy = pass.scaled(k, dy, out);
+            linear_weight(&dy, &pass.reached(k, x, inp), inp, out, dw, false);
+        } else {
+            let x = pass.scaled(k, x, inp);
+            linear_weight(&pass.reached(k, dy, out), &x, inp, out, dw, false);
+        }
+    }
+}
+
+/// Backward of the norm of queries and keys, over rows of `dqkv` in place; adds to the gradients of their weights.
 fn norm_heads_backward(
     shape: &LayerShape,
     w: &[f32],
     raw: &[f32],
     rstd: &[f32],
+    factors: &[f32],
     dqkv: &mut [f32],
-    dweights: &mut [f32],
+    small: &mut Small,
 ) {
     let heads = shape.heads;
     let (dim, n) = (heads.dim, heads.query + heads.kv);
-    let (dq_norm, dk_norm) = dweights.split_at_mut(dim);
+    let m = small.q_norm.len() / dim;
     let mut dhead = vec![0f32; dim];
-    for (t, row) in dqkv.chunks_exact_mut(heads.width()).enumerate() {
+    for (t, (row, factors)) in dqkv
+        .chunks_exact_mut(heads.width())
+        .zip(factors.chunks_exact(m))
+        .enumerate()
+    {
         for (h, head) in row.chunks_exact_mut(dim).take(n).enumerate() {
             let at = t * n + h;
             let (weight, dweight) = if h < heads.query {
-                (&shape.q_norm, &mut *dq_norm)
+                (&shape.q_norm, &mut small.q_norm)
             } else {
-                (&shape.k_norm, &mut *dk_norm)
+                (&shape.k_norm, &mut small.k_norm)
             };
             dhead.fill(0.0);
             let raw = &raw[at * dim..(at + 1) * dim];
-            norm::backward(raw, &w[weight.clone()], &rstd[at..=at], head, &mut dhead, dweight);
+            let weight = &w[weight.clone()];
+            norm::backward(raw, weight, &rstd[at..=at], head, factors, &mut dhead, dweight);
             head.copy_from_slice(&dhead);
         }
     }

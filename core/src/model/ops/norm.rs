@@ -29,12 +29,13 @@ simd! {
 }
 
 simd! {
-    /// Adds to `dx` [R, D] and `dw` [D] what `dy` [R, D] gives:
-    /// dx = r (dy ∘ w) − x r³ / D · Σ dy w x, dw = Σ_rows dy ∘ x r.
-    pub(crate) fn backward(x: &[f32], w: &[f32], rstd: &[f32], dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+    /// Adds to `dx` [R, D] and `dw` [M, D] what `dy` [R, D] gives, with `factors` [R, M]:
+    /// dx = r (dy ∘ w) − x r³ / D · Σ dy w x, dw_k = Σ_rows f_k dy ∘ x r.
+    pub(crate) fn backward(x: &[f32], w: &[f32], rstd: &[f32], dy: &[f32], factors: &[f32], dx: &mut [f32], dw: &mut [f32]) {
         let d = w.len();
+        let m = dw.len() / d;
         let rows = x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d)).zip(rstd);
-        for (((x, dy), dx), &r) in rows {
+        for ((((x, dy), dx), &r), factors) in rows.zip(factors.chunks_exact(m)) {
             let mut acc = [0f32; 16];
             let split = d / 16 * 16;
             for ((x, dy), w) in
@@ -49,9 +50,14 @@ simd! {
                 sum += x[i] * w[i] * dy[i];
             }
             let c = sum * r * r * r / d as f32;
-            for ((((x, dy), dx), w), dw) in x.iter().zip(dy).zip(dx.iter_mut()).zip(w).zip(dw.iter_mut()) {
+            for (((x, dy), dx), w) in x.iter().zip(dy).zip(dx.iter_mut()).zip(w) {
                 *dx += madd::<FMA>(*dy * *w, r, -c * *x);
-                *dw = madd::<FMA>(*dy * *x, r, *dw);
+            }
+            for (dw, factor) in dw.chunks_exact_mut(d).zip(factors) {
+                let r = factor * r;
+                for ((x, dy), dw) in x.iter().zip(dy).zip(dw) {
+                    *dw = madd::<FMA>(*dy * *x, r, *dw);
+                }
             }
         }
     }

@@ -249,6 +249,15 @@ simd! {
 }
 
 simd! {
+    /// y += a · x.
+    pub(crate) fn add_scaled(a: f32, x: &[f32], y: &mut [f32]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = madd::<FMA>(a, *x, *y);
+        }
+    }
+}
+
+simd! {
     /// out = a · x.
     pub(crate) fn scale_into(a: f32, x: &[f32], out: &mut [f32]) {
         for (o, x) in out.iter_mut().zip(x) {
