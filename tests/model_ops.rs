@@ -304,6 +304,57 @@ fn a_column_costs_what_it_reaches_and_is_exact() {
     }
 }
 
+/// Columns that are constant over each response go through the layers together, and are what each is alone: with responses
+/// and whole groups that a column does not reach, beside columns of other kinds, and where no column reaches anything.
+#[test]
+fn columns_that_share_a_pass_are_exact() {
+    for (family, tied) in FAMILIES {
+        let model = model(family, tied);
+        let (prompts, responses, groups) = batch();
+        let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
+        let n = packed.targets().len();
+        let forward = model.forward(&packed, 0.8).expect("forward");
+        let constant = |of_response: [f32; 6]| -> Vec<f32> {
+            let spans = packed.offsets().windows(2).zip(of_response);
+            spans.flat_map(|(w, value)| vec![value; w[1] - w[0]]).collect()
+        };
+        let (zero, dense) = (vec![0.0; n], cotangents(n, 2));
+        let flat = [
+            constant([0.7, -1.2, -0.4, 0.0, 0.0, 2.0]),
+            constant([-0.3, 0.0, 0.9, 1.0, 1.5, 0.0]),
+            constant([0.0, 0.0, 0.0, 0.0, -0.8, 0.0]),
+            constant([0.1, 0.2, 0.0, 0.0, 0.3, -0.4]),
+        ];
+        let mut columns: Vec<Cotangent<'_>> = flat.iter().map(|c| Cotangent::of(c)).collect();
+        columns.insert(1, Cotangent::of(&dense));
+        columns.push(Cotangent::of(&zero));
+        columns.push(Cotangent {
+            logprobs: &flat[0],
+            entropy: Some(&dense),
+        });
+        let sets = forward.columns(&columns).expect("gradients");
+        for (m, (column, set)) in columns.iter().zip(&sets).enumerate() {
+            let alone = forward.columns(std::slice::from_ref(column)).expect("gradients");
+            for ((name, _), (a, b)) in model.params().iter().zip(set.iter().zip(&alone[0])) {
+                assert_eq!(a.dims(), b.dims());
+                let (a, b) = (values(a), values(b));
+                let size = b.iter().fold(0f32, |m, v| m.max(v.abs()));
+                assert!(size > 0.0 || m == 5, "{family:?} {name}, column {m}");
+                for (a, b) in a.iter().zip(&b) {
+                    assert!(
+                        (a - b).abs() <= 1e-5 * size,
+                        "{family:?} {name}, column {m}: {a} and {b}, largest {size}"
+                    );
+                }
+            }
+        }
+        let nothing = forward
+            .columns(&[Cotangent::of(&zero), Cotangent::of(&zero)])
+            .expect("gradients");
+        assert!(nothing.iter().flatten().all(|g| values(g).iter().all(|v| *v == 0.0)));
+    }
+}
+
 /// The gradient of Σ e·H + g·log p along itself, for a batch of which it reaches two groups.
 #[test]
 fn finite_differences_of_the_entropy_agree() {

@@ -70,7 +70,7 @@ impl<'a> Pass<'a> {
     }
 
     /// For one column, whatever it is: its rows have factor 1.
-    fn alone(whole: &'a Packed, m: usize, column: &Cotangent<'_>) -> Self {
+    pub(crate) fn alone(whole: &'a Packed, m: usize, column: &Cotangent<'_>) -> Self {
         let mut copies = vec![Vec::new(); whole.groups().len()];
         for (i, &row) in whole.predictors().iter().enumerate() {
             if column.reaches(i) {
@@ -287,5 +287,59 @@ impl std::ops::Deref for Rows<'_> {
             Rows::All(rows) => rows,
             Rows::Some(rows) => rows,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two prompts of 2 and 1 tokens with two responses each.
+    fn packed() -> Packed {
+        Packed::new(
+            &[vec![1, 2], vec![3]],
+            &[vec![4, 5, 6], vec![7, 8], vec![9, 10], vec![11]],
+            &[0, 0, 1, 1],
+        )
+        .expect("valid")
+    }
+
+    #[test]
+    fn columns_that_are_constant_over_responses_share_a_pass() {
+        let packed = packed();
+        let first = [0.5, 0.5, 0.5, -1.0, -1.0, 0.0, 0.0, 0.0];
+        let second = [2.0, 2.0, 2.0, 0.0, 0.0, 3.0, 3.0, -3.0];
+        let uneven = [0.5, 0.5, 0.4, -1.0, -1.0, 0.0, 0.0, 0.0];
+        let columns = [&first, &uneven, &second].map(|column| Cotangent::of(column));
+        let passes = Pass::plan(&packed, &columns);
+        let of: Vec<&[usize]> = passes.iter().map(Pass::columns).collect();
+        assert_eq!(of, [&[1][..], &[0, 2]]);
+        let shared = &passes[1];
+        // the first prompt twice, the second once, as only the second column reaches it
+        assert_eq!(shared.packed().tokens(), [1, 2, 1, 2, 4, 5, 7, 3, 9]);
+        let factors: Vec<[f32; 2]> = shared.factors().chunks(2).map(|f| [f[0], f[1]]).collect();
+        assert_eq!(factors[..4], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]);
+        assert_eq!(
+            factors[4..],
+            [[0.5, 2.0], [0.5, 2.0], [-1.0, 0.0], [0.0, 1.0], [0.0, 3.0]]
+        );
+        let copies: Vec<_> = shared.copies(0, 4).expect("shared").collect();
+        assert_eq!(copies, [(0, 0.5), (1, 2.0)]);
+        // the prompt's last row, which predicts both first tokens, in each copy; a response's own row
+        let mut to = vec![0f32; 9];
+        shared.scatter(1, &[10.0], |m| columns[m].logprobs[0], &mut to);
+        shared.scatter(3, &[7.0], |m| columns[m].logprobs[2], &mut to);
+        assert_eq!(to, [0.0, 5.0, 0.0, 20.0, 0.0, 7.0, 0.0, 0.0, 0.0]);
+        let values: Vec<f32> = (0..9).map(|row| row as f32).collect();
+        assert_eq!(shared.reached(1, &values, 1)[..], [2.0, 3.0, 4.0, 5.0, 7.0, 8.0]);
+        assert_eq!(shared.scaled(1, &values, 1)[..], [2.0, 3.0, 8.0, 10.0, 7.0, 24.0]);
+        // one column, or one with an entropy, has a pass of its own
+        assert!(!Pass::plan(&packed, &columns[..1])[0].is_shared());
+        let entropy = Cotangent {
+            logprobs: &first,
+            entropy: Some(&second),
+        };
+        let alone = Pass::plan(&packed, &[entropy, columns[0]]);
+        assert!(alone.len() == 2 && alone.iter().all(|pass| !pass.is_shared()));
     }
 }
