@@ -339,8 +339,8 @@ impl Forward {
         &self.inner.scored().entropy
     }
 
-    /// One backward pass for each column of cotangents (the derivatives of a loss by each log-probability and entropy,
-    /// `[N]`): M gradient sets from this one forward pass.
+    /// The gradient set of each column of cotangents (the derivatives of a loss by each log-probability and entropy, `[N]`),
+    /// M of them from this one forward pass. Columns that are constant over each response share a backward pass.
     ///
     /// # Errors
     /// A backward pass fails.

@@ -186,8 +186,8 @@ pub struct BatchGramian {
     pub forward: Option<Forward>,
 }
 
-/// Gramian and losses of the per-objective advantages `[B, M]` over a whole batch, without an update: one forward pass,
-/// M backward passes. KL term and entropy bonus belong to no objective and are not in them.
+/// Gramian and losses of the per-objective advantages `[B, M]` over a whole batch, without an update: one forward
+/// pass, and one backward pass for all of them. KL term and entropy bonus belong to no objective and are not in them.
 ///
 /// # Errors
 /// As [`update_policy`].
