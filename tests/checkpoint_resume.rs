@@ -23,7 +23,7 @@ use std::{
 };
 
 use host::{Ran, command, host_in};
-use moa_core::checkpoint::Checksum;
+use moa_core::run::checkpoint::Checksum;
 use run::{assert_same, copy, cut_back, late};
 use tempfile::TempDir;
 

@@ -29,7 +29,7 @@ pub use moa_sdk_derive::{Choice, Params};
 pub use params::{Choice, ParamFields, ParamSpec, ParamValue, Params, choice_kind, nearest};
 pub use reward::{Completion, MeanTokens, Performance, Reward};
 pub use rng::Rng;
-pub use scalarizer::{Direction, Needs, Objective, Scalarized, Scalarizer, Setup, Signal};
+pub use scalarizer::{Direction, Needs, Objective, Scalarized, Scalarizer, Setup, Signal, weighted_sum};
 
 // A plugin depends on moa-sdk only; this one is there with the feature of its name.
 #[cfg(feature = "regex")]

@@ -283,24 +283,22 @@ impl Scalarized {
     /// rewards themselves where they are given, `None` for the other forms.
     pub fn rewards_of(&self, scores: &[f32]) -> Option<Vec<f32>> {
         match &self.signal {
-            Signal::Weights(weights) if !weights.is_empty() => {
-                Some(scores.chunks(weights.len()).map(|row| mixed(weights, row)).collect())
-            }
+            Signal::Weights(weights) if !weights.is_empty() => Some(weighted_sum(weights, scores)),
             Signal::Rewards(rewards) => Some(rewards.clone()),
             _ => None,
         }
     }
 }
 
-/// Σ_m w_m s_m, added up in f64 in the order of the objectives.
-#[allow(clippy::cast_possible_truncation, reason = "rewards are f32")]
-fn mixed(weights: &[f32], scores: &[f32]) -> f32 {
-    let sum: f64 = weights
-        .iter()
-        .zip(scores)
-        .map(|(w, s)| f64::from(*w) * f64::from(*s))
-        .sum();
-    sum as f32
+/// `Σ_m weights[m] · rows[b, m]` for each row of `[B, M]`: `[B]`, summed in f64 in the order of the objectives.
+#[allow(clippy::cast_possible_truncation, reason = "rewards and advantages are f32")]
+pub fn weighted_sum(weights: &[f32], rows: &[f32]) -> Vec<f32> {
+    rows.chunks(weights.len().max(1))
+        .map(|row| {
+            let terms = weights.iter().zip(row).map(|(w, x)| f64::from(*w) * f64::from(*x));
+            terms.sum::<f64>() as f32
+        })
+        .collect()
 }
 
 #[cfg(test)]
