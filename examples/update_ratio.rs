@@ -77,7 +77,7 @@ fn update(
         let advantages = Advantages::of_objectives(of_objectives.clone(), m);
         let batch = batch_gramian(&run.policy, rollouts, &advantages, &layers, &run.setup.update)?;
         run.scalarizer
-            .weigh_gradients(step, None, lr, &batch.gram, &batch.losses)?;
+            .observe_gradients(step, lr, &batch.gram, &batch.losses)?;
         forward = batch.forward;
     }
     let signal = run.scalarizer.scalarize(&BatchInput {
@@ -109,7 +109,7 @@ fn update(
         &setup.update,
         forward,
         &|updates| setup.learning_rate(updates),
-        &mut |minibatch, lr, gram, losses| scalarizer.weigh_gradients(step, Some(minibatch), lr, gram, losses),
+        &mut |minibatch, lr, gram, losses| scalarizer.weigh_gradients(step, minibatch, lr, gram, losses),
     )?;
     if let (true, Some(old)) = (wants.after_update, &old) {
         let algorithm = &setup.config.algorithm;

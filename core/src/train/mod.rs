@@ -131,7 +131,7 @@ fn train_steps(
             let advantages = Advantages::of_objectives(of_objectives.clone(), m);
             let batch = batch_gramian(&run.policy, &rollouts, &advantages, &gradient_layers, &run.setup.update)?;
             run.scalarizer
-                .weigh_gradients(step, None, lr, &batch.gram, &batch.losses)?; // [M, M], [M]
+                .observe_gradients(step, lr, &batch.gram, &batch.losses)?; // [M, M], [M]
             (gram, forward) = (Some(batch.gram), batch.forward);
         }
 
@@ -170,7 +170,7 @@ fn train_steps(
             forward,
             &|updates| run.setup.learning_rate(updates),
             &mut |minibatch, lr, gram, losses| {
-                run.scalarizer.weigh_gradients(step, Some(minibatch), lr, gram, losses) // [M]
+                run.scalarizer.weigh_gradients(step, minibatch, lr, gram, losses) // [M]
             },
         )?;
         if let Some(kl) = &kl_in_reward {

@@ -7,7 +7,7 @@ use crate::{
     data::{self, Dataset, Encoded, Keys},
     error::Error,
     model::Model,
-    plugin::{self, Needs, Plugins, ScalarizerPlugin},
+    plugin::{self, Hooks, Needs, Plugins, ScalarizerPlugin},
     reward::{Objective, Objectives},
     rollout::{ReferencePolicy, Sampling},
     update::{AdamWSettings, KlControl, KlTarget, LossSettings, Schedule, UpdateSettings},
@@ -36,9 +36,9 @@ impl Wants {
     /// Of a run with this config, update and scalarizer.
     #[must_use]
     pub fn new(config: &Config, update: &UpdateSettings, kl: &KlControl, scalarizer: &ScalarizerPlugin) -> Self {
-        let needs = scalarizer.needs();
-        let batch_gramian = needs.has(Needs::GRADIENTS_PER_BATCH);
-        let after_update = needs.has(Needs::AFTER_UPDATE);
+        let (hooks, needs) = (scalarizer.hooks(), scalarizer.needs());
+        let batch_gramian = hooks.has(Hooks::OBSERVE_GRADIENTS);
+        let after_update = hooks.has(Hooks::AFTER_UPDATE);
         let off_policy = update.is_off_policy(config.rollout.prompts);
         Self {
             off_policy,
