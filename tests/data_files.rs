@@ -1,13 +1,6 @@
 //! Reading and writing data files: the papers' layout as another library wrote it, JSON lines, and everything that
 //! can be wrong with a file. The Parquet files are made by golden/data/make.py.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,12 +1,5 @@
 //! Model files: what is saved is what was loaded, and what is wrong with a file is said by name.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
