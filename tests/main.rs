@@ -29,6 +29,7 @@ mod data_files;
 mod data_tiny_math;
 mod guests;
 mod guide;
+mod invariant_cycles;
 mod invariants;
 mod model_files;
 mod model_golden;
