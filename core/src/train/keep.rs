@@ -3,7 +3,7 @@
 //!
 //! A step changes small things (scalarizer, cursor, running length, lines written) from its beginning, and the
 //! parameters and moments in its update. After each whole step a copy of the small things is taken; before each update
-//! one of parameters and moments, unless `checkpoint.undo` is off. A checkpoint after a failure is made of the copies:
+//! one of parameters and moments, unless `checkpoint.rollback` is off. A checkpoint after a failure is made of the copies:
 //! it is the one that would have been written at the end of the last whole step.
 
 use std::{fmt, path::PathBuf};
@@ -132,7 +132,7 @@ impl Session {
 
     /// Copies parameters and moments before an update, where the config wants failed steps undone.
     pub(super) fn remember_parameters(&mut self) -> Result<(), SessionError> {
-        if self.config.checkpoint.undo {
+        if self.config.checkpoint.rollback {
             let params = self.policy.model().params().iter();
             let params = params.map(|(_, var)| var.as_tensor().copy()).collect::<Result<_, _>>();
             let params = params.map_err(ModelError::from)?;
@@ -171,7 +171,7 @@ impl Session {
                     Ok(None) => Remains::Nothing,
                     Err(error) => older(folder, format!("no checkpoint could be written ({error})")),
                 },
-                Ok(false) => older(folder, "the parameters had changed and checkpoint.undo is off".into()),
+                Ok(false) => older(folder, "the parameters had changed and checkpoint.rollback is off".into()),
                 Err(error) => older(folder, format!("the step could not be undone ({error})")),
             },
         };

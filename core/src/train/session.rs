@@ -23,7 +23,7 @@ use crate::{
     scalarizer::{Scalarizer, ScalarizerError},
     update::{
         AdamW, AdamWSettings, KlControl, KlPenalty, KlTarget, LossError, LossSettings, OptimizerError, Schedule,
-        ScheduleError, UpdateError, UpdateSettings,
+        UpdateError, UpdateSettings,
     },
 };
 
@@ -50,8 +50,6 @@ pub enum SessionError {
     Scalarizer(#[from] ScalarizerError),
     #[error(transparent)]
     Loss(#[from] LossError),
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
     #[error(transparent)]
@@ -90,7 +88,6 @@ impl Hint for SessionError {
             Self::Reward(e) => e.hint(),
             Self::Scalarizer(e) => e.hint(),
             Self::Loss(e) => e.hint(),
-            Self::Schedule(e) => e.hint(),
             Self::Optimizer(e) => e.hint(),
             Self::Update(e) => e.hint(),
             Self::Interference(e) => e.hint(),
@@ -113,7 +110,7 @@ impl SessionError {
         match self {
             Self::Stopped(stopped) => stopped.exit_code(),
             Self::Interrupted => 130,
-            Self::Config(_) | Self::Schedule(_) | Self::Folder(FolderError::NotEmpty { .. }) => 2,
+            Self::Config(_) | Self::Folder(FolderError::NotEmpty { .. }) => 2,
             Self::Resume(_)
             | Self::Checkpoint(_)
             | Self::Folder(FolderError::InUse { .. } | FolderError::Lines { .. }) => 2,
@@ -195,14 +192,17 @@ impl Session {
             Some(config.scalarizer.name.as_str())
         };
         if let Some(name) = name.filter(|name| scalarizers().all(|s| s.name != *name)) {
-            plugins.load(name)?; // not in a library that was named: one of its own, from the search path
+            // Not in a library that was named: one of its own, from the search path.
+            let others = scalarizers().next().is_some();
+            match plugins.load(name) {
+                Err(PluginError::NotFound { .. }) if others => {} // misspelt: the error below names the nearest one
+                loaded => drop(loaded?),
+            }
         }
         let plugin = plugins.scalarizer(name, &setup, &params)?;
         config.scalarizer.name = plugin.name().to_owned();
         let update = update_settings(&config);
-        update.loss.check()?;
-        let schedule = schedule(&config);
-        schedule.check()?;
+        let schedule = Schedule::new(&config.optimizer, config.train.steps);
 
         let model = load_model(&config)?;
         let training = dataset(&config.data.train, data::embedded::TRAIN, &config, &model)?;
@@ -217,7 +217,7 @@ impl Session {
         };
         let wants_reference = config.algorithm.kl.coefficient > 0.0 || plugin.needs().has(Needs::REF_LOGPROBS);
         let temperature = narrow(config.rollout.temperature);
-        let optimizer = AdamW::new(adamw_settings(&config), model.params().to_vec())?;
+        let optimizer = AdamW::new(AdamWSettings::from(&config.optimizer), model.params().to_vec())?;
         let kept = Kept::new(&model, &training, &validation)?;
         let policy = Policy::new(model, temperature);
         let reference = if wants_reference { Some(policy.frozen()?) } else { None };
@@ -276,10 +276,10 @@ impl Session {
         indices.into_iter().map(|i| self.training.prompts[i].clone()).collect()
     }
 
-    /// Learning rate of the next optimizer step.
+    /// Learning rate of the next step, for all of its updates.
     #[must_use]
     pub fn learning_rate(&self) -> f64 {
-        self.config.optimizer.lr * self.schedule.factor(self.optimizer.steps())
+        self.config.optimizer.lr * self.schedule.factor(self.steps_done())
     }
 
     /// One line about what was loaded, for the terminal.
@@ -363,10 +363,10 @@ fn dataset(source: &Source, embedded: &[u8], config: &Config, model: &Model) -> 
     )?)
 }
 
-/// The first rows, as many as `validation.n` says.
+/// The first rows, as many as `validation.rows` says.
 fn first(mut dataset: Dataset, config: &Config) -> Dataset {
-    if config.validation.n > 0 {
-        dataset.prompts.truncate(config.validation.n);
+    if config.validation.rows > 0 {
+        dataset.prompts.truncate(config.validation.rows);
     }
     dataset
 }
@@ -401,31 +401,4 @@ fn kl_control(config: &Config) -> KlControl {
         horizon: kl.horizon,
     });
     KlControl::new(kl.coefficient, target)
-}
-
-pub(crate) fn adamw_settings(config: &Config) -> AdamWSettings {
-    let optimizer = &config.optimizer;
-    AdamWSettings {
-        betas: (optimizer.betas[0], optimizer.betas[1]),
-        epsilon: optimizer.eps,
-        weight_decay: optimizer.weight_decay,
-        clip_norm: (optimizer.clip_norm > 0.0).then_some(optimizer.clip_norm),
-    }
-}
-
-/// The schedule in optimizer updates: a step has one for each mini-batch and epoch.
-fn schedule(config: &Config) -> Schedule {
-    let per_epoch = match config.algorithm.minibatch {
-        0 => 1,
-        minibatch => config.rollout.prompts.div_ceil(minibatch),
-    };
-    let per_step = (per_epoch * config.algorithm.epochs) as u64;
-    let optimizer = &config.optimizer;
-    Schedule {
-        kind: optimizer.schedule,
-        warmup: optimizer.warmup * per_step,
-        total: config.train.steps * per_step,
-        floor: optimizer.min_lr_ratio,
-        power: optimizer.power,
-    }
 }

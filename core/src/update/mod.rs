@@ -20,7 +20,7 @@ pub use loss::{
     policy_loss, stack_cotangents,
 };
 pub use optimizer::{AdamW, AdamWSettings, OptimizerError, OptimizerState, StepReport};
-pub use schedule::{Schedule, ScheduleError, ScheduleKind};
+pub use schedule::{Schedule, ScheduleKind};
 pub use step::{
     BatchGramian, UpdateBatch, UpdateError, UpdateReport, UpdateSettings, Weigh, objective_gramian, update_policy,
 };
