@@ -49,7 +49,9 @@ fn rename_keys(config: &mut Value) {
         let (Some(former), Some((path, name))) = (key.formerly, key.name.rsplit_once('.')) else {
             continue;
         };
-        let table = path.split('.').try_fold(&mut *config, |value, part| value.get_mut(part));
+        let table = path
+            .split('.')
+            .try_fold(&mut *config, |value, part| value.get_mut(part));
         if let Some(table) = table.and_then(Value::as_object_mut)
             && let Some(value) = table.remove(former)
         {

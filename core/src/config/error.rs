@@ -116,9 +116,7 @@ impl Hint for ConfigError {
             ConfigError::Read { from: Some(_), .. } => {
                 "an included path is relative to the file that includes it".into()
             }
-            ConfigError::Read { .. } => {
-                "check the path after --config; it is relative to the working directory".into()
-            }
+            ConfigError::Read { .. } => "check the path after --config; it is relative to the working directory".into(),
             ConfigError::NotText { .. } => "save the file as UTF-8; --config takes a TOML file".into(),
             ConfigError::Syntax { .. } => {
                 "strings need quotes in TOML, and a table starts with a line like [rollout]".into()

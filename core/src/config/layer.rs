@@ -56,7 +56,8 @@ impl Layer {
     pub(crate) fn remove_table(&mut self, name: &str) {
         self.table.remove(name);
         let prefix = join(name, "");
-        self.origins.retain(|path, _| path != name && !path.starts_with(&prefix));
+        self.origins
+            .retain(|path, _| path != name && !path.starts_with(&prefix));
     }
 
     pub(crate) fn scalarizer_name(&self) -> Option<String> {

@@ -68,7 +68,10 @@ fn built_in_layers(purpose: Purpose, user: &[Layer]) -> Result<Vec<Layer>, Confi
     if purpose == Purpose::Train && !user.iter().any(|layer| layer.table.contains_key("sft")) {
         layers[0].remove_table("sft");
     }
-    let typed = user.iter().fold(Figment::new(), Figment::merge).find_value("model.path");
+    let typed = user
+        .iter()
+        .fold(Figment::new(), Figment::merge)
+        .find_value("model.path");
     if typed.map_or(true, |path| path.as_str() == Some("embedded")) {
         layers.push(EMBEDDED_RUN.layer()?);
     }

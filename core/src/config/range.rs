@@ -109,8 +109,18 @@ mod tests {
             ((1..=8).into(), "from 1 to 8", &[1.0, 8.0], &[0.0, 9.0]),
             ((0.0..1.0).into(), "from 0 to below 1", &[0.0, 0.999], &[-0.1, 1.0]),
             (Range::above(0.0), "above 0", &[1e-300], &[0.0, -1.0]),
-            (Range::above(0.0).up_to(1.0), "above 0 and at most 1", &[1.0], &[0.0, 1.1]),
-            (Range::above(1.0).or_zero(), "0 or above 1", &[0.0, 1.1], &[0.5, 1.0, -1.0]),
+            (
+                Range::above(0.0).up_to(1.0),
+                "above 0 and at most 1",
+                &[1.0],
+                &[0.0, 1.1],
+            ),
+            (
+                Range::above(1.0).or_zero(),
+                "0 or above 1",
+                &[0.0, 1.1],
+                &[0.5, 1.0, -1.0],
+            ),
             ((0.0..).into(), "0 or more", &[0.0, 0.5], &[-0.5]),
         ];
         for (range, text, inside, outside) in rows {

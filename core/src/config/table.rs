@@ -60,7 +60,9 @@ pub(crate) fn find(path: &str) -> KeyKind {
 /// The key that had the name `path` before.
 pub(crate) fn renamed(path: &str) -> Option<&'static Key> {
     let path = schema_key(path);
-    all_keys().iter().find(|key| key.former_name().as_deref() == Some(&path))
+    all_keys()
+        .iter()
+        .find(|key| key.former_name().as_deref() == Some(&path))
 }
 
 /// The key or table nearest to a name that does not exist, if one is near: the same last part under another table
@@ -120,3 +122,6 @@ fn insert(table: &mut Table, path: &str, value: Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

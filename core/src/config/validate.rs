@@ -57,7 +57,11 @@ impl Keys<'_> {
     fn objectives(&self) -> Result<(), ConfigError> {
         let objectives = &self.config.objectives;
         if objectives.is_empty() {
-            return Err(self.error("objective", "an empty list", "at least one [[objective]] block".to_owned()));
+            return Err(self.error(
+                "objective",
+                "an empty list",
+                "at least one [[objective]] block".to_owned(),
+            ));
         }
         for (index, objective) in objectives.iter().enumerate() {
             let mut others = objectives[..index].iter();

@@ -171,7 +171,10 @@ impl Session {
                     Ok(None) => Remains::Nothing,
                     Err(error) => older(folder, format!("no checkpoint could be written ({error})")),
                 },
-                Ok(false) => older(folder, "the parameters had changed and checkpoint.rollback is off".into()),
+                Ok(false) => older(
+                    folder,
+                    "the parameters had changed and checkpoint.rollback is off".into(),
+                ),
                 Err(error) => older(folder, format!("the step could not be undone ({error})")),
             },
         };

@@ -74,7 +74,9 @@ impl Hint for OptimizerError {
             }
             Self::LearningRate { .. }
             | Self::Count { .. }
-            | Self::MissingGradient { .. } | Self::Shape { .. } | Self::Tensor { .. } => None,
+            | Self::MissingGradient { .. }
+            | Self::Shape { .. }
+            | Self::Tensor { .. } => None,
         }
     }
 }
