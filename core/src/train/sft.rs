@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Sft, SftStart, Source},
     data::{self, Cursor, Keys, Prompt, Row},
     metrics::{JsonLines, Progress},
-    model::{Cotangent, Model, Spec, Tokenizer},
+    model::{Architecture, Cotangent, Model, Tokenizer},
     rollout::{GradientSet, Policy, Rollouts},
     update::{AdamW, Schedule},
 };
@@ -100,7 +100,7 @@ fn fresh(sft: &Sft, seed: u64) -> Result<Model, SessionError> {
         Source::Embedded => Tokenizer::embedded()?,
         Source::Path(path) => Tokenizer::from_folder(Path::new(path))?,
     };
-    Ok(Model::init(Spec::fresh(fresh), tokenizer, seed)?)
+    Ok(Model::init(Architecture::fresh(fresh), tokenizer, seed)?)
 }
 
 fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, SessionError> {

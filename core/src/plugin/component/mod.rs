@@ -191,7 +191,9 @@ impl ComponentReward {
 /// Runs guest code on a thread whose stack is known to be deep enough for the guest's.
 fn on_a_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, Stop> + Send) -> Result<T, Stop> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(THREAD_STACK).spawn_scoped(scope, work);
+        let thread = std::thread::Builder::new()
+            .stack_size(THREAD_STACK)
+            .spawn_scoped(scope, work);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Stop::new(Cause::Trap, "the host's thread panicked".to_owned())),
