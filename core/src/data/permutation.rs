@@ -2,7 +2,8 @@
 //! papers' MATH-500 split is `train_test_split(seed=42)` of the `datasets` library, which draws one.
 //!
 //! Sources: SeedSequence and PCG64 (XSL-RR 128/64) as NumPy documents them; O'Neill, "PCG", 2014; Fisher–Yates with
-//! masked rejection. NumPy keeps this stream in practice but does not promise it: the tests hold what version 2.4 returns.
+//! masked rejection. NumPy keeps this stream in practice but does not promise it: the tests hold what version 2.4
+//! returns.
 
 const MULTIPLIER: u128 = 0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645;
 

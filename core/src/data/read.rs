@@ -16,8 +16,8 @@ use super::{jsonl, parquet_read};
 /// or `ground_truth`. `data_source` and `response` are optional. Everything else goes to [`Row::extra`].
 ///
 /// # Errors
-/// The file cannot be read, is of no known format, damaged, cut short or without rows; there is no prompt column; a cell
-/// has the wrong type; a ground truth or response that `keys` requires is missing.
+/// The file cannot be read, is of no known format, damaged, cut short or without rows; there is no prompt column; a
+/// cell has the wrong type; a ground truth or response that `keys` requires is missing.
 pub fn read_rows(path: &Path, keys: &Keys) -> Result<Vec<Row>, DataError> {
     read_table(path)?.rows(keys)
 }

@@ -90,8 +90,8 @@ impl Activations {
 
     /// The gradients of M scalars, each with respect to every weight in the model's order.
     ///
-    /// Groups in which a column is zero (an objective that scores all completions of a prompt alike) are left out of its
-    /// pass. All columns share the head's pass over the vocabulary. Columns that are constant over each response
+    /// Groups in which a column is zero (an objective that scores all completions of a prompt alike) are left out of
+    /// its pass. All columns share the head's pass over the vocabulary. Columns that are constant over each response
     /// (advantages, on policy) share the pass through the layers, too.
     ///
     /// # Errors
@@ -130,8 +130,8 @@ impl Activations {
         Ok(sets)
     }
 
-    /// The gradients of all weights for each column of a pass, from those of its hidden states `dhidden` [R, D] and of the
-    /// head's matrix, `dheads`, each [V, D].
+    /// The gradients of all weights for each column of a pass, from those of its hidden states `dhidden` [R, D] and of
+    /// the head's matrix, `dheads`, each [V, D].
     fn below_head(
         &self,
         pass: &BackwardPass<'_>,

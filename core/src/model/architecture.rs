@@ -106,8 +106,8 @@ impl Architecture {
         }
     }
 
-    /// Every weight: its Hugging Face name and its shape, in the order in which the model keeps them: embedding, layers,
-    /// last norm, head.
+    /// Every weight: its Hugging Face name and its shape, in the order in which the model keeps them: embedding,
+    /// layers, last norm, head.
     #[must_use]
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let (d, f) = (self.hidden, self.intermediate);

@@ -14,8 +14,8 @@ use super::ops::rows::ROWS;
 use super::ops::{final_norm, norm};
 use super::packed::Packed;
 
-/// With fewer weights than this, each thread takes some completions through the whole model alone: the weights stay in its
-/// cache. With more, all threads share each product, so that the weights are read from memory once a step.
+/// With fewer weights than this, each thread takes some completions through the whole model alone: the weights stay in
+/// its cache. With more, all threads share each product, so that the weights are read from memory once a step.
 const SMALL: usize = 4 << 20;
 
 /// A completion that is being decoded.
@@ -34,8 +34,8 @@ pub struct Cache<'w> {
 }
 
 impl<'w> Cache<'w> {
-    /// Computes the `prompts` [P] and opens one completion for each entry of `groups` [B], the index of its prompt. Returns
-    /// the cache and the logits of each completion's first token [B, V]. At most `max_new` tokens may follow.
+    /// Computes the `prompts` [P] and opens one completion for each entry of `groups` [B], the index of its prompt.
+    /// Returns the cache and the logits of each completion's first token [B, V]. At most `max_new` tokens may follow.
     ///
     /// # Errors
     /// A prompt is empty, a token is beyond the vocabulary, or an index names no prompt.

@@ -40,8 +40,8 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs `prompts` [P] and `responses` [B]. `groups` [B] is the index of each response's prompt, in any order. A prompt
-    /// may have no responses, and a response no tokens.
+    /// Packs `prompts` [P] and `responses` [B]. `groups` [B] is the index of each response's prompt, in any order. A
+    /// prompt may have no responses, and a response no tokens.
     ///
     /// # Errors
     /// `groups` has another length than `responses`, or an index of no prompt; a prompt has no tokens.
@@ -126,8 +126,8 @@ impl Packed {
         Ok(packed)
     }
 
-    /// The rows of a backward pass: each group's prompt `copies` [P] times, then its responses, which continue the first
-    /// copy. Groups with 0 copies are left out. Nothing is predicted.
+    /// The rows of a backward pass: each group's prompt `copies` [P] times, then its responses, which continue the
+    /// first copy. Groups with 0 copies are left out. Nothing is predicted.
     pub(crate) fn with_prompt_copies(&self, copies: &[usize]) -> Self {
         let mut part = Packed {
             tokens: Vec::new(),

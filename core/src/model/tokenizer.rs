@@ -140,8 +140,8 @@ impl Tokenizer {
         })
     }
 
-    /// Token ids of a text. `add_special` adds what the tokenizer puts around every text, such as Llama 3's begin token.
-    /// Special tokens that are written in the text always become their ids.
+    /// Token ids of a text. `add_special` adds what the tokenizer puts around every text, such as Llama 3's begin
+    /// token. Special tokens that are written in the text always become their ids.
     ///
     /// # Errors
     /// The tokenizer cannot encode the text.

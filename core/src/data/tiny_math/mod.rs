@@ -1,8 +1,9 @@
 //! tiny-math: word problems that a model of 0.3 million parameters can learn, and responses to learn them from.
 //!
-//! Everything is a pure function of a seed. The problems have two to four steps with all values in 0..=30. The supervised
-//! responses come in ten styles, whose mixture depends on the item of the problem, and hold errors on purpose. So a policy
-//! that imitates them is neither always right nor always readable, and reinforcement learning has something to gain.
+//! Everything is a pure function of a seed. The problems have two to four steps with all values in 0..=30. The
+//! supervised responses come in ten styles, whose mixture depends on the item of the problem, and hold errors on
+//! purpose. So a policy that imitates them is neither always right nor always readable, and reinforcement learning has
+//! something to gain.
 //!
 //! | stream of the seed | use |
 //! |---|---|

@@ -1,9 +1,10 @@
 //! Causal grouped-query softmax attention over a packed batch. A response position attends to its whole prompt, to the
 //! earlier positions of its own response and to itself. G responses share one prompt's keys and values.
 //!
-//! `qkv` is [T, (H + 2K)·d]: H query heads, K key heads and K value heads side by side in each row. Scores are computed in
-//! tiles of at most [`TILE`] positions, so memory grows with the context and not with its square. The forward pass keeps
-//! the log-sum-exp of every row [T, H], from which the backward pass recomputes the probabilities (Dao et al. 2022, §3.1).
+//! `qkv` is [T, (H + 2K)·d]: H query heads, K key heads and K value heads side by side in each row. Scores are computed
+//! in tiles of at most [`TILE`] positions, so memory grows with the context and not with its square. The forward pass
+//! keeps the log-sum-exp of every row [T, H], from which the backward pass recomputes the probabilities (Dao et al.
+//! 2022, §3.1).
 
 use rayon::prelude::*;
 

@@ -24,8 +24,8 @@ fn gather(hidden: &[f32], rows: impl Iterator<Item = usize>, d: usize, out: &mut
     rows.for_each(|row| out.extend_from_slice(&hidden[row * d..(row + 1) * d]));
 }
 
-/// Log-probabilities of `targets` [N] with `inv_temperature` = 1 / temperature, from rows `predictors` [N] of `hidden` [T, D]
-/// and `w` [V, D].
+/// Log-probabilities of `targets` [N] with `inv_temperature` = 1 / temperature, from rows `predictors` [N] of `hidden`
+/// [T, D] and `w` [V, D].
 pub(crate) fn score(
     hidden: &[f32],
     w: &[f32],
@@ -91,8 +91,8 @@ impl Head<'_> {
     /// Gradients of `hidden`, for the rows of each pass [R, D], and of `w` [V, D], for each of M columns. Tokens whose
     /// cotangents are all zero cost nothing.
     ///
-    /// With z = logits / temperature, p = softmax(z) and H its entropy, the derivatives with respect to z_v are
-    /// 1[v = target] − p_v of the log-probability and −p_v (log p_v + H) of the entropy. The first is the same for every
+    /// With z = logits / temperature, p = softmax(z) and H its entropy, the derivatives with respect to z_v are 1[v =
+    /// target] − p_v of the log-probability and −p_v (log p_v + H) of the entropy. The first is the same for every
     /// column up to its cotangent, so columns without an entropy share one pass over the logits.
     pub(crate) fn backward(
         &self,
@@ -125,9 +125,9 @@ impl Head<'_> {
         (gradients.dhidden, gradients.dw)
     }
 
-    /// One pass over the logits [n, V] of the tokens that have a gradient in some of the columns `of`. `slopes` turns the
-    /// logits of token `i` into derivatives with respect to them: of the log-probability, which each column multiplies by
-    /// its cotangent, or of the whole scalar if the column has an entropy.
+    /// One pass over the logits [n, V] of the tokens that have a gradient in some of the columns `of`. `slopes` turns
+    /// the logits of token `i` into derivatives with respect to them: of the log-probability, which each column
+    /// multiplies by its cotangent, or of the whole scalar if the column has an entropy.
     fn over_logits(
         &self,
         columns: &[Cotangent<'_>],

@@ -1,5 +1,5 @@
-//! Buffers that are used again. A step of a small model writes some hundred megabytes of activations, and new pages from
-//! the system cost as much as filling them.
+//! Buffers that are used again. A step of a small model writes some hundred megabytes of activations, and new pages
+//! from the system cost as much as filling them.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! Vector helpers over f32 slices. Bodies loop over lanes of 16, which LLVM turns into vector code. `simd!` compiles each
-//! body three times (AVX-512, AVX2 with FMA, baseline) and picks one at run time.
+//! Vector helpers over f32 slices. Bodies loop over lanes of 16, which LLVM turns into vector code. `simd!` compiles
+//! each body three times (AVX-512, AVX2 with FMA, baseline) and picks one at run time.
 
 use std::sync::OnceLock;
 
@@ -193,8 +193,8 @@ simd! {
 }
 
 simd! {
-    /// Replaces each logit by −scale · p · (g + e (log p + h)), with log p = scale · logit − shift: all of the derivative
-    /// of g · log-probability + e · entropy by it, except what the target's own logit adds.
+    /// Replaces each logit by −scale · p · (g + e (log p + h)), with log p = scale · logit − shift: all of the
+    /// derivative of g · log-probability + e · entropy by it, except what the target's own logit adds.
     pub(crate) fn entropy_slopes(a: &mut [f32], scale: f32, shift: f32, g: f32, e: f32, h: f32) {
         for x in a.iter_mut() {
             let logp = madd::<FMA>(*x, scale, -shift);
