@@ -128,7 +128,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
     for (fault, message) in [
         (
             "weights-length",
-            "scalarize at step 7: weights has 3 values, expected 2",
+            "scalarize at step 7: weights has 3 values, expected 2, one for each objective",
         ),
         (
             "weights-nan",
@@ -136,7 +136,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
         ),
         (
             "rewards-length",
-            "scalarize at step 7: rewards has 2 values, expected 3",
+            "scalarize at step 7: rewards has 2 values, expected 3, one for each completion",
         ),
         (
             "rewards-infinite",
@@ -144,7 +144,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
         ),
         (
             "token-length",
-            "scalarize at step 7: token advantages has 3 values, expected 6",
+            "scalarize at step 7: token advantages has 3 values, expected 6, one for each token",
         ),
         (
             "scale-nan",
@@ -152,7 +152,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
         ),
         (
             "current-weights-length",
-            "weights at step 8: weights has 1 values, expected 2",
+            "weights at step 8: weights has 1 values, expected 2, one for each objective",
         ),
         (
             "metric-nan",

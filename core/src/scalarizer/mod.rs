@@ -169,6 +169,12 @@ impl Scalarizer {
         self.plugin.name()
     }
 
+    /// The file that the plugin was loaded from.
+    #[must_use]
+    pub fn file(&self) -> String {
+        self.plugin.file()
+    }
+
     /// The hooks that the plugin implements.
     #[must_use]
     pub fn hooks(&self) -> Hooks {

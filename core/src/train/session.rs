@@ -293,11 +293,12 @@ impl Session {
             ),
         };
         format!(
-            "{}, {} training prompts{dropped}, {} validation prompts, scalarizer {}",
+            "{}, {} training prompts{dropped}, {} validation prompts, scalarizer {} of {}",
             self.policy.model().describe(),
             self.training.len(),
             self.validation.len(),
             self.scalarizer.name(),
+            self.scalarizer.file(),
         )
     }
 }

@@ -49,10 +49,6 @@ impl Scalarizer for Laggard {
         self.weights.iter_mut().for_each(|weight| *weight /= sum);
         Ok(Scalarized::weights(&self.weights))
     }
-
-    fn weights(&self) -> Option<Vec<f32>> {
-        Some(self.weights.clone())
-    }
 }
 
 moa_sdk::export!(scalarizers: [Laggard]);
@@ -74,7 +70,7 @@ mod tests {
         // exp(−0.5 · 0.4) = 0.81873, so the weights are 0.81873 / 1.81873 and 1 / 1.81873
         testing::replay::<Laggard>(
             r#"
-{"format":"moa-trace","version":1,"scalarizer":"laggard","objectives":[{"name":"accuracy"},{"name":"brevity"}],"params":{"rate":0.5}}
+{"format":"moa-trace","version":2,"scalarizer":"laggard","objectives":[{"name":"accuracy"},{"name":"brevity"}],"params":{"rate":0.5}}
 {"hook":"scalarize","step":1,"groups":[0,0],"lengths":[3,4],"scores":[[1.0,0.0],[0.0,0.2]],"expect":{"rewards":[0.450166,0.109967]}}
 "#,
         )?;

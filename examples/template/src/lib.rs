@@ -31,10 +31,6 @@ impl Scalarizer for Method {
     fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
         Ok(Scalarized::weights(&self.weights))
     }
-
-    fn weights(&self) -> Option<Vec<f32>> {
-        Some(self.weights.clone())
-    }
 }
 
 moa_sdk::export!(scalarizers: [Method]);

@@ -201,7 +201,7 @@ impl<R: Reward> RawReward for NativeReward<R> {
 mod tests {
     use abi_stable::std_types::RSlice;
 
-    use super::super::raw::RawScalarizer as _;
+    use super::super::raw::{RawBatch, RawScalarizer as _};
     use super::NativeScalarizer;
     use crate::prelude::*;
     use crate::views::BatchInput;
@@ -282,7 +282,7 @@ mod tests {
                 lengths: &[1],
                 ..BatchInput::default()
             };
-            fragile.scalarize(input.into()).into_result()
+            fragile.scalarize(RawBatch::new(&input, &[])).into_result()
         };
         assert!(call(&mut fragile, 1).is_ok());
         let error = call(&mut fragile, 2).expect_err("it panics");

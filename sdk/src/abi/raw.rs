@@ -110,7 +110,7 @@ impl From<RawError> for Error {
     }
 }
 
-/// [`BatchInput`].
+/// [`BatchInput`], its optional arrays by name.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, StableAbi)]
 pub struct RawBatch<'a> {
@@ -119,27 +119,39 @@ pub struct RawBatch<'a> {
     pub scores: RSlice<'a, f32>,
     pub groups: RSlice<'a, u32>,
     pub lengths: RSlice<'a, u32>,
-    pub objective_advantages: ROption<RSlice<'a, f32>>,
-    pub old_logprobs: ROption<RSlice<'a, f32>>,
-    pub ref_logprobs: ROption<RSlice<'a, f32>>,
+    pub columns: RSlice<'a, RawColumn<'a>>,
     pub offsets: RSlice<'a, usize>,
 }
 
-fn raw_option<'a>(values: Option<&'a [f32]>) -> ROption<RSlice<'a, f32>> {
-    values.map(RSlice::from_slice).into()
+/// One optional array of a batch.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, StableAbi)]
+pub struct RawColumn<'a> {
+    pub name: RStr<'a>,
+    pub values: RSlice<'a, f32>,
 }
 
-impl<'a> From<BatchInput<'a>> for RawBatch<'a> {
-    fn from(input: BatchInput<'a>) -> Self {
+impl<'a> RawColumn<'a> {
+    /// The optional arrays of `input`, for [`RawBatch::new`].
+    pub fn all_of(input: &BatchInput<'a>) -> Vec<Self> {
+        let raw = |(name, values): (&'static str, &'a [f32])| Self {
+            name: name.into(),
+            values: values.into(),
+        };
+        input.columns().into_iter().map(raw).collect()
+    }
+}
+
+impl<'a> RawBatch<'a> {
+    /// `input` with its optional arrays, which [`RawColumn::all_of`] made.
+    pub fn new(input: &BatchInput<'a>, columns: &'a [RawColumn<'a>]) -> Self {
         Self {
             step: input.step,
             m: input.m,
             scores: input.scores.into(),
             groups: input.groups.into(),
             lengths: input.lengths.into(),
-            objective_advantages: raw_option(input.objective_advantages),
-            old_logprobs: raw_option(input.old_logprobs),
-            ref_logprobs: raw_option(input.ref_logprobs),
+            columns: columns.into(),
             offsets: input.offsets.into(),
         }
     }
@@ -147,18 +159,19 @@ impl<'a> From<BatchInput<'a>> for RawBatch<'a> {
 
 impl<'a> From<RawBatch<'a>> for BatchInput<'a> {
     fn from(raw: RawBatch<'a>) -> Self {
-        let option = |values: ROption<RSlice<'a, f32>>| values.into_option().map(|s| s.as_slice());
-        Self {
+        let mut input = Self {
             step: raw.step,
             m: raw.m,
             scores: raw.scores.as_slice(),
             groups: raw.groups.as_slice(),
             lengths: raw.lengths.as_slice(),
-            objective_advantages: option(raw.objective_advantages),
-            old_logprobs: option(raw.old_logprobs),
-            ref_logprobs: option(raw.ref_logprobs),
             offsets: raw.offsets.as_slice(),
+            ..Self::default()
+        };
+        for column in raw.columns.as_slice() {
+            input.set_column(column.name.as_str(), column.values.as_slice());
         }
+        input
     }
 }
 

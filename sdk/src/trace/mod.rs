@@ -5,11 +5,13 @@
 //! next to the scalarizer's current `weights`. Version 1 is read as well: there `weigh_gradients` without `minibatch` is
 //! `observe_gradients`, and what a hook returned was recorded only where the scalarizer named no weights of its own.
 
+mod batch;
 mod compare;
 mod flat;
 
+pub use batch::BatchEvent;
 pub use compare::{Difference, close};
-pub use flat::{Flat, ragged_rows_of, rows_of};
+pub use flat::Flat;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -121,32 +123,6 @@ pub struct GradientsEvent {
     pub gram: Vec<Vec<f64>>,
     /// `[M]`.
     pub losses: Vec<f64>,
-    /// What is expected, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
-}
-
-/// Inputs of `scalarize`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchEvent {
-    /// Training step.
-    pub step: u64,
-    /// `[B]`.
-    pub groups: Vec<u32>,
-    /// `[B]`.
-    pub lengths: Vec<u32>,
-    /// `[B, M]`.
-    pub scores: Vec<Vec<f32>>,
-    /// `[B, M]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub objective_advantages: Option<Vec<Vec<f32>>>,
-    /// `[N]` as B rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old_logprobs: Option<Vec<Vec<f32>>>,
-    /// `[N]` as B rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ref_logprobs: Option<Vec<Vec<f32>>>,
     /// What is expected, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expect>,
