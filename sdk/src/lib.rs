@@ -14,6 +14,7 @@ mod params;
 mod reward;
 mod rng;
 mod scalarizer;
+mod setup;
 mod signal;
 
 pub mod abi;
@@ -32,7 +33,8 @@ pub use moa_sdk_derive::{Choice, Params, scalarizer};
 pub use params::{Choice, ParamFields, ParamSpec, ParamValue, Params, choice_kind, nearest};
 pub use reward::{Completion, MeanTokens, Performance, Reward};
 pub use rng::Rng;
-pub use scalarizer::{Direction, Objective, Scalarizer, Setup};
+pub use scalarizer::Scalarizer;
+pub use setup::{Direction, Objective, Setup};
 pub use signal::{Number, Scalarized, Signal, weighted_sum};
 
 // A plugin depends on moa-sdk only; this one is there with the feature of its name.

@@ -1,14 +1,15 @@
 //! The scalarizer: how M objectives become one training signal. The struct is the state that is saved; each
 //! hook but `new` and `scalarize` has a default.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::hooks::ImplementedHooks;
 use crate::params::Params;
+use crate::setup::Setup;
 use crate::trace::Example;
 use crate::views::{Batch, Gradients, Update, Validation};
-use crate::{Error, Metrics, Needs, Result, Rng, Scalarized};
+use crate::{Error, Metrics, Needs, Result, Scalarized};
 
 /// A scalarizer. The struct is its state and goes through serde into every checkpoint. The host calls the hooks from one
 /// thread, within a step in the order in which they stand here; a hook that is implemented is called.
@@ -113,57 +114,5 @@ pub trait Scalarizer: ImplementedHooks + Serialize + DeserializeOwned + Send + S
     /// Events with expected outcomes, executed by tests and `plugin check`, shown by `plugin inspect`.
     fn examples() -> Vec<Example> {
         Vec::new()
-    }
-}
-
-/// Which way is better, for the values of a validation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// Larger is better.
-    #[default]
-    Maximize,
-    /// Smaller is better.
-    Minimize,
-}
-
-/// One objective of the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Objective {
-    /// Its name in the config.
-    pub name: String,
-    /// Which way its validation values are better.
-    #[serde(default)]
-    pub direction: Direction,
-}
-
-impl Objective {
-    /// An objective that is maximised.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            direction: Direction::Maximize,
-        }
-    }
-}
-
-/// What `new` is told about the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setup {
-    /// The M objectives, in the order of the columns of the scores.
-    pub objectives: Vec<Objective>,
-    /// Seed of the run.
-    pub seed: u64,
-}
-
-impl Setup {
-    /// Number of objectives M.
-    pub fn m(&self) -> usize {
-        self.objectives.len()
-    }
-
-    /// A generator with the run's seed. Keep it in the struct, so that it is saved with the state.
-    pub fn rng(&self) -> Rng {
-        Rng::new(self.seed)
     }
 }

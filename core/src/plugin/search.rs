@@ -204,7 +204,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{PluginError, SearchPath};
-    use crate::error::Hint;
+    use crate::error::Report;
 
     #[test]
     fn a_name_is_searched_for_and_a_path_is_not() -> Result<(), Box<dyn std::error::Error>> {

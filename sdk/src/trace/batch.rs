@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::flat::{flat_matrix, flat_ragged, ragged_rows_of, rows_of};
-use super::{Expect, Flat};
+use super::compare::Expect;
+use super::flat::{Flat, flat_matrix, flat_ragged, ragged_rows_of, rows_of};
 use crate::Result;
 use crate::views::BatchInput;
 

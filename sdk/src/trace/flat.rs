@@ -1,6 +1,7 @@
 //! From the rows of an event, as a trace has them, to the flat arrays that the hooks get, and back.
 
-use super::{Expect, GradientsEvent, UpdateEvent};
+use super::compare::Expect;
+use super::events::{GradientsEvent, UpdateEvent};
 use crate::views::{GradientsInput, UpdateInput};
 use crate::{Error, Result};
 
