@@ -7,7 +7,7 @@ use crate::support::library;
 use moa_core::error::Report;
 use moa_core::plugin::{
     BatchInput, Cause, Completion, Failure, MeanTokens, Objective, Performance, PluginError, Plugins, RewardPlugin,
-    ScalarizerPlugin, Score, Setup, Signal, UpdateInput, description_text,
+    ScalarizerPlugin, Score, Setup, SignalKind, UpdateInput, description_text,
 };
 use serde_json::json;
 
@@ -70,7 +70,7 @@ fn without_a_fault_every_hook_runs() -> Result<(), Box<dyn Error>> {
     let mut plugin = hostile("none")?;
     step(&mut plugin)?;
     assert_eq!(plugin.metrics()?[0], ("number".to_owned(), f64::from(0.1_f32)));
-    assert_eq!(*plugin.scalarize(&BATCH)?.signal(), Signal::Weights(vec![1.0, 1.0]));
+    assert_eq!(*plugin.scalarize(&BATCH)?.kind(), SignalKind::Weights(vec![1.0, 1.0]));
     Ok(())
 }
 

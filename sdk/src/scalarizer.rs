@@ -9,7 +9,7 @@ use crate::params::Params;
 use crate::setup::Setup;
 use crate::trace::Example;
 use crate::views::{Batch, Gradients, Update, Validation};
-use crate::{Error, Metrics, Needs, Result, Scalarized};
+use crate::{Error, Metrics, Needs, Result, Signal};
 
 /// A scalarizer. The struct is its state and goes through serde into every checkpoint. The host calls the hooks from one
 /// thread, within a step in the order in which they stand here; a hook that is implemented is called.
@@ -27,8 +27,8 @@ use crate::{Error, Metrics, Needs, Result, Scalarized};
 ///     fn new(_: &Setup, (): ()) -> Result<Self> {
 ///         Ok(Mine)
 ///     }
-///     fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
-///         Ok(Scalarized::weights(vec![1.0; batch.m()]))
+///     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
+///         Ok(Signal::weights(vec![1.0; batch.m()]))
 ///     }
 /// }
 /// ```
@@ -71,11 +71,11 @@ pub trait Scalarizer: ImplementedHooks + Serialize + DeserializeOwned + Send + S
     ///
     /// # Errors
     /// As for `on_validation`.
-    fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Scalarized>;
+    fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal>;
 
     /// In each mini-batch of the update, from its Gramian `[M, M]`: the weights `[M]` that the objectives' gradients are
     /// mixed with, Σ_m w_m ∇L_m. They may have any sign and any sum; they are applied, recorded and shown as they are.
-    /// A scalarizer with this hook returns [`Scalarized::gradient_weights`] from `scalarize`. Costs a gradient for each
+    /// A scalarizer with this hook returns [`Signal::gradient_weights`] from `scalarize`. Costs a gradient for each
     /// objective.
     ///
     /// # Errors

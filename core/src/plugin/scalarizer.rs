@@ -6,7 +6,7 @@ use moa_sdk::abi::raw::{RawBatch, RawColumn, RawResult, RawScalarizerBox};
 use moa_sdk::replay::{HookCalls, Returned, outcome};
 use moa_sdk::trace::Expect;
 use moa_sdk::views::{Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput};
-use moa_sdk::{Hooks, Metrics, Needs, Scalarized, Signal};
+use moa_sdk::{Hooks, Metrics, Needs, Signal, SignalKind};
 
 use super::error::PluginError;
 use super::record::Recorder;
@@ -138,7 +138,7 @@ impl ScalarizerPlugin {
     /// # Errors
     /// The plugin fails, an input has another shape, or the signal has another length, a number that is not finite, or
     /// a form that does not go with the plugin's hooks.
-    pub fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, PluginError> {
+    pub fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal, PluginError> {
         const HOOK: &str = "scalarize";
         self.step = Some(input.step);
         self.check_m(HOOK, "the batch", input.m)?;
@@ -146,14 +146,14 @@ impl ScalarizerPlugin {
         let columns = RawColumn::all_of(input);
         let called = self.object.scalarize(RawBatch::new(input, &columns));
         let raw = self.call(HOOK, called)?;
-        let scalarized = Scalarized::try_from(raw)
+        let signal = Signal::try_from(raw)
             .map_err(|error| self.output_error(HOOK, error.message, "a form that this host knows".to_owned()))?;
-        self.check_signal(HOOK, &scalarized, input)?;
+        self.check_signal(HOOK, &signal, input)?;
         self.record(
-            || Returned::signal(scalarized.clone(), input.scores),
+            || Returned::signal(signal.clone(), input.scores),
             |recorder, expect| recorder.scalarize(input, expect),
         )?;
-        Ok(scalarized)
+        Ok(signal)
     }
 
     /// Weights `[M]` of the objectives' gradients in a mini-batch, from its Gramian `[M, M]` and losses `[M]`.
@@ -337,27 +337,22 @@ impl ScalarizerPlugin {
         }
     }
 
-    fn check_signal(
-        &self,
-        hook: &'static str,
-        scalarized: &Scalarized,
-        input: &BatchInput<'_>,
-    ) -> Result<(), PluginError> {
+    fn check_signal(&self, hook: &'static str, signal: &Signal, input: &BatchInput<'_>) -> Result<(), PluginError> {
         let (b, n) = (
             input.groups.len(),
             input.lengths.iter().map(|length| *length as usize).sum(),
         );
-        match scalarized.signal() {
-            Signal::Weights(values) | Signal::AdvantageWeights(values) => {
+        match signal.kind() {
+            SignalKind::Weights(values) | SignalKind::AdvantageWeights(values) => {
                 self.check(hook, "weights", values, (self.m, "objective"))?;
             }
-            Signal::Rewards(values) => self.check(hook, "rewards", values, (b, "completion"))?,
-            Signal::Advantages(values) => self.check(hook, "advantages", values, (b, "completion"))?,
-            Signal::TokenAdvantages(values) => self.check(hook, "token advantages", values, (n, "token"))?,
-            Signal::GradientWeights => {}
+            SignalKind::Rewards(values) => self.check(hook, "rewards", values, (b, "completion"))?,
+            SignalKind::Advantages(values) => self.check(hook, "advantages", values, (b, "completion"))?,
+            SignalKind::TokenAdvantages(values) => self.check(hook, "token advantages", values, (n, "token"))?,
+            SignalKind::GradientWeights => {}
         }
-        self.check(hook, "advantage_scale", &[scalarized.advantage_scale()], (1, "step"))?;
-        scalarized.check_hooks(self.hooks).map_err(|error| PluginError::Output {
+        self.check(hook, "advantage_scale", &[signal.advantage_scale()], (1, "step"))?;
+        signal.check_hooks(self.hooks).map_err(|error| PluginError::Output {
             plugin: self.name.clone(),
             hook,
             step: self.step,
@@ -386,7 +381,7 @@ impl HookCalls for ScalarizerPlugin {
         self.observe_gradients(input.step, input.lr, input.gram, input.losses)
     }
 
-    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, PluginError> {
+    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal, PluginError> {
         self.scalarize(input)
     }
 

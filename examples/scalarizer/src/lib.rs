@@ -38,7 +38,7 @@ impl Scalarizer for Laggard {
         })
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let means: Vec<f64> = (0..batch.m()).map(|m| batch.scores().column_mean(m)).collect();
         let lowest = means.iter().copied().fold(f64::INFINITY, f64::min);
         for (weight, mean) in self.weights.iter_mut().zip(&means) {
@@ -47,7 +47,7 @@ impl Scalarizer for Laggard {
         }
         let sum: f32 = self.weights.iter().sum();
         self.weights.iter_mut().for_each(|weight| *weight /= sum);
-        Ok(Scalarized::weights(&self.weights))
+        Ok(Signal::weights(&self.weights))
     }
 }
 
