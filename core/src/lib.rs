@@ -3,6 +3,10 @@
 
 pub mod error;
 
+mod num;
+
+mod staged;
+
 pub mod config;
 
 pub mod data;

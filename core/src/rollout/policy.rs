@@ -9,7 +9,7 @@ use super::{GradientSet, Rollouts, Sampling, Stream, sampler::draw};
 use crate::{
     data::Prompt,
     error::Report,
-    model::{self, Cache, Cotangent, Model, ModelError, Packed, Weights},
+    model::{Activations, Cache, Cotangent, Model, ModelError, Packed, Weights},
 };
 
 /// Completions that are decoded side by side; more take turns. Bounds the memory of keys and values.
@@ -142,7 +142,7 @@ impl Policy {
         let groups: Vec<u32> = completions.iter().flat_map(|c| u32::try_from(c.prompt)).collect();
         let tokens: Vec<&[u32]> = prompts.iter().map(|p| p.tokens.as_slice()).collect();
         let ends = self.model.tokenizer.eos_ids();
-        let vocab = self.model.spec.vocab;
+        let vocab = self.model.architecture.vocab;
         let (mut cache, mut logits) = Cache::prefill(weights, &tokens, &groups, sampling.max_new_tokens)?;
         let mut alive: Vec<usize> = (0..completions.len()).collect();
         let mut open = vec![group_size; prompts.len()]; // completions of each prompt that go on
@@ -323,20 +323,20 @@ fn packed(rollouts: &Rollouts) -> Result<Packed, ModelError> {
 
 /// One forward pass over N response tokens, with what backward passes need of it.
 pub struct Forward {
-    inner: model::Forward,
+    inner: Activations,
 }
 
 impl Forward {
     /// Log-probabilities `[N]`.
     #[must_use]
     pub fn logprobs(&self) -> &[f32] {
-        &self.inner.scored().logprobs
+        &self.inner.stats().logprobs
     }
 
     /// Entropy of each token's distribution in nats `[N]`.
     #[must_use]
     pub fn entropies(&self) -> &[f32] {
-        &self.inner.scored().entropy
+        &self.inner.stats().entropy
     }
 
     /// The gradient set of each column of cotangents (the derivatives of a loss by each log-probability and entropy, `[N]`),
@@ -345,7 +345,7 @@ impl Forward {
     /// # Errors
     /// A backward pass fails.
     pub fn gradients(&self, columns: &[Cotangent<'_>]) -> Result<Vec<GradientSet>, PolicyError> {
-        let sets = self.inner.columns(columns)?;
+        let sets = self.inner.gradients(columns)?;
         Ok(sets.into_iter().map(GradientSet::new).collect::<Result<_, _>>()?)
     }
 }

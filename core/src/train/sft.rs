@@ -11,7 +11,7 @@ use crate::{
     data::{self, Cursor, Keys, Prompt, Row},
     error::Error,
     metrics::{JsonLines, Progress},
-    model::{Cotangent, Model, Spec, Tokenizer},
+    model::{Architecture, Cotangent, Model, Tokenizer},
     rollout::{GradientSet, Policy, Rollouts},
     update::{AdamW, Schedule},
 };
@@ -94,7 +94,7 @@ fn fresh(sft: &Sft, seed: u64) -> Result<Model, Error> {
         Source::Embedded => Tokenizer::embedded()?,
         Source::Path(path) => Tokenizer::from_folder(Path::new(path))?,
     };
-    Ok(Model::init(Spec::fresh(fresh), tokenizer, seed)?)
+    Ok(Model::init(Architecture::fresh(fresh), tokenizer, seed)?)
 }
 
 fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, Error> {

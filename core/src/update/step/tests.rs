@@ -219,8 +219,8 @@ fn an_update_from_the_gramians_forward_pass_is_the_update() {
             batch,
             &two_epochs,
             forward,
-            &|_| 1e-3,
-            &mut |_, _, gram, _| {
+            1e-3,
+            &mut |_, gram, _| {
                 grams.push(gram.to_vec());
                 Ok(vec![0.5, 0.5])
             },

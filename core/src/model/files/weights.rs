@@ -1,16 +1,18 @@
-//! Weights from safetensors, in one file or in shards, to f32 in the model's order.
+//! Weights in safetensors: read from one file or from shards, to f32 in the model's order, and written to one file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::Var;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::error::ModelError;
-use super::spec::Spec;
+use crate::model::architecture::Architecture;
+use crate::model::error::ModelError;
+use crate::model::params::{Params, trainable, with_slice};
 
 /// Takes tensors one by one and checks names and shapes against the model's list.
-pub(crate) struct Collector {
+pub(super) struct Collector {
     path: PathBuf,
     expected: Vec<(String, Vec<usize>)>,
     index: BTreeMap<String, usize>,
@@ -20,8 +22,8 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) fn new(spec: &Spec, path: &Path) -> Self {
-        let expected = spec.parameters();
+    pub(super) fn new(architecture: &Architecture, path: &Path) -> Self {
+        let expected = architecture.parameters();
         Collector {
             path: path.to_path_buf(),
             index: expected
@@ -32,19 +34,22 @@ impl Collector {
             found: vec![None; expected.len()],
             expected,
             extra: Vec::new(),
-            tied: spec.tied,
+            tied: architecture.tied,
         }
     }
 
-    /// Takes one tensor; `values` is only called for one that the model has.
-    pub(crate) fn add(
+    /// Takes one tensor. `values` is called only for a tensor that the model has.
+    ///
+    /// # Errors
+    /// The shape is not the model's, or `values` fails or does not fill it.
+    pub(super) fn add(
         &mut self,
         name: &str,
         shape: &[usize],
         values: impl FnOnce() -> Result<Vec<f32>, String>,
     ) -> Result<(), ModelError> {
         let Some(&index) = self.index.get(name) else {
-            // copies of the embedding and constants that older files carry
+            // copies of the embedding, and constants, that older files carry
             let known = (self.tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
             if !known {
                 self.extra.push(name.to_string());
@@ -69,12 +74,15 @@ impl Collector {
         if values.len() != shape.iter().product::<usize>() {
             return Err(bad(format!("{} values do not fill shape {shape:?}", values.len())));
         }
-        self.found[index] = Some(Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)?);
+        self.found[index] = Some(trainable(values, shape)?);
         Ok(())
     }
 
-    /// All weights in the model's order, or the first that is missing or too many.
-    pub(crate) fn finish(mut self) -> Result<Vec<(String, Var)>, ModelError> {
+    /// All weights in the model's order.
+    ///
+    /// # Errors
+    /// A weight is missing, or there was one that the model does not have.
+    pub(super) fn finish(mut self) -> Result<Params, ModelError> {
         self.extra.sort();
         let mut params = Vec::with_capacity(self.expected.len());
         for ((name, expected), found) in self.expected.into_iter().zip(self.found) {
@@ -120,7 +128,7 @@ fn to_f32(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, String> {
 }
 
 /// Adds every tensor of one safetensors file.
-pub(crate) fn add_safetensors(collector: &mut Collector, bytes: &[u8], path: &Path) -> Result<(), ModelError> {
+pub(super) fn add_safetensors(collector: &mut Collector, bytes: &[u8], path: &Path) -> Result<(), ModelError> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| ModelError::file(path, e))?;
     for (name, view) in file.iter() {
         collector.add(name, view.shape(), || to_f32(view.dtype(), view.data()))?;
@@ -129,7 +137,7 @@ pub(crate) fn add_safetensors(collector: &mut Collector, bytes: &[u8], path: &Pa
 }
 
 /// The weight files of a folder: model.safetensors, or the shards that model.safetensors.index.json names.
-pub(crate) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     let single = folder.join("model.safetensors");
     if single.is_file() {
         return Ok(vec![single]);
@@ -148,7 +156,7 @@ pub(crate) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
 }
 
 /// File names in a model.safetensors.index.json.
-pub(crate) fn shards(text: &str, path: &Path) -> Result<Vec<String>, ModelError> {
+pub(super) fn shards(text: &str, path: &Path) -> Result<Vec<String>, ModelError> {
     let index: serde_json::Value = serde_json::from_str(text).map_err(|e| ModelError::file(path, e))?;
     let Some(map) = index["weight_map"].as_object() else {
         return Err(ModelError::MissingKey {
@@ -173,11 +181,31 @@ pub(crate) fn shards(text: &str, path: &Path) -> Result<Vec<String>, ModelError>
 }
 
 /// All weights of a folder.
-pub(crate) fn from_folder(spec: &Spec, folder: &Path) -> Result<Vec<(String, Var)>, ModelError> {
-    let mut collector = Collector::new(spec, folder);
+pub(super) fn from_folder(architecture: &Architecture, folder: &Path) -> Result<Params, ModelError> {
+    let mut collector = Collector::new(architecture, folder);
     for path in weight_files(folder)? {
         let bytes = std::fs::read(&path).map_err(|e| ModelError::file(&path, e))?;
         add_safetensors(&mut collector, &bytes, &path)?;
     }
     collector.finish()
+}
+
+/// The weights as the bytes of one safetensors file in f32; `path` is for messages.
+pub(in crate::model) fn serialize(params: &Params, path: &Path) -> Result<Vec<u8>, ModelError> {
+    let mut bytes = Vec::with_capacity(params.len());
+    for (_, var) in params {
+        let mut data = Vec::with_capacity(var.elem_count() * 4);
+        with_slice(var.as_tensor(), |values| {
+            values.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
+            Ok(())
+        })?;
+        bytes.push(data);
+    }
+    let mut views = Vec::with_capacity(params.len());
+    for ((name, var), data) in params.iter().zip(&bytes) {
+        let view = TensorView::new(Dtype::F32, var.dims().to_vec(), data).map_err(|e| ModelError::file(path, e))?;
+        views.push((name.clone(), view));
+    }
+    let metadata = Some([("format".to_string(), "pt".to_string())].into());
+    safetensors::serialize(views, metadata).map_err(|e| ModelError::file(path, e))
 }

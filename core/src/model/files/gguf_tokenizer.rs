@@ -6,9 +6,9 @@ use std::path::Path;
 use candle_core::quantized::gguf_file::Value as Gguf;
 use serde_json::{Map, Value, json};
 
-use super::error::ModelError;
-use super::gguf::{Metadata, text};
-use super::tokenizer::{Tokenizer, TokenizerFiles};
+use super::gguf_metadata::{Metadata, text};
+use crate::model::error::ModelError;
+use crate::model::tokenizer::{Tokenizer, TokenizerFiles};
 
 /// Token types of `tokenizer.ggml.token_type` that are matched in the text as a whole.
 const CONTROL: i64 = 3;
@@ -53,8 +53,8 @@ fn pre_tokenizer(name: &str, path: &Path) -> Result<Value, ModelError> {
     }
 }
 
-/// The tokenizer in the metadata.
-pub(crate) fn build(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
+/// The tokenizer that the metadata describes.
+pub(super) fn build(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
     let path = metadata.path;
     let model = metadata.need("tokenizer.ggml.model", "\"gpt2\"", text)?;
     if model != "gpt2" {

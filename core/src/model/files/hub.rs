@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 
-use super::error::ModelError;
-use super::load::shards;
+use super::weights::shards;
+use crate::model::error::ModelError;
 
 /// Whether a name looks like `org/name`.
-pub(crate) fn is_id(name: &str) -> bool {
+pub(super) fn is_id(name: &str) -> bool {
     let part = |p: &str| {
         !p.is_empty() && !p.starts_with('.') && p.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
@@ -27,8 +27,8 @@ fn error(id: &str, file: &str, cause: impl std::fmt::Display) -> ModelError {
     }
 }
 
-/// Fetches what a model folder needs and gives the folder in the cache.
-pub(crate) fn fetch(id: &str) -> Result<PathBuf, ModelError> {
+/// Fetches the files of a model folder, and returns the folder in the cache.
+pub(super) fn fetch(id: &str) -> Result<PathBuf, ModelError> {
     let api = ApiBuilder::from_env()
         .with_progress(false)
         .build()

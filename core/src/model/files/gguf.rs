@@ -1,87 +1,30 @@
-//! GGUF files: sizes and tokenizer from the metadata, weights dequantised to f32 under Hugging Face's names.
+//! GGUF files: architecture and tokenizer from the metadata, weights dequantised to f32 under Hugging Face's names.
 
-#[allow(
-    clippy::disallowed_types,
-    reason = "candle gives the metadata so; it is only looked up by key"
-)]
-use std::collections::HashMap;
 use std::io::BufReader;
 use std::path::Path;
 
 use candle_core::Device;
-use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::gguf_file::Content;
 
-use super::causal::Model;
-use super::error::ModelError;
+use super::config_json::family_named;
+use super::gguf_metadata::{Metadata, count, number, text};
 use super::gguf_tokenizer;
-use super::load::Collector;
-use super::ops::rope::inverse_frequencies;
-use super::spec::{Family, RopeScaling, Spec};
-
-/// Metadata with errors that name the key.
-pub(crate) struct Metadata<'a> {
-    pub(crate) path: &'a Path,
-    #[allow(clippy::disallowed_types, reason = "as above")]
-    pub(crate) values: &'a HashMap<String, Value>,
-}
-
-impl Metadata<'_> {
-    pub(crate) fn get<T>(
-        &self,
-        key: &str,
-        expected: &str,
-        read: impl Fn(&Value) -> Option<T>,
-    ) -> Result<Option<T>, ModelError> {
-        match self.values.get(key) {
-            None => Ok(None),
-            Some(value) => read(value).map(Some).ok_or_else(|| ModelError::BadValue {
-                path: self.path.to_path_buf(),
-                key: key.to_string(),
-                found: format!("{:?}", value.value_type()),
-                expected: expected.to_string(),
-            }),
-        }
-    }
-
-    pub(crate) fn need<T>(
-        &self,
-        key: &str,
-        expected: &str,
-        read: impl Fn(&Value) -> Option<T>,
-    ) -> Result<T, ModelError> {
-        self.get(key, expected, read)?.ok_or_else(|| ModelError::MissingKey {
-            path: self.path.to_path_buf(),
-            key: key.to_string(),
-            expected: expected.to_string(),
-        })
-    }
-}
-
-fn count(value: &Value) -> Option<usize> {
-    let value = match value {
-        Value::I32(v) => u64::try_from(*v).ok()?,
-        other => other.to_u64().ok()?,
-    };
-    usize::try_from(value).ok().filter(|v| *v > 0)
-}
-
-fn number(value: &Value) -> Option<f64> {
-    value.to_f32().map(f64::from).or_else(|_| value.to_f64()).ok()
-}
-
-pub(crate) fn text(value: &Value) -> Option<String> {
-    value.to_string().ok().cloned()
-}
+use super::parts::Parts;
+use super::weights::Collector;
+use crate::model::architecture::{Architecture, Family, RopeScaling};
+use crate::model::error::ModelError;
+use crate::model::ops::rope::inverse_frequencies;
+use crate::num::to_f32;
 
 /// Decimal value of an f32 as people write it: 1e-5 and not 9.99999974e-6.
 fn decimal(value: f64) -> f64 {
-    super::ops::narrow(value).to_string().parse().unwrap_or(value)
+    to_f32(value).to_string().parse().unwrap_or(value)
 }
 
-fn spec(metadata: &Metadata<'_>, content: &Content) -> Result<Spec, ModelError> {
-    let architecture = metadata.need("general.architecture", "a name", text)?;
-    let family = Family::named(&architecture, metadata.path)?;
-    let key = |name: &str| format!("{architecture}.{name}");
+fn architecture(metadata: &Metadata<'_>, content: &Content) -> Result<Architecture, ModelError> {
+    let name = metadata.need("general.architecture", "a name", text)?;
+    let family = family_named(&name, metadata.path)?;
+    let key = |key: &str| format!("{name}.{key}");
     let size = |name: &str| metadata.need(&key(name), "a whole number above 0", count);
     let (hidden, heads) = (size("embedding_length")?, size("attention.head_count")?);
     let kv_heads = metadata
@@ -128,7 +71,7 @@ fn spec(metadata: &Metadata<'_>, content: &Content) -> Result<Spec, ModelError> 
             });
         }
     };
-    Ok(Spec {
+    Ok(Architecture {
         family,
         vocab,
         hidden,
@@ -192,18 +135,18 @@ fn unpermute(values: &[f32], heads: usize, head_dim: usize) -> Vec<f32> {
     out
 }
 
-/// Llama 3's frequency factors stand in a tensor of their own; finds the scaling that gives them.
-fn llama3_scaling(spec: &mut Spec, factors: &[f32], path: &Path) -> Result<(), ModelError> {
-    let plain = inverse_frequencies(spec);
+/// Llama 3 keeps its frequency factors in a tensor: finds the scaling that they come from.
+fn llama3_scaling(architecture: &mut Architecture, factors: &[f32], path: &Path) -> Result<(), ModelError> {
+    let plain = inverse_frequencies(architecture);
     let factor = factors.iter().copied().fold(1f32, f32::max);
     // what Llama 3.1 and 3.2 were released with
-    spec.rope_scaling = Some(RopeScaling::Llama3 {
+    architecture.rope_scaling = Some(RopeScaling::Llama3 {
         factor: f64::from(factor),
         low_freq_factor: 1.0,
         high_freq_factor: 4.0,
         original_max_positions: 8192,
     });
-    let scaled = inverse_frequencies(spec);
+    let scaled = inverse_frequencies(architecture);
     let close = plain.len() == factors.len()
         && plain
             .iter()
@@ -221,7 +164,7 @@ fn llama3_scaling(spec: &mut Spec, factors: &[f32], path: &Path) -> Result<(), M
 }
 
 /// Loads a `.gguf` file.
-pub(crate) fn load(path: &Path) -> Result<Model, ModelError> {
+pub(super) fn load(path: &Path) -> Result<Parts, ModelError> {
     let file = std::fs::File::open(path).map_err(|e| ModelError::file(path, e))?;
     let mut reader = BufReader::new(file);
     let content = Content::read(&mut reader).map_err(|e| ModelError::file(path, brief(&e)))?;
@@ -229,7 +172,7 @@ pub(crate) fn load(path: &Path) -> Result<Model, ModelError> {
         path,
         values: &content.metadata,
     };
-    let mut spec = spec(&metadata, &content)?;
+    let mut architecture = architecture(&metadata, &content)?;
     let tokenizer = gguf_tokenizer::build(&metadata)?;
     let dequantise = |reader: &mut BufReader<std::fs::File>, name: &str| -> Result<Vec<f32>, String> {
         let words = |e: candle_core::Error| brief(&e);
@@ -237,7 +180,7 @@ pub(crate) fn load(path: &Path) -> Result<Model, ModelError> {
         let tensor = tensor.dequantize(&Device::Cpu).map_err(words)?;
         tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(words)
     };
-    let mut collector = Collector::new(&spec, path);
+    let mut collector = Collector::new(&architecture, path);
     let mut names: Vec<&String> = content.tensor_infos.keys().collect();
     names.sort();
     for name in names {
@@ -247,27 +190,30 @@ pub(crate) fn load(path: &Path) -> Result<Model, ModelError> {
                 name: name.clone(),
                 message,
             })?;
-            llama3_scaling(&mut spec, &factors, path)?;
+            llama3_scaling(&mut architecture, &factors, path)?;
             continue;
         }
         let shape = content.tensor_infos[name].shape.dims().to_vec();
         let hf = hf_name(name).unwrap_or_else(|| name.clone());
-        let heads = match (spec.family, name.rsplit('.').nth(1)) {
-            (Family::Llama, Some("attn_q")) => spec.heads,
-            (Family::Llama, Some("attn_k")) => spec.kv_heads,
+        let heads = match (architecture.family, name.rsplit('.').nth(1)) {
+            (Family::Llama, Some("attn_q")) => architecture.heads,
+            (Family::Llama, Some("attn_k")) => architecture.kv_heads,
             _ => 0,
         };
         collector.add(&hf, &shape, || {
             let values = dequantise(&mut reader, name)?;
             Ok(if heads > 0 {
-                unpermute(&values, heads, spec.head_dim)
+                unpermute(&values, heads, architecture.head_dim)
             } else {
                 values
             })
         })?;
     }
-    let params = collector.finish()?;
-    Model::new(spec, tokenizer, params)
+    Ok(Parts {
+        params: collector.finish()?,
+        architecture,
+        tokenizer,
+    })
 }
 
 /// candle's errors without the backtrace that follows them.
