@@ -9,8 +9,8 @@
 //! # impl Scalarizer for Mine {
 //! #     const NAME: &str = "mine"; const PAPER: &str = "none"; type Params = ();
 //! #     fn new(_: &Setup, (): ()) -> Result<Self> { Ok(Mine) }
-//! #     fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
-//! #         Ok(Scalarized::weights(&vec![1.0; batch.m()]))
+//! #     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
+//! #         Ok(Signal::weights(&vec![1.0; batch.m()]))
 //! #     }
 //! # }
 //! # fn main() -> Result<()> {
@@ -402,7 +402,7 @@ mod tests {
             self.forgotten += 1.0;
             Ok(())
         }
-        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Scalarized> {
+        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal> {
             let first: Vec<f32> = batch.scores().column(0).collect();
             let spread = first.iter().any(|score| *score != first[0]);
             let reward = match self.fault {
@@ -413,7 +413,7 @@ mod tests {
                 _ => self.steps,
             };
             let length = batch.len() - usize::from(self.fault == Fault::Length);
-            Ok(Scalarized::rewards(vec![reward; length]))
+            Ok(Signal::rewards(vec![reward; length]))
         }
     }
 

@@ -127,8 +127,8 @@ impl Scalarizer for Ctwa {
         })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&math::as_f32(&self.weights)))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&math::as_f32(&self.weights)))
     }
 
     fn after_update(&mut self, update: &Update) -> Result<()> {

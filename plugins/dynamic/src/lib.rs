@@ -97,8 +97,8 @@ impl Scalarizer for Dynamic {
         Ok(())
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&math::as_f32(&self.weights)))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&math::as_f32(&self.weights)))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {

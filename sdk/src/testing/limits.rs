@@ -210,14 +210,14 @@ mod tests {
         fn new(_: &Setup, params: FaultyParams) -> Result<Self> {
             Ok(Self { fault: params.fault })
         }
-        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Scalarized> {
+        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal> {
             let reward = |row: &[f32]| match self.fault {
                 Fault::None => row.iter().sum(),
                 Fault::FavoursTheFirst => row[0],
                 Fault::Overflows => row.iter().map(|s| s.powi(5)).sum(),
                 Fault::Shifts => row.iter().sum::<f32>() + 1.0,
             };
-            Ok(Scalarized::rewards(batch.scores().iter_rows().map(reward)))
+            Ok(Signal::rewards(batch.scores().iter_rows().map(reward)))
         }
     }
 
@@ -253,8 +253,8 @@ mod tests {
         fn new(_: &Setup, params: FaultyParams) -> Result<Self> {
             Ok(Self { fault: params.fault })
         }
-        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Scalarized> {
-            Ok(Scalarized::gradient_weights())
+        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Signal> {
+            Ok(Signal::gradient_weights())
         }
         fn weigh_gradients(&mut self, gradients: &Gradients<'_>) -> Result<Vec<f32>> {
             let mut weights = vec![1.0; gradients.m()];
