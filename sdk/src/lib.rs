@@ -26,7 +26,7 @@ pub use description::{Description, RewardDescription, ScalarizerDescription};
 pub use error::{Error, Result};
 pub use metrics::Metrics;
 pub use moa_sdk_derive::{Choice, Params};
-pub use params::{Choice, ParamFields, ParamSpec, ParamValue, Params, choice_kind, nearest};
+pub use params::{Choice, ParamFields, ParamRange, ParamSpec, ParamValue, Params, choice_kind, nearest};
 pub use reward::{Completion, MeanTokens, Performance, Reward};
 pub use rng::Rng;
 pub use scalarizer::{Direction, Needs, Objective, Scalarized, Scalarizer, Setup, Signal};

@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::math::to_f32;
 use crate::params::Params;
 use crate::trace::Example;
 use crate::views::{Batch, Gradients, Update, Validation};
@@ -18,6 +19,8 @@ pub trait Scalarizer: Serialize + DeserializeOwned + Send + Sized + 'static {
     const PAPER: &'static str;
     /// What it wants to be given beyond scores, groups and lengths.
     const NEEDS: Needs = Needs::NONE;
+    /// Examples as JSON lines, see [`Example::parse_all`]; usually `include_str!("examples.jsonl")`.
+    const EXAMPLES: &'static str = "";
     /// What it is configured with.
     type Params: Params;
 
@@ -65,9 +68,12 @@ pub trait Scalarizer: Serialize + DeserializeOwned + Send + Sized + 'static {
         Vec::new()
     }
 
-    /// Events with expected outcomes, executed by tests and `plugin check`, shown by `plugin inspect`.
-    fn examples() -> Vec<Example> {
-        Vec::new()
+    /// Events with expected outcomes, executed by tests and `plugin check`: the examples of [`Self::EXAMPLES`].
+    ///
+    /// # Errors
+    /// Names the line that is no example.
+    fn examples() -> Result<Vec<Example>> {
+        Example::parse_all(Self::EXAMPLES)
     }
 }
 
@@ -185,6 +191,11 @@ impl Setup {
         self.objectives.len()
     }
 
+    /// The objectives' names `[M]`, for [`Metrics::per_objective`]. Keep them in the struct.
+    pub fn names(&self) -> Vec<String> {
+        self.objectives.iter().map(|objective| objective.name.clone()).collect()
+    }
+
     /// A generator with the run's seed. Keep it in the struct, so that it is saved with the state.
     pub fn rng(&self) -> Rng {
         Rng::new(self.seed)
@@ -217,8 +228,8 @@ pub enum Signal {
 
 impl Scalarized {
     /// Weights `[M]` on the scores.
-    pub fn weights(weights: &[f32]) -> Self {
-        Self::new(Signal::Weights(weights.to_vec()))
+    pub fn weights(weights: &[impl Copy + Into<f64>]) -> Self {
+        Self::new(Signal::Weights(to_f32(weights)))
     }
 
     /// Rewards `[B]`.
@@ -227,8 +238,8 @@ impl Scalarized {
     }
 
     /// Weights `[M]` on the objectives' advantages.
-    pub fn advantage_weights(weights: &[f32]) -> Self {
-        Self::new(Signal::AdvantageWeights(weights.to_vec()))
+    pub fn advantage_weights(weights: &[impl Copy + Into<f64>]) -> Self {
+        Self::new(Signal::AdvantageWeights(to_f32(weights)))
     }
 
     /// The host asks `weigh_gradients` in every mini-batch.

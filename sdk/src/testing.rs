@@ -13,8 +13,8 @@
 //! #     }
 //! # }
 //! # fn main() -> Result<()> {
-//! moa_sdk::testing::properties::<Mine>(3, &serde_json::json!({}))?;
-//! moa_sdk::testing::examples::<Mine>()
+//! moa_sdk::testing::check_properties::<Mine>(3, &serde_json::json!({}))?;
+//! # Ok(())
 //! # }
 //! # use moa_sdk::serde_json;
 //! ```
@@ -22,15 +22,18 @@
 mod completions;
 mod limits;
 mod rewards;
+mod suite;
 
 pub use completions::{CompletionFamily, Text, ordinary};
-pub use limits::{at_scales, plain_with_one_objective, reordered};
-pub use rewards::reward_properties;
+pub use limits::{check_permutation, check_scales, check_single_objective};
+pub use rewards::check_reward;
+pub use suite::{Suite, suite};
 
 use serde_json::Value;
 
 use crate::replay::{Direct, call_event, outcome, run_event};
 use crate::trace::{BatchEvent, Event, Expect, GradientsEvent, Trace, UpdateEvent, ValidationEvent};
+use crate::views::{Gradients, GradientsInput};
 use crate::{Error, Needs, Objective, Params, Result, Rng, Scalarizer, Setup};
 
 /// Replays a trace on a scalarizer type and compares what each event expects. Gives the number of events.
@@ -48,25 +51,31 @@ pub fn replay<S: Scalarizer>(text: &str) -> Result<usize> {
     replay_events::<S>(&header.setup(), &header.params, &trace.events)
 }
 
-/// Executes the examples that a scalarizer carries with it. Error: names the example.
-pub fn examples<S: Scalarizer>() -> Result<()> {
-    for example in S::examples() {
+/// Executes the examples that a scalarizer carries with it, and returns how many there are.
+///
+/// # Errors
+/// Names the example that cannot be read, expects nothing, or does not hold.
+pub fn check_examples<S: Scalarizer>() -> Result<usize> {
+    let examples = S::examples()?;
+    for example in &examples {
+        let at = |error: Error| error.at(format!("example {:?}", example.about));
+        if !example.events.iter().any(|event| event.expect().is_some()) {
+            return Err(at(Error::new("it expects nothing")));
+        }
         let setup = Setup {
-            objectives: example.objectives,
+            objectives: example.objectives.clone(),
             seed: example.seed,
         };
-        replay_events::<S>(&setup, &example.params, &example.events)
-            .map_err(|error| Error::new(format!("example {:?}: {error}", example.about)))?;
+        replay_events::<S>(&setup, &example.params, &example.events).map_err(at)?;
     }
-    Ok(())
+    Ok(examples.len())
 }
 
 fn replay_events<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event]) -> Result<usize> {
     let mut hooks = Direct(create::<S>(setup, params)?);
     for (index, event) in events.iter().enumerate() {
         let place = || format!("event {} ({}, step {})", index + 1, event.hook(), event.step());
-        let found =
-            run_event(&mut hooks, setup.m(), event).map_err(|error| Error::new(format!("{}: {error}", place())))?;
+        let found = run_event(&mut hooks, setup.m(), event).map_err(|error| error.at(place()))?;
         if let Some(difference) = event.expect().and_then(|e| e.first_difference(&found)) {
             return Err(Error::new(format!(
                 "{}: {} is {}, expected {}",
@@ -82,6 +91,29 @@ fn replay_events<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event])
 
 fn create<S: Scalarizer>(setup: &Setup, params: &Value) -> Result<S> {
     S::new(setup, S::Params::from_json(params)?)
+}
+
+/// A new scalarizer for `m` maximised objectives, seed 0: what the unit tests of a method start from.
+///
+/// # Errors
+/// The params or `new` refuse.
+pub fn scalarizer<S: Scalarizer>(m: usize, params: &Value) -> Result<S> {
+    let objectives = (0..m).map(|m| Objective::new(format!("objective{m}"))).collect();
+    create(&Setup { objectives, seed: 0 }, params)
+}
+
+/// The gradients of step 1, mini-batch 0, at learning rate `lr`: their Gramian `[M, M]`, row-major, and losses `[M]`.
+///
+/// # Errors
+/// The lengths do not agree.
+pub fn gradients<'a>(lr: f64, gram: &'a [f64], losses: &'a [f64]) -> Result<Gradients<'a>> {
+    Gradients::new(GradientsInput {
+        step: 1,
+        minibatch: Some(0),
+        lr,
+        gram,
+        losses,
+    })
 }
 
 /// A family of inputs: what a run can give a scalarizer at its edges.
@@ -258,15 +290,14 @@ fn narrow(x: f64) -> f32 {
 /// On every family of inputs: all outputs have their length and are finite; the same inputs give the same
 /// outputs; a scalarizer that was saved and read back goes on with the same bytes. Error: names the family and
 /// the event.
-pub fn properties<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
+pub fn check_properties<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
     let setup = Setup {
         objectives: (0..m).map(|m| Objective::new(format!("objective{m}"))).collect(),
         seed: 11,
     };
     for family in Family::ALL {
         let events = family.events(m, S::NEEDS, 4, 5);
-        properties_of::<S>(&setup, params, &events)
-            .map_err(|error| Error::new(format!("{family:?} inputs: {error}")))?;
+        properties_of::<S>(&setup, params, &events).map_err(|error| error.at(format!("{family:?} inputs")))?;
     }
     Ok(())
 }
@@ -291,13 +322,11 @@ fn properties_of<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event])
     let mut first = Direct(create::<S>(setup, params)?);
     let mut second = Direct(create::<S>(setup, params)?);
     for (index, event) in events.iter().enumerate() {
-        let fail = |what: String| {
-            let (hook, step) = (event.hook(), event.step());
-            Error::new(format!("event {} ({hook}, step {step}): {what}", index + 1))
-        };
-        let found = see(&mut first, setup.m(), event).map_err(|e| fail(e.message))?;
-        well_formed(&found, event, setup.m()).map_err(|e| fail(e.message))?;
-        let again = see(&mut second, setup.m(), event).map_err(|e| fail(e.message))?;
+        let at = |error: Error| error.at(format!("event {} ({}, step {})", index + 1, event.hook(), event.step()));
+        let fail = |what: String| at(Error::new(what));
+        let found = see(&mut first, setup.m(), event).map_err(at)?;
+        well_formed(&found, event, setup.m()).map_err(at)?;
+        let again = see(&mut second, setup.m(), event).map_err(at)?;
         if found != again {
             return Err(fail(
                 "two runs differ: is there a clock, an unordered map or an own source of randomness?".to_owned(),
@@ -431,14 +460,14 @@ mod tests {
     }
 
     fn message(fault: &str) -> String {
-        super::properties::<Faulty>(3, &json!({ "fault": fault }))
+        super::check_properties::<Faulty>(3, &json!({ "fault": fault }))
             .expect_err("the fault must be found")
             .message
     }
 
     #[test]
     fn each_fault_is_found_and_named() -> Result<()> {
-        super::properties::<Faulty>(3, &json!({}))?;
+        super::check_properties::<Faulty>(3, &json!({}))?;
         let nan = message("nan-on-constant");
         assert!(
             nan.starts_with("Constant inputs: event") && nan.contains("rewards[0] is NaN"),

@@ -33,7 +33,7 @@ impl Scalarizer for Laggard {
         }
         Ok(Self {
             rate: params.rate,
-            weights: math::weights_or_equal(&[], setup.m())?,
+            weights: math::simplex_weights(&[], setup.m())?,
         })
     }
 

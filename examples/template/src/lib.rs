@@ -24,7 +24,7 @@ impl Scalarizer for Method {
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self { weights: math::weights_or_equal(&params.weights, setup.m())? })
+        Ok(Self { weights: math::simplex_weights(&params.weights, setup.m())? })
     }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {

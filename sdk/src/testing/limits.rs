@@ -15,14 +15,14 @@ fn setup_of(names: impl Iterator<Item = usize>) -> Setup {
     }
 }
 
-/// The order of the objectives does not matter: with objective `order[k]` in place k, and `reordered_params` for
+/// The order of the objectives does not matter: with objective `order[k]` in place k, and `params_in_order` for
 /// `params`, every weight moves with its objective, and rewards, advantages, scale and metrics stay as they are,
 /// within the tolerance of traces. Error: names the family, the event and what differs.
-pub fn reordered<S: Scalarizer>(order: &[usize], params: &Value, reordered_params: &Value) -> Result<()> {
+pub fn check_permutation<S: Scalarizer>(order: &[usize], params: &Value, params_in_order: &Value) -> Result<()> {
     let m = order.len();
     for family in Family::ALL {
         let mut one = Direct(create::<S>(&setup_of(0..m), params)?);
-        let mut other = Direct(create::<S>(&setup_of(order.iter().copied()), reordered_params)?);
+        let mut other = Direct(create::<S>(&setup_of(order.iter().copied()), params_in_order)?);
         for (index, event) in family.events(m, S::NEEDS, 6, 5).iter().enumerate() {
             let expected = see(&mut one, m, event)?;
             let mut found = see(&mut other, m, &event_in_order(event, order))?;
@@ -56,7 +56,7 @@ pub fn reordered<S: Scalarizer>(order: &[usize], params: &Value, reordered_param
 /// Finite outputs, determinism and a state that survives with all scores, advantages, losses, validation values and
 /// gradients multiplied by 1e-10 to 1e10, all alike or growing from one objective to the next. Error: names the
 /// scale and the event.
-pub fn at_scales<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
+pub fn check_scales<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
     for exponent in [-10, -5, 5, 10] {
         for each_further in [false, true] {
             #[allow(
@@ -77,7 +77,7 @@ pub fn at_scales<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
                 .map(|event| scaled(event, &scales))
                 .collect();
             properties_of::<S>(&setup_of(0..m), params, &events)
-                .map_err(|error| Error::new(format!("inputs times {scales:?}: {error}")))?;
+                .map_err(|error| error.at(format!("inputs times {scales:?}")))?;
         }
     }
     Ok(())
@@ -85,7 +85,7 @@ pub fn at_scales<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
 
 /// With one objective there is nothing to trade off: the signal is the one without a scalarizer. Rewards are the
 /// scores, advantages the objective's own, weights 1, and nothing is scaled. Error: names the family and the event.
-pub fn plain_with_one_objective<S: Scalarizer>(params: &Value) -> Result<()> {
+pub fn check_single_objective<S: Scalarizer>(params: &Value) -> Result<()> {
     for family in Family::ALL {
         let mut hooks = Direct(create::<S>(&setup_of(0..1), params)?);
         for (index, event) in family.events(1, S::NEEDS, 4, 5).iter().enumerate() {
@@ -190,7 +190,7 @@ fn scaled(mut event: Event, scales: &[f64]) -> Event {
 mod tests {
     use serde_json::json;
 
-    use super::{at_scales, plain_with_one_objective, reordered};
+    use super::{check_permutation, check_scales, check_single_objective};
     use crate::prelude::*;
 
     /// What the scalarizer under test does wrong.
@@ -235,16 +235,16 @@ mod tests {
     fn each_fault_is_found() -> Result<()> {
         let params = |fault: &str| json!({ "fault": fault });
         let none = params("none");
-        reordered::<Faulty>(&[2, 0, 1], &none, &none)?;
-        at_scales::<Faulty>(3, &none)?;
-        plain_with_one_objective::<Faulty>(&none)?;
+        check_permutation::<Faulty>(&[2, 0, 1], &none, &none)?;
+        check_scales::<Faulty>(3, &none)?;
+        check_single_objective::<Faulty>(&none)?;
 
         let first = params("favours-the-first");
-        let error = reordered::<Faulty>(&[2, 0, 1], &first, &first).expect_err("the order matters");
+        let error = check_permutation::<Faulty>(&[2, 0, 1], &first, &first).expect_err("the order matters");
         assert!(error.message.contains("rewards[0]"), "{error}");
-        let error = at_scales::<Faulty>(3, &params("overflows")).expect_err("1e50 is no f32");
+        let error = check_scales::<Faulty>(3, &params("overflows")).expect_err("1e50 is no f32");
         assert!(error.message.contains("rewards[0] is"), "{error}");
-        let error = plain_with_one_objective::<Faulty>(&params("shifts")).expect_err("not the scores");
+        let error = check_single_objective::<Faulty>(&params("shifts")).expect_err("not the scores");
         assert!(error.message.contains("not the scores"), "{error}");
         Ok(())
     }
@@ -284,11 +284,11 @@ mod tests {
     #[test]
     fn the_hooks_own_weights_are_looked_at() -> Result<()> {
         let params = |fault: &str| json!({ "fault": fault });
-        reordered::<TwoFaced>(&[2, 0, 1], &params("none"), &params("none"))?;
+        check_permutation::<TwoFaced>(&[2, 0, 1], &params("none"), &params("none"))?;
         let first = params("favours-the-first");
-        let error = reordered::<TwoFaced>(&[2, 0, 1], &first, &first).expect_err("the order matters");
+        let error = check_permutation::<TwoFaced>(&[2, 0, 1], &first, &first).expect_err("the order matters");
         assert!(error.message.contains("weights[0]"), "{error}");
-        let error = crate::testing::properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
+        let error = crate::testing::check_properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
         assert!(error.message.contains("the hook's weights[0] is NaN"), "{error}");
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! [`Header`], every other an [`Event`], which may carry what is expected once its hook has returned.
 
 mod compare;
+mod examples;
 mod flat;
 
 pub use compare::{Difference, close};
