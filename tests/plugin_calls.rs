@@ -64,7 +64,7 @@ const UPDATE: UpdateInput<'static> = UpdateInput {
 /// All hooks in the order of a step, up to the first error.
 fn step(plugin: &mut ScalarizerPlugin) -> Result<(), PluginError> {
     plugin.on_validation(6, &[0.1, 0.2])?;
-    plugin.weigh_gradients(7, None, 1e-6, &[1.0, 0.0, 0.0, 1.0], &[0.1, 0.2])?;
+    plugin.observe_gradients(7, 1e-6, &[1.0, 0.0, 0.0, 1.0], &[0.1, 0.2])?;
     plugin.scalarize(&BATCH)?;
     plugin.after_update(&UPDATE)?;
     plugin.weights()?;
@@ -86,7 +86,7 @@ fn without_a_fault_every_hook_runs() -> Result<(), Box<dyn Error>> {
 fn a_panic_becomes_an_error_with_plugin_hook_step_and_place() -> Result<(), Box<dyn Error>> {
     for (fault, place, word) in [
         ("panic-validation", "on_validation at step 6", "PanicValidation"),
-        ("panic-weigh", "weigh_gradients at step 7", "PanicWeigh"),
+        ("panic-observe", "observe_gradients at step 7", "PanicObserve"),
         ("panic-scalarize", "scalarize at step 7", "PanicScalarize"),
         ("panic-update", "after_update at step 8", "PanicUpdate"),
         ("panic-weights", "weights at step 8", "PanicWeights"),
@@ -151,14 +151,6 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
             "scalarize at step 7: advantage_scale[0] is NaN, expected a finite number",
         ),
         (
-            "gradient-length",
-            "weigh_gradients at step 7: weights has 3 values, expected 2",
-        ),
-        (
-            "gradient-nan",
-            "weigh_gradients at step 7: weights[0] is NaN, expected a finite number",
-        ),
-        (
             "current-weights-length",
             "weights at step 8: weights has 1 values, expected 2",
         ),
@@ -190,7 +182,8 @@ fn inputs_that_do_not_fit_are_the_hosts_fault() -> Result<(), Box<dyn Error>> {
         "{error}"
     );
     assert!(plugin.on_validation(0, &[0.5]).is_err());
-    assert!(plugin.weigh_gradients(1, None, 0.1, &[1.0], &[0.1, 0.2]).is_err());
+    assert!(plugin.observe_gradients(1, 0.1, &[1.0], &[0.1, 0.2]).is_err());
+    assert!(plugin.weigh_gradients(1, 0, 0.1, &[1.0], &[0.1, 0.2]).is_err());
     Ok(())
 }
 

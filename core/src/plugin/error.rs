@@ -36,7 +36,7 @@ pub enum PluginError {
     },
     /// Built with an SDK whose interface is another one.
     #[error(
-        "plugin {} was built with moa-sdk {found} (interface {found_abi}), this host has moa-sdk {expected} (interface {expected_abi})",
+        "plugin {} was built for plugin interface {found_abi} (moa-sdk {found}), this host has interface {expected_abi} (moa-sdk {expected})",
         path.display()
     )]
     Version {
@@ -128,6 +128,8 @@ pub enum PluginError {
         found: String,
         /// What it should have given.
         expected: String,
+        /// What its author should change, where that is known.
+        hint: Option<String>,
     },
     /// A file that was given as a reward and is no component that can be one.
     #[error("component {}: {reason}", path.display())]
@@ -190,12 +192,12 @@ pub enum PluginError {
     },
     /// An event of a trace that does not fit the trace's header; the replay adds file and line.
     #[error("{0}")]
-    Event(String),
+    Event(moa_sdk::Error),
 }
 
 impl From<moa_sdk::Error> for PluginError {
     fn from(error: moa_sdk::Error) -> Self {
-        Self::Event(error.message)
+        Self::Event(error)
     }
 }
 
@@ -210,7 +212,23 @@ impl Hint for PluginError {
                 Some("a plugin is a library built from a crate that calls moa_sdk::export!".to_owned())
             }
             Self::Open { .. } => Some("is it built for this machine, and whole?".to_owned()),
-            Self::Version { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
+            Self::Version {
+                found,
+                found_abi,
+                expected,
+                expected_abi,
+                ..
+            } => Some(if found_abi > expected_abi {
+                format!(
+                    "the plugin is newer than this host: update the host, or build the plugin with moa-sdk {expected}"
+                )
+            } else if found == expected {
+                format!(
+                    "build the plugin again with this host's moa-sdk: its version is {expected} as well, its interface newer"
+                )
+            } else {
+                format!("build the plugin again with moa-sdk {expected}, and follow what the compiler says")
+            }),
             Self::Layout {
                 details: None,
                 expected,
@@ -232,14 +250,12 @@ impl Hint for PluginError {
             Self::Limits { .. } => {
                 Some("only WebAssembly components have limits; leave them out, or use a .wasm".to_owned())
             }
+            Self::Output { hint: Some(hint), .. } => Some(hint.clone()),
             Self::Output { plugin, .. } => Some(format!(
                 "this is a defect of {plugin}; `plugin check` runs its own tests"
             )),
-            Self::Trace { .. }
-            | Self::Difference { .. }
-            | Self::Description { .. }
-            | Self::Input { .. }
-            | Self::Event(_) => None,
+            Self::Trace { .. } | Self::Difference { .. } | Self::Description { .. } | Self::Input { .. } => None,
+            Self::Event(error) => error.hint.clone(),
         }
     }
 }

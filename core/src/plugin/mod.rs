@@ -29,7 +29,7 @@ pub use scalarizer::ScalarizerPlugin;
 
 pub use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
 pub use moa_sdk::{
-    Completion, Description, Direction, MeanTokens, Needs, Objective, Performance, Scalarized, Setup, Signal,
+    Completion, Description, Direction, Hooks, MeanTokens, Needs, Objective, Performance, Scalarized, Setup, Signal,
 };
 
 use serde_json::Value;

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::{
     advantage::{AdvantageError, Estimator, estimate, estimate_gdpo},
     error::Hint,
-    plugin::{BatchInput, Needs, PluginError, Recorder, ScalarizerPlugin, UpdateInput},
+    plugin::{BatchInput, Hooks, Needs, PluginError, Recorder, ScalarizerPlugin, UpdateInput},
     reward::Scores,
     rollout::Rollouts,
 };
@@ -169,7 +169,13 @@ impl Scalarizer {
         self.plugin.name()
     }
 
-    /// What the plugin wants to be given.
+    /// The hooks that the plugin implements.
+    #[must_use]
+    pub fn hooks(&self) -> Hooks {
+        self.plugin.hooks()
+    }
+
+    /// The data that the plugin wants.
     #[must_use]
     pub fn needs(&self) -> Needs {
         self.plugin.needs()
@@ -233,6 +239,14 @@ impl Scalarizer {
         Ok(self.plugin.on_validation(step, values)?)
     }
 
+    /// Shows the plugin the Gramian `[M, M]` and the losses `[M]` of the whole batch.
+    ///
+    /// # Errors
+    /// The plugin fails.
+    pub fn observe_gradients(&mut self, step: u64, lr: f64, gram: &[f64], losses: &[f64]) -> Result<(), PluginError> {
+        self.plugin.observe_gradients(step, lr, gram, losses)
+    }
+
     /// Weights `[M]` of the objectives' gradients, from the Gramian `[M, M]` and the losses `[M]`.
     ///
     /// # Errors
@@ -240,7 +254,7 @@ impl Scalarizer {
     pub fn weigh_gradients(
         &mut self,
         step: u64,
-        minibatch: Option<u32>,
+        minibatch: u32,
         lr: f64,
         gram: &[f64],
         losses: &[f64],

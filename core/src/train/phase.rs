@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use super::{Session, SessionError};
 use crate::{
     config::KlPlacement,
-    plugin::{Needs, UpdateInput},
+    plugin::{Hooks, Needs, UpdateInput},
     reward::{Early, Scores},
     rollout::{Rollouts, Sampling, Stream},
     scalarizer::{Logprobs, RewardTerms, Signal},
@@ -51,11 +51,11 @@ impl Session {
         greedy: Option<&Scores>,
         lr: f64,
     ) -> Result<(Signal, UpdateReport), SessionError> {
-        let needs = self.scalarizer.needs();
+        let (hooks, needs) = (self.scalarizer.hooks(), self.scalarizer.needs());
         let several = self.update.several_steps(self.config.rollout.prompts);
         let kl = self.config.algorithm.kl.clone();
         let in_reward = kl.coefficient > 0.0 && kl.placement == KlPlacement::Reward;
-        let wants_old = several || in_reward || needs.has(Needs::OLD_LOGPROBS) || needs.has(Needs::AFTER_UPDATE);
+        let wants_old = several || in_reward || needs.has(Needs::OLD_LOGPROBS) || hooks.has(Hooks::AFTER_UPDATE);
         let old = if wants_old {
             Some(self.policy.logprobs(rollouts)?)
         } else {
@@ -85,12 +85,12 @@ impl Session {
             greedy: greedy.as_deref(),
         };
         let mut of_batch = None;
-        if needs.has(Needs::GRADIENTS_PER_BATCH) {
+        if hooks.has(Hooks::OBSERVE_GRADIENTS) {
             let advantages = self.scalarizer.objective_advantages(rollouts, scores, terms)?;
             let layers = self.scalarizer.gradient_layers();
             let found = objective_gramian(&self.policy, rollouts, &advantages, layers, &self.update)?;
             self.scalarizer
-                .weigh_gradients(step, None, lr, &found.gram, &found.losses)?;
+                .observe_gradients(step, lr, &found.gram, &found.losses)?;
             of_batch = Some(found);
         }
         let logprobs = Logprobs {
@@ -113,7 +113,7 @@ impl Session {
             batch,
             &self.update,
             lr,
-            &mut |minibatch, gram, losses| scalarizer.weigh_gradients(step, Some(minibatch), lr, gram, losses),
+            &mut |minibatch, gram, losses| scalarizer.weigh_gradients(step, minibatch, lr, gram, losses),
         )?;
         report.kl_coefficient = self.kl.coefficient();
         if let Some(kl) = &kl_in_reward {
@@ -128,7 +128,7 @@ impl Session {
             }
         }
         report.gram = report.gram.or(of_batch.map(|found| found.gram));
-        if let (true, Some(old)) = (needs.has(Needs::AFTER_UPDATE), &old) {
+        if let (true, Some(old)) = (hooks.has(Hooks::AFTER_UPDATE), &old) {
             let new = self.policy.logprobs(rollouts)?;
             self.scalarizer.after_update(&UpdateInput {
                 step,

@@ -82,11 +82,11 @@ pub struct Ctwa {
     last: Option<Vec<f64>>,
 }
 
+#[scalarizer]
 impl Scalarizer for Ctwa {
     const NAME: &str = "ctwa";
     const PAPER: &str =
         "Lu and Jiang, Uncovering Cross-Objective Interference in Multi-Objective Alignment, arXiv 2602.06869";
-    const NEEDS: Needs = Needs::NONE.after_update();
     // One prompt, ratios of 1: v = Â = ±1, so that c = ¼ Σ (s − ½) v = (½, −½). Targets 0: δ = (0, ½), and λ = 2 ln 2
     // doubles the second weight.
     const EXAMPLES: &str = include_str!("examples.jsonl");

@@ -29,10 +29,10 @@ pub struct Dynamic {
     descent: Descent,
 }
 
+#[scalarizer]
 impl Scalarizer for Dynamic {
     const NAME: &str = "dynamic";
     const PAPER: &str = "Lu and Jiang, Uncovering Cross-Objective Interference in Multi-Objective Alignment, arXiv 2602.06869 (baseline)";
-    const NEEDS: Needs = Needs::NONE.gradients_per_batch();
     // I = (3, 1), times η/μ = ln 2 / 2: exponents 3/2 and 1/2 of ln 2, so that the first has twice the second's.
     const EXAMPLES: &str = include_str!("dynamic.jsonl");
     type Params = Params;
@@ -42,7 +42,7 @@ impl Scalarizer for Dynamic {
         Ok(Self { params, descent })
     }
 
-    fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
+    fn observe_gradients(&mut self, gradients: &Gradients) -> Result<()> {
         let lr = gradients.lr();
         let rate = if self.params.compat.is_some() { lr } else { 1.0 };
         self.descent.step(&self.params.descent, gradients, lr, rate)
@@ -84,7 +84,7 @@ mod tests {
             params["accumulation_steps"] = json!(2);
             let mut plugin: Dynamic = testing::scalarizer(2, &params)?;
             for (lr, gram) in [(1.0, &[2.0, 0.0, 0.0, 0.0]), (0.5, &[0.0, 0.0, 0.0, 2.0])] {
-                plugin.weigh_gradients(&testing::gradients(lr, gram, &[0.0; 2])?)?;
+                plugin.observe_gradients(&testing::gradients(lr, gram, &[0.0; 2])?)?;
             }
             let weights = &plugin.descent.weights;
             assert!((weights[0] / weights[1] - difference.exp()).abs() < 1e-12);

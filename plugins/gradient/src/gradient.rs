@@ -16,11 +16,11 @@ pub struct Gradient {
     descent: Descent,
 }
 
+#[scalarizer]
 impl Scalarizer for Gradient {
     const NAME: &str = "gradient";
     const PAPER: &str =
         "Lu et al., Learning to Optimize Multi-Objective Alignment Through Dynamic Reward Weighting, arXiv 2509.11452";
-    const NEEDS: Needs = Needs::NONE.gradients_per_batch();
     // I = (3, 1), times η/μ = ln 2 / 2: exponents 3/2 and 1/2 of ln 2, so that the first has twice the second's.
     const EXAMPLES: &str = include_str!("gradient.jsonl");
     type Params = Params;
@@ -30,7 +30,7 @@ impl Scalarizer for Gradient {
         Ok(Self { params, descent })
     }
 
-    fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
+    fn observe_gradients(&mut self, gradients: &Gradients) -> Result<()> {
         self.descent.step(&self.params, gradients, 1.0, gradients.lr())
     }
 
@@ -63,7 +63,8 @@ mod tests {
     use moa_sdk::testing;
 
     fn weigh(plugin: &mut Gradient, gram: &[f64; 4]) -> Result<Vec<f32>> {
-        plugin.weigh_gradients(&testing::gradients(1.0, gram, &[0.0; 2])?)
+        plugin.observe_gradients(&testing::gradients(1.0, gram, &[0.0; 2])?)?;
+        Ok(math::to_f32(&plugin.descent.weights))
     }
 
     /// Gradients (3, 0) and (0, 1), clipped to 1, have the same influence; unclipped not. Weights stay on the simplex,

@@ -55,7 +55,7 @@ impl Descent {
     }
 
     /// Adds s · I of a batch; after the last of `accumulation_steps` batches the weights move at the rate r.
-    fn step(&mut self, params: &Params, gradients: &Gradients, s: f64, r: f64) -> Result<Vec<f32>> {
+    fn step(&mut self, params: &Params, gradients: &Gradients, s: f64, r: f64) -> Result<()> {
         let influence = math::influence(gradients.gram(), params.clip_norm)?; // [M]
         self.sum.iter_mut().zip(&influence).for_each(|(sum, i)| *sum += s * i);
         self.batches += 1;
@@ -66,7 +66,7 @@ impl Descent {
                 .map_err(|error| error.hint("raise regularization, or set clip_norm"))?;
             (self.sum, self.batches) = (vec![0.0; self.weights.len()], 0);
         }
-        Ok(math::to_f32(&self.weights))
+        Ok(())
     }
 }
 

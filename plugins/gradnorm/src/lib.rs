@@ -61,10 +61,10 @@ pub struct GradNorm {
 /// r stays within 1 / this and this.
 const LARGEST_RATE: f64 = 100.0;
 
+#[scalarizer]
 impl Scalarizer for GradNorm {
     const NAME: &str = "gradnorm";
     const PAPER: &str = "Chen et al., GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks, arXiv 1711.02257";
-    const NEEDS: Needs = Needs::NONE.gradients_per_minibatch();
     // n = (2, 1), r = (1, 1), mean(g) = 1.5: w = (1 − 0.1 · 2, 1 + 0.1 · 1) · 2 / 1.9.
     const EXAMPLES: &str = include_str!("examples.jsonl");
     type Params = Params;

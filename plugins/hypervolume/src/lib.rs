@@ -58,6 +58,7 @@ pub struct Hypervolume {
     contribution: Option<f64>,
 }
 
+#[scalarizer]
 impl Scalarizer for Hypervolume {
     const NAME: &str = "hypervolume";
     const PAPER: &str =

@@ -32,6 +32,7 @@ pub struct Lagrangian {
     multipliers: Vec<f64>,
 }
 
+#[scalarizer]
 impl Scalarizer for Lagrangian {
     const NAME: &str = "lagrangian";
     const PAPER: &str = "Mahdavi, Yang, Jin, Stochastic convex optimization with multiple objectives, NeurIPS 2013";

@@ -52,10 +52,10 @@ pub struct Mgda {
 /// A norm or loss up to this is taken for 0; its square is still far from the smallest f64.
 const ZERO: f64 = 1e-100;
 
+#[scalarizer]
 impl Scalarizer for Mgda {
     const NAME: &str = "mgda";
     const PAPER: &str = "Désidéri, Multiple-gradient descent algorithm (MGDA) for multiobjective optimization, 2012; Sener and Koltun, arXiv 1810.04650";
-    const NEEDS: Needs = Needs::NONE.gradients_per_minibatch();
     // Orthogonal gradients of lengths 1 and 2: in proportion to 1 / length². Then g_1 = (−2, 1) against (1, 0):
     // w_0 = g_1·(g_1 − g_0) / |g_1 − g_0|² = (5 + 2) / 10.
     const EXAMPLES: &str = include_str!("examples.jsonl");

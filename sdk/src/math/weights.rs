@@ -1,6 +1,6 @@
 //! Weights of objectives: the check of what a user gives, and maps onto the simplex {w >= 0, Σ w = 1}.
 
-use crate::{Error, Result};
+use crate::{Error, Number, Result};
 
 /// How far from 1 the sum of given weights may be: room for decimals such as 0.333 + 0.333 + 0.334 in f32.
 const SUM_TOLERANCE: f64 = 1e-6;
@@ -67,9 +67,8 @@ pub fn broadcast(what: &str, numbers: &[f64], m: usize) -> Result<Vec<f64>> {
 }
 
 /// Rounded to f32, the type of weights and rewards at the boundary.
-#[allow(clippy::cast_possible_truncation, reason = "rounding is meant")]
-pub fn to_f32(numbers: &[impl Copy + Into<f64>]) -> Vec<f32> {
-    numbers.iter().map(|number| (*number).into() as f32).collect()
+pub fn to_f32(numbers: impl IntoIterator<Item = impl Number>) -> Vec<f32> {
+    numbers.into_iter().map(Number::to_f32).collect()
 }
 
 /// exp(x) / Σ exp(x), shifted by the maximum so that no exponential overflows.

@@ -12,6 +12,7 @@ use crate::{Error, Result, Scalarizer};
 /// # use moa_sdk::prelude::*;
 /// # #[derive(Params)] struct Params { weights: Vec<f32> }
 /// # #[derive(Serialize, Deserialize)] struct Linear { weights: Vec<f32> }
+/// # #[scalarizer]
 /// # impl Scalarizer for Linear {
 /// #     const NAME: &str = "linear"; const PAPER: &str = "none"; type Params = Params;
 /// #     fn new(setup: &Setup, params: Params) -> Result<Self> {
