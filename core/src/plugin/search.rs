@@ -130,7 +130,7 @@ fn files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     files
 }
 /// Whether `plugin` is a name and not a path: no folder, and not the suffix of a library.
-fn is_bare(plugin: &str) -> bool {
+pub(super) fn is_bare(plugin: &str) -> bool {
     !plugin.contains(std::path::is_separator) && !plugin.ends_with(DLL_SUFFIX)
 }
 

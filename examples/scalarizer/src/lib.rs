@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn it_has_the_properties_of_a_scalarizer() -> Result<()> {
-        testing::properties::<Laggard>(3, &json!({ "rate": 0.5 }))
+        testing::check_properties::<Laggard>(3, &json!({ "rate": 0.5 }))
     }
 
     #[test]

@@ -47,6 +47,6 @@ mod tests {
 
     #[test]
     fn it_has_the_properties_of_a_scalarizer() -> Result<()> {
-        moa_sdk::testing::properties::<Method>(3, &json!({}))
+        moa_sdk::testing::check_properties::<Method>(3, &json!({}))
     }
 }
