@@ -1,18 +1,10 @@
 //! A plugin that misbehaves: every fault becomes an error that names plugin, hook and step, and the host lives on.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-mod common;
-
 use std::error::Error;
 use std::sync::OnceLock;
 
-use moa_core::error::Hint;
+use crate::support::library;
+use moa_core::error::Report;
 use moa_core::plugin::{
     BatchInput, Cause, Completion, Failure, MeanTokens, Objective, Performance, PluginError, Plugins, RewardPlugin,
     ScalarizerPlugin, Score, Setup, Signal, UpdateInput, description_text,
@@ -30,7 +22,7 @@ fn hostile(fault: &str) -> Result<ScalarizerPlugin, PluginError> {
 
 fn plugins() -> Plugins {
     static PATH: OnceLock<String> = OnceLock::new();
-    let path = PATH.get_or_init(|| common::fixture("hostile").to_string_lossy().into_owned());
+    let path = PATH.get_or_init(|| library::fixture("hostile").to_string_lossy().into_owned());
     let mut plugins = Plugins::searching(vec![]);
     plugins.load(path).map(|_| ()).expect("the fixture loads");
     plugins
@@ -262,7 +254,7 @@ fn mean_lengths_reach_the_rewards_that_ask_for_them_and_no_other() -> Result<(),
         ..Completion::default()
     };
     let mut plugins = Plugins::searching(vec![]);
-    plugins.load(&common::plugin("conciseness").to_string_lossy())?;
+    plugins.load(&library::plugin("conciseness").to_string_lossy())?;
     for (baseline, expected) in [("running", 1.0), ("batch", 0.0), ("group", 0.0)] {
         let asks = plugins.reward("conciseness", &json!({ "baseline": baseline }))?;
         assert!(asks.needs_means());

@@ -1,28 +1,18 @@
 //! A hook that a plugin implements is called, and what it returned is what trains, what the trace records and what a
 //! replay compares. The plugins are built outside the workspace, implement one hook each and ask for nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-mod common;
-#[path = "support/host.rs"]
-mod host;
-
 use std::fs;
 use std::process::Command;
 
-use host::{Outcome, host_with};
-use moa_core::error::Hint;
+use crate::support::host::{Outcome, host_with};
+use crate::support::library;
+use moa_core::error::Report;
 use moa_core::plugin::{BatchInput, Hooks, Objective, Plugins, Setup};
 use serde_json::{Value, json};
 
 /// Two steps of two mini-batches with the scalarizer `name` of the fixture.
 fn run(name: &str) -> Outcome {
-    let library = common::fixture("hooks");
+    let library = library::fixture("hooks");
     let scalarizer = format!("scalarizer.name={name}");
     host_with(
         &[
@@ -95,7 +85,7 @@ fn what_weigh_gradients_returned_is_recorded_and_compared() {
         );
     }
     let trace = text(&run, "trace.jsonl");
-    let library = common::fixture("hooks");
+    let library = library::fixture("hooks");
     let replay = |trace: &str| {
         let library = library.to_string_lossy();
         let arguments = ["plugin", "replay", &*library, "--trace", "t.jsonl", "--check"];
@@ -135,7 +125,7 @@ fn a_signal_that_does_not_go_with_the_hooks_is_an_error() {
         assert!(run.stderr.contains(&place), "{}", run.stderr);
         assert!(run.stderr.contains(hint), "{}", run.stderr);
     }
-    let library = common::fixture("hooks");
+    let library = library::fixture("hooks");
     let library = library.to_string_lossy();
     let check = host_with(
         &["plugin", "check", &*library, "--json", "--only", "finite-ordinary"],
@@ -160,7 +150,7 @@ fn a_signal_that_does_not_go_with_the_hooks_is_an_error() {
 fn bad_answers_of_weigh_gradients_are_refused() {
     let mut plugins = Plugins::searching(vec![]);
     plugins
-        .load(&common::fixture("hooks").to_string_lossy())
+        .load(&library::fixture("hooks").to_string_lossy())
         .map(|_| ())
         .unwrap();
     let setup = Setup {
@@ -195,7 +185,7 @@ fn bad_answers_of_weigh_gradients_are_refused() {
 /// The attribute tells the host which hooks there are; leaving it off must not be a hook that is never called.
 #[test]
 fn a_scalarizer_without_the_attribute_does_not_compile() {
-    common::fixture("hooks");
+    library::fixture("hooks");
     let output = Command::new(env!("CARGO"))
         .args([
             "build",
@@ -207,9 +197,9 @@ fn a_scalarizer_without_the_attribute_does_not_compile() {
             "forgotten",
         ])
         .arg("--manifest-path")
-        .arg(common::root().join("tests/fixtures/Cargo.toml"))
+        .arg(crate::support::root().join("tests/fixtures/Cargo.toml"))
         .arg("--target-dir")
-        .arg(common::target_folder().join("fixtures"))
+        .arg(library::target_folder().join("fixtures"))
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("CARGO_TARGET_DIR")
         .output()

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::Hint;
+use crate::error::{Fault, Report};
 
 /// Everything that the module gives as an error. Display is one line.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -201,7 +201,7 @@ impl From<moa_sdk::Error> for PluginError {
     }
 }
 
-impl Hint for PluginError {
+impl Report for PluginError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { nearest, .. } => Some(match nearest {
@@ -234,7 +234,7 @@ impl Hint for PluginError {
                 expected,
                 ..
             } => Some(format!(
-                "build the plugin again with moa-sdk {expected}; --verbose shows all differences"
+                "build the plugin again with moa-sdk {expected}; `plugin inspect LIB --verbose` shows all differences"
             )),
             Self::Layout { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
             Self::Unknown { name, known, kind } => {
@@ -256,6 +256,29 @@ impl Hint for PluginError {
             )),
             Self::Trace { .. } | Self::Difference { .. } | Self::Description { .. } | Self::Input { .. } => None,
             Self::Event(error) => error.hint.clone(),
+        }
+    }
+
+    /// Usage: a library, a name or params that the user can change; `new` that refuses params has no step.
+    fn fault(&self) -> Fault {
+        match self {
+            Self::NotFound { .. }
+            | Self::NotAPlugin { .. }
+            | Self::Open { .. }
+            | Self::Version { .. }
+            | Self::Layout { .. }
+            | Self::Description { .. }
+            | Self::Component { .. }
+            | Self::Limits { .. }
+            | Self::Unknown { .. }
+            | Self::Ambiguous { .. }
+            | Self::Hook { step: None, .. } => Fault::Usage,
+            Self::Hook { .. }
+            | Self::Output { .. }
+            | Self::Trace { .. }
+            | Self::Difference { .. }
+            | Self::Input { .. }
+            | Self::Event(_) => Fault::Run,
         }
     }
 }

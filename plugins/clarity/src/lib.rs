@@ -229,7 +229,11 @@ mod tests {
             let chars: Vec<char> = text.chars().collect();
             // Of "- - -" only the first is at a line's start.
             let expected = [1, 1 + usize::from(piece == "- "), 1];
-            assert_eq!([enumerators(&chars), bullets(&chars), ordinals(&text)], expected, "{piece:?}");
+            assert_eq!(
+                [enumerators(&chars), bullets(&chars), ordinals(&text)],
+                expected,
+                "{piece:?}"
+            );
         }
     }
 }

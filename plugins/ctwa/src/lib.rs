@@ -266,10 +266,16 @@ moa_sdk::testing::suite!(Ctwa,
         "../../../tests/golden/ctwa-mean-unclipped.jsonl",
         "../../../tests/golden/ctwa-sum.jsonl",
     ],
+    // The default targets favour the first objective, and a weight grows with one objective, too.
     params = [
-        {},
-        {"pooled": true, "statistic": "correlation"},
-        {"aggregation": "mean-unclipped", "renormalize": true},
+        {} without permutation and single_objective,
+        {"pooled": true, "statistic": "correlation"} without permutation and single_objective,
+        {"aggregation": "mean-unclipped", "renormalize": true} without permutation,
+    ],
+    permutation = [
+        [2, 0, 1]: {"covariance_targets": [0.1]} => {"covariance_targets": [0.1]},
+        [2, 0, 1]: {"weights": [0.5, 0.3, 0.2], "covariance_targets": [0.3, 0.2, 0.1]}
+            => {"weights": [0.2, 0.5, 0.3], "covariance_targets": [0.1, 0.3, 0.2]},
     ],
 );
 
