@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use moa_sdk::testing::THREAD_PANICKED;
 
 use super::PluginError;
-use crate::error::Hint;
+use crate::error::Report;
 
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
