@@ -83,7 +83,7 @@ fn params(text: &mut String, params: &[ParamSpec]) {
             Value::Null => "none".to_owned(),
             other => other.to_string(),
         };
-        let _ = writeln!(text, "    {} = {default}  ({})", param.name, param.kind);
+        let _ = writeln!(text, "    {} = {default}  ({})", param.name, param.accepted());
         if !param.doc.is_empty() {
             let _ = writeln!(text, "        {}", param.doc);
         }

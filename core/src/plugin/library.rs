@@ -74,6 +74,11 @@ impl Library {
         &self.description
     }
 
+    /// Whether it has a scalarizer or a reward of that name.
+    pub(super) fn exports(&self, name: &str) -> bool {
+        self.description.scalarizers.iter().any(|s| s.name == name) || self.has_reward(name)
+    }
+
     /// Whether it has a reward of that name.
     pub fn has_reward(&self, name: &str) -> bool {
         self.description.rewards.iter().any(|r| r.name == name)
