@@ -1,12 +1,5 @@
 //! The parse table of the command line: what each way of typing becomes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 #[path = "../core/src/cli.rs"]
 #[allow(dead_code, reason = "the binary reads the fields that these tests do not")]
 mod cli;

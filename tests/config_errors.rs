@@ -1,18 +1,8 @@
 //! What bad configuration gets: one error that names key, place, found and expected, with a hint.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-#[path = "support/config.rs"]
-mod support;
-
+use crate::support::config::typed;
 use moa_core::config::{Config, ConfigError};
-use moa_core::error::Hint;
-use support::typed;
+use moa_core::error::Report;
 
 #[test]
 fn a_config_that_should_be_complete_and_is_not_is_refused() {

@@ -1,17 +1,7 @@
 //! The key table, `config explain`, `config check` and `config schema`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-#[path = "support/config.rs"]
-mod support;
-
+use crate::support::config::typed;
 use moa_core::config::{Kind, all_keys, schema};
-use support::typed;
 
 #[test]
 fn the_key_table_has_the_keys_that_are_written() {

@@ -1,12 +1,5 @@
 //! Every config in configs/ resolves, says what it is, and survives being written and read back.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 use std::path::{Path, PathBuf};
 
 use moa_core::config::{Config, Estimator, Purpose, Request, Source, resolve};

@@ -1,13 +1,6 @@
 //! Reading and writing data files: the papers' layout as another library wrote it, JSON lines, and everything that
 //! can be wrong with a file. The Parquet files are made by golden/data/make.py.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +8,7 @@ use moa_core::data::{
     DataError, Encoded, Keys, Message, PromptText, Row, Summary, inspect, parquet_bytes, read_parquet_bytes, read_rows,
     write_jsonl, write_parquet,
 };
-use moa_core::error::Hint;
+use moa_core::error::Report;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,17 +1,10 @@
 //! Model files: what is saved is what was loaded, and what is wrong with a file is said by name.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
-use moa_core::error::Hint;
+use moa_core::error::Report;
 use moa_core::model::{Model, ModelError, Packed};
 
 fn golden(name: &str) -> PathBuf {

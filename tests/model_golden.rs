@@ -3,13 +3,6 @@
 //!
 //! Tolerance: two attention implementations of PyTorch differ by 1.2e-5 in these logits of size 5.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -1,13 +1,6 @@
 //! The fused decoder against a slow, obvious twin in plain candle operations, against finite differences, and the
 //! properties that packing promises.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Tensor};

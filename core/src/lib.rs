@@ -21,13 +21,11 @@ pub mod reward;
 
 pub mod advantage;
 
-pub mod scalarizer;
-
 pub mod update;
 
 pub mod metrics;
 
-pub mod checkpoint;
+pub mod run;
 
 pub mod report;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::layers::Origin;
-use crate::error::Hint;
+use crate::error::{Fault, Report};
 
 /// Why a configuration was refused. Nothing has been written or started when one of these comes up.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +110,7 @@ fn chain(files: &[PathBuf]) -> String {
         .join(" -> ")
 }
 
-impl Hint for ConfigError {
+impl Report for ConfigError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             ConfigError::Read { from: Some(_), .. } => {
@@ -143,6 +143,10 @@ impl Hint for ConfigError {
             ConfigError::Write { .. } => return None,
         };
         Some(hint)
+    }
+
+    fn fault(&self) -> Fault {
+        Fault::Usage
     }
 }
 

@@ -130,7 +130,7 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Hint;
+    use crate::error::Report;
 
     fn rows(lengths: &[usize]) -> Vec<Row> {
         let row = |(index, &n): (usize, &usize)| Row {

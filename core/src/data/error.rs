@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::Hint;
+use crate::error::Report;
 
 /// Where in a file: a Parquet row, counted from 0 as other tools do, or a line of text, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +256,7 @@ fn list(names: &[String]) -> String {
         .join(", ")
 }
 
-impl Hint for DataError {
+impl Report for DataError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {

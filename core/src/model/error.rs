@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Hint;
+use crate::error::Report;
 
 /// Errors of the model module; each names the file, key or tensor.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +154,7 @@ impl ModelError {
     }
 }
 
-impl Hint for ModelError {
+impl Report for ModelError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             ModelError::NotFound { .. } => {

@@ -132,6 +132,7 @@ impl RewardPlugin {
                 step: None,
                 found: format!("{} scores", scores.len()),
                 expected: raw.len().to_string(),
+                hint: None,
             });
         }
         let refused = |message: abi_stable::std_types::RString| Failure {

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{SessionError, session};
+use super::setup;
 use crate::{
     config::{Config, Sft, SftStart, Source},
     data::{self, Cursor, Keys, Prompt, Row},
+    error::Error,
     metrics::{JsonLines, Progress},
     model::{Architecture, Cotangent, Model, Tokenizer},
     rollout::{GradientSet, Policy, Rollouts},
@@ -31,13 +32,13 @@ pub struct SftOutcome {
 ///
 /// # Errors
 /// Rows or model cannot be read, a gradient is not finite, `out` cannot be written.
-pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) -> Result<SftOutcome, SessionError> {
+pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) -> Result<SftOutcome, Error> {
     let model = match sft.start {
-        SftStart::Model => session::load_model(config)?,
+        SftStart::Model => setup::load_model(config)?,
         SftStart::Fresh => fresh(sft, config.train.seed)?,
     };
     let examples = examples(&rows(sft, config)?, &model)?;
-    let mut optimizer = AdamW::new(session::adamw_settings(config), model.params().to_vec())?;
+    let mut optimizer = AdamW::new(setup::adamw_settings(config), model.params().to_vec())?;
     let schedule = Schedule {
         kind: config.optimizer.schedule,
         warmup: config.optimizer.warmup,
@@ -94,7 +95,7 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
 }
 
 /// A new model with random weights.
-fn fresh(sft: &Sft, seed: u64) -> Result<Model, SessionError> {
+fn fresh(sft: &Sft, seed: u64) -> Result<Model, Error> {
     let fresh = &sft.fresh;
     let tokenizer = match &fresh.tokenizer {
         Source::Embedded => Tokenizer::embedded()?,
@@ -103,7 +104,7 @@ fn fresh(sft: &Sft, seed: u64) -> Result<Model, SessionError> {
     Ok(Model::init(Architecture::fresh(fresh), tokenizer, seed)?)
 }
 
-fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, SessionError> {
+fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, Error> {
     if sft.train == "tiny-math" {
         let whole = usize::try_from(sft.steps)
             .unwrap_or(usize::MAX)
@@ -125,7 +126,7 @@ struct Example {
     response: Vec<u32>,
 }
 
-fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, SessionError> {
+fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, Error> {
     let tokenizer = &model.tokenizer;
     rows.iter()
         .map(|row| {

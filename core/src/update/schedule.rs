@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::config::ScheduleKind;
 
-use crate::error::Hint;
+use crate::error::{Fault, Report};
 
 /// A schedule with its lengths in optimizer updates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,9 +42,13 @@ pub struct ScheduleError {
     pub expected: String,
 }
 
-impl Hint for ScheduleError {
+impl Report for ScheduleError {
     fn hint(&self) -> Option<String> {
         Some(format!("set optimizer.{} to {}", self.key, self.expected))
+    }
+
+    fn fault(&self) -> Fault {
+        Fault::Usage
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can be wrong with an update.
 
-use crate::error::Hint;
+use crate::error::Report;
 
 /// Why an update was not made. No parameter has changed if a step fails with anything but `Tensor`.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,7 @@ pub enum OptimizerError {
     },
 }
 
-impl Hint for OptimizerError {
+impl Report for OptimizerError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Setting { key, expected, .. } => Some(format!("set optimizer.{key} to {expected}")),

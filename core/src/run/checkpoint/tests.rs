@@ -8,7 +8,7 @@ use std::{
 use candle_core::Tensor;
 
 use super::*;
-use crate::{error::Hint, model::Model, update::AdamWSettings};
+use crate::{error::Report, model::Model, update::AdamWSettings};
 
 /// The embedded model after one update, so that moments are not all zero.
 fn trained() -> (Model, AdamW) {
@@ -26,10 +26,10 @@ fn state(step: u64) -> State {
     state
 }
 
-fn run_with(steps: &[u64], keep: usize) -> (tempfile::TempDir, Model, AdamW, Store) {
+fn run_with(steps: &[u64], keep: usize) -> (tempfile::TempDir, Model, AdamW, Checkpoints) {
     let run = tempfile::tempdir().unwrap();
     let (model, optimizer) = trained();
-    let mut store = Store::new(run.path(), keep, None);
+    let mut store = Checkpoints::new(run.path(), keep, None);
     for &step in steps {
         store.write(&state(step), &model, &optimizer).unwrap();
     }
@@ -126,7 +126,7 @@ fn a_kill_while_writing_leaves_the_one_before_and_the_next_write_cleans_up() {
     fs::create_dir(&half).unwrap();
     fs::write(half.join("model.safetensors"), [1, 2, 3]).unwrap();
     assert_eq!(found_step(run.path()), 1);
-    let mut resumed = Store::new(run.path(), 2, Some(1));
+    let mut resumed = Checkpoints::new(run.path(), 2, Some(1));
     resumed.write(&state(3), &model, &optimizer).unwrap();
     assert_eq!(names(run.path()), ["step-000001", "step-000003"]);
     assert_eq!(found_step(run.path()), 3);
@@ -139,14 +139,14 @@ fn only_the_newest_stay_and_a_damaged_one_of_a_later_step_does_not_count() {
     fs::write(run.path().join("checkpoints/notes.txt"), "mine").unwrap();
     fs::write(run.path().join("checkpoints/step-000003/state.json"), "{}").unwrap();
     // The run goes on from 2, and comes to 3 again.
-    let mut store = Store::new(run.path(), 2, Some(2));
+    let mut store = Checkpoints::new(run.path(), 2, Some(2));
     assert_eq!(store.newest(), Some(run.path().join("checkpoints/step-000002")));
     store.write(&state(3), &model, &optimizer).unwrap();
     assert_eq!(names(run.path()), ["notes.txt", "step-000002", "step-000003"]);
     assert_eq!(found_step(run.path()), 3);
     // Or it stops before it: the damaged one must not push the new one out.
     fs::write(run.path().join("checkpoints/step-000003/state.json"), "{}").unwrap();
-    let mut store = Store::new(run.path(), 1, Some(1));
+    let mut store = Checkpoints::new(run.path(), 1, Some(1));
     store.write(&state(2), &model, &optimizer).unwrap();
     assert_eq!(names(run.path()), ["notes.txt", "step-000002"]);
 }

@@ -48,6 +48,28 @@ impl State {
         Ok(())
     }
 
+    /// Keeps each field of `values` as a part under its name.
+    ///
+    /// # Errors
+    /// They cannot be written as a JSON object.
+    pub fn put_all(&mut self, values: &impl Serialize) -> Result<(), CheckpointError> {
+        match serde_json::to_value(values) {
+            Ok(Value::Object(fields)) => self.parts.extend(fields),
+            Ok(other) => return Err(self.problem("parts", format!("found {other}, expected named fields"))),
+            Err(error) => return Err(self.problem("parts", format!("cannot be written: {error}"))),
+        }
+        Ok(())
+    }
+
+    /// The parts that [`State::put_all`] kept, as the struct that they were.
+    ///
+    /// # Errors
+    /// One is missing, or is something else.
+    pub fn all<T: DeserializeOwned>(&self) -> Result<T, CheckpointError> {
+        serde_json::from_value(Value::Object(self.parts.clone()))
+            .map_err(|e| self.problem("parts", format!("does not fit: {e}")))
+    }
+
     /// The part `name`.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub struct Checkpoint {
 
 /// The newest whole checkpoint, and what is wrong with those that are newer.
 #[derive(Debug)]
-pub struct Found {
+pub struct NewestCheckpoint {
     /// The one to go on from.
     pub checkpoint: Checkpoint,
     /// Newer ones that cannot be used, newest first.
@@ -35,7 +35,7 @@ pub struct Found {
 ///
 /// # Errors
 /// There is none, or none that can be used.
-pub fn newest(run: &Path) -> Result<Found, CheckpointError> {
+pub fn newest(run: &Path) -> Result<NewestCheckpoint, CheckpointError> {
     let mut steps: Vec<(u64, PathBuf)> = Vec::new();
     for entry in fs::read_dir(run.join(FOLDER)).into_iter().flatten().flatten() {
         let step = step_of(&entry.file_name().to_string_lossy());
@@ -46,7 +46,7 @@ pub fn newest(run: &Path) -> Result<Found, CheckpointError> {
     for (step, path) in steps.into_iter().rev() {
         match Checkpoint::open(&path, step) {
             Ok(checkpoint) => {
-                return Ok(Found {
+                return Ok(NewestCheckpoint {
                     checkpoint,
                     passed_over,
                 });

@@ -8,8 +8,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::ValidationRecord;
-use crate::{checkpoint::Store, error::Hint, metrics::JsonLines};
+use super::{ValidationRecord, checkpoint::Checkpoints};
+use crate::{
+    error::{Fault, Report},
+    metrics::JsonLines,
+};
 
 /// A run folder could not be made or written.
 #[derive(Debug, Error)]
@@ -44,7 +47,7 @@ pub enum FolderError {
     },
 }
 
-impl Hint for FolderError {
+impl Report for FolderError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotEmpty { .. } => {
@@ -55,6 +58,13 @@ impl Hint for FolderError {
                 Some("take the file from a copy of the run folder; a run cannot go on without it".into())
             }
             Self::Io { .. } => Some("choose a folder that can be written with --run-dir".into()),
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        match self {
+            Self::NotEmpty { .. } | Self::InUse { .. } | Self::Lines { .. } => Fault::Usage,
+            Self::Io { .. } => Fault::Run,
         }
     }
 }
@@ -79,7 +89,7 @@ pub struct RunFolder {
     /// Some completions of some steps, with their scores.
     pub samples: JsonLines,
     /// What the run goes on from if it is stopped.
-    pub checkpoints: Store,
+    pub checkpoints: Checkpoints,
 }
 
 impl RunFolder {
@@ -101,7 +111,7 @@ impl RunFolder {
             None => Self::numbered(Path::new("runs"), stem)?,
         };
         fs::write(path.join("config.toml"), config).map_err(io(&path))?;
-        Self::open(&path, Store::new(&path, keep, None))
+        Self::open(&path, Checkpoints::new(&path, keep, None))
     }
 
     /// Opens the folder of a run that goes on after `step` steps: drops the lines that came after what `written` says,
@@ -116,7 +126,7 @@ impl RunFolder {
         config: Option<&str>,
         keep: usize,
     ) -> Result<Self, FolderError> {
-        let folder = Self::open(path, Store::new(path, keep, Some(step)))?;
+        let folder = Self::open(path, Checkpoints::new(path, keep, Some(step)))?;
         let files = [
             (&folder.metrics, "metrics.jsonl", written.metrics),
             (&folder.validation, "validation.jsonl", written.validation),
@@ -146,7 +156,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    fn open(path: &Path, checkpoints: Store) -> Result<Self, FolderError> {
+    fn open(path: &Path, checkpoints: Checkpoints) -> Result<Self, FolderError> {
         let open = |name: &str| JsonLines::append(&path.join(name)).map_err(io(path));
         let metrics = open("metrics.jsonl")?;
         if !metrics.claim().map_err(io(path))? {

@@ -1,4 +1,4 @@
-//! Scores of given completions by one reward, for `moa-host reward score`.
+//! Scores of the completions of a file by one reward, for `moa-host reward score`.
 
 use std::{
     collections::BTreeMap,
@@ -10,13 +10,31 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::SessionError;
+use thiserror::Error;
+
 use crate::{
     data::{PromptText, Row},
+    error::{self, Report},
     metrics::Progress,
     model::Tokenizer,
     plugin::{Cause, Completion, MeanTokens, RewardPlugin},
 };
+
+/// A row has a column of another type than the reward needs.
+#[derive(Debug, Error)]
+#[error("row {row}: {key} is {found}, expected {expected}")]
+pub struct ColumnError {
+    row: usize,
+    key: &'static str,
+    found: String,
+    expected: &'static str,
+}
+
+impl Report for ColumnError {
+    fn hint(&self) -> Option<String> {
+        Some("leave the column out, or give it that type in every row".into())
+    }
+}
 
 /// Completions that are scored before their lines are written: bounds what is lost when a run is stopped.
 const BLOCK: usize = 4096;
@@ -82,7 +100,7 @@ impl Summary {
 }
 
 /// A completion of the file, with what its line says beyond the columns of [`Row`].
-struct Given {
+struct ScoredRow {
     prompt: String,
     response: String,
     response_tokens: u32,
@@ -103,7 +121,7 @@ pub fn score(
     rows: &[Row],
     progress: &Progress,
     out: &mut dyn Write,
-) -> Result<Summary, SessionError> {
+) -> Result<Summary, error::Error> {
     let tokenizer = Tokenizer::embedded()?;
     let given = rows
         .iter()
@@ -152,8 +170,8 @@ pub fn score(
     Ok(summary)
 }
 
-fn read(row: &Row, tokenizer: &Tokenizer) -> Result<Given, SessionError> {
-    let wrong = |key: &'static str, found: &Value, expected: &'static str| SessionError::Completion {
+fn read(row: &Row, tokenizer: &Tokenizer) -> Result<ScoredRow, error::Error> {
+    let wrong = |key: &'static str, found: &Value, expected: &'static str| ColumnError {
         row: row.index,
         key,
         found: found.to_string().chars().take(40).collect(),
@@ -183,7 +201,7 @@ fn read(row: &Row, tokenizer: &Tokenizer) -> Result<Given, SessionError> {
             .as_bool()
             .ok_or_else(|| wrong("truncated", &value, "true or false"))?,
     };
-    Ok(Given {
+    Ok(ScoredRow {
         prompt: match &row.prompt {
             PromptText::Text(text) => text.clone(),
             PromptText::Messages(messages) => {
@@ -200,7 +218,7 @@ fn read(row: &Row, tokenizer: &Tokenizer) -> Result<Given, SessionError> {
 }
 
 /// Mean lengths of the file and of the rows with the same prompt.
-fn means(given: &[Given]) -> Vec<MeanTokens> {
+fn means(given: &[ScoredRow]) -> Vec<MeanTokens> {
     let mut groups: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for one in given {
         let group = groups.entry(&one.prompt).or_default();

@@ -24,7 +24,7 @@ use std::{
 
 pub use checksum::{Checksum, fingerprint};
 pub use error::CheckpointError;
-pub use read::{Checkpoint, Found, newest};
+pub use read::{Checkpoint, NewestCheckpoint, newest};
 pub use state::State;
 
 use crate::{
@@ -40,13 +40,13 @@ const STATE: &str = "state.json";
 
 /// The checkpoints of a run: writes new ones and removes those that are no longer needed.
 #[derive(Debug)]
-pub struct Store {
+pub struct Checkpoints {
     folder: PathBuf,
     keep: usize,
     newest: Option<u64>,
 }
 
-impl Store {
+impl Checkpoints {
     /// The checkpoints below the folder `run`, of which the newest `keep` ≥ 1 stay. `newest` is the step of the one
     /// that the run goes on from. Nothing is written or read.
     #[must_use]

@@ -1,51 +1,50 @@
-//! Libraries for tests: builds plugins and fixtures once a test program, into a target folder of their own, so that
-//! no test depends on which build came before it.
+//! Libraries for tests: cargo builds plugins and fixtures into a target folder of their own, so that no test depends
+//! on which build came before it.
 
-// Every test program takes only some of the helpers.
-#![allow(dead_code, reason = "shared by several test programs")]
-
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// The root of the repository.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(Path::to_owned)
-        .expect("core/ has a parent folder")
-}
-
-/// The golden file `name`.
-pub fn golden(name: &str) -> PathBuf {
-    root().join("tests/golden").join(name)
-}
+use super::root;
 
 /// The library of `plugins/<name>`, built from the sources as they are.
 pub fn plugin(name: &str) -> PathBuf {
-    let package = format!("moa-plugin-{name}");
-    build(&root().join("Cargo.toml"), &package, name)
+    once("plugins", name, || {
+        let package = format!("moa-plugin-{name}");
+        build(&root().join("Cargo.toml"), &package, name)
+    })
 }
 
 /// The library of `tests/fixtures/<name>`.
 pub fn fixture(name: &str) -> PathBuf {
-    let manifest = root().join("tests/fixtures/Cargo.toml");
-    lock(&manifest);
-    build(&manifest, &format!("fixture-{name}"), name)
+    once("fixtures", name, || {
+        let manifest = root().join("tests/fixtures/Cargo.toml");
+        lock(&manifest);
+        build(&manifest, &format!("fixture-{name}"), name)
+    })
+}
+
+/// What `make` returns for the library `name` of `folder`; it runs once for each.
+fn once(folder: &'static str, name: &str, make: impl FnOnce() -> PathBuf) -> PathBuf {
+    type Built = BTreeMap<(&'static str, String), PathBuf>;
+    static BUILT: Mutex<Built> = Mutex::new(Built::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (folder, name.to_owned());
+    built.entry(key).or_insert_with(make).clone()
 }
 
 /// Gives a workspace of its own the versions of this one: nothing is looked up, and nothing but what is there already
-/// is needed. Cargo takes out what it does not use. A rename, as other test programs may read it at this moment.
+/// is needed. Cargo takes out what it does not use. A rename, as another cargo may read it at this moment.
 pub fn lock(manifest: &Path) {
     let lock = manifest.with_file_name("Cargo.lock");
     let fresh = lock.with_extension(format!("lock.{}", std::process::id()));
-    // The threads of a test program share its number.
     let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     std::fs::copy(root().join("Cargo.lock"), &fresh).expect("Cargo.lock can be copied");
     std::fs::rename(&fresh, &lock).expect("Cargo.lock can be renamed");
 }
 
-/// One build at a time within a test program; cargo keeps programs apart by its own lock.
+/// One build at a time; cargo would make the second wait for the first anyway, without saying why.
 static BUILDING: Mutex<()> = Mutex::new(());
 
 /// Always the release profile: as in the workspace's build and test commands, and fast enough for replays. One
@@ -77,7 +76,7 @@ pub fn build(manifest: &Path, package: &str, library: &str) -> PathBuf {
     target.join("release").join(file)
 }
 
-/// The workspace's target folder: test programs stand in `<target>/<profile>/deps`.
+/// The workspace's target folder: the test program stands in `<target>/<profile>/deps`.
 pub fn target_folder() -> PathBuf {
     let program = std::env::current_exe().expect("a test program has a path");
     program

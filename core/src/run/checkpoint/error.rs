@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::{error::Hint, model::ModelError, update::OptimizerError};
+use crate::{
+    error::{Fault, Report},
+    model::ModelError,
+    update::OptimizerError,
+};
 
 /// A checkpoint could not be written, or cannot be gone on from.
 #[derive(Debug, Error)]
@@ -89,7 +93,7 @@ impl CheckpointError {
     }
 }
 
-impl Hint for CheckpointError {
+impl Report for CheckpointError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::File { .. } => Some("the disk may be full, or the run folder was removed".into()),
@@ -105,5 +109,9 @@ impl Hint for CheckpointError {
             Self::Model(error) => error.hint(),
             Self::Optimizer(error) => error.hint(),
         }
+    }
+
+    fn fault(&self) -> Fault {
+        Fault::Usage
     }
 }
