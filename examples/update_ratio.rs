@@ -71,7 +71,7 @@ fn update(
     } else {
         None
     };
-    let lr = run.setup.learning_rate(run.optimizer.steps());
+    let lr = run.setup.learning_rate(step - 1);
     let mut forward = None;
     if let (true, Some(of_objectives)) = (wants.batch_gramian, &of_objectives) {
         let advantages = Advantages::of_objectives(of_objectives.clone(), m);
@@ -107,8 +107,8 @@ fn update(
         batch,
         &setup.update,
         forward,
-        &|updates| setup.learning_rate(updates),
-        &mut |minibatch, lr, gram, losses| scalarizer.weigh_gradients(step, minibatch, lr, gram, losses),
+        lr,
+        &mut |minibatch, gram, losses| scalarizer.weigh_gradients(step, minibatch, lr, gram, losses),
     )?;
     if let (true, Some(old)) = (wants.after_update, &old) {
         let algorithm = &setup.config.algorithm;

@@ -55,7 +55,7 @@ fn a_resumed_run_ends_as_one_that_was_not_stopped() {
                 "--run-dir",
                 "run",
                 "--set",
-                "validation.n=10",
+                "validation.rows=10",
                 "--set",
                 "validation.every=1",
                 "--set",

@@ -197,9 +197,9 @@ fn a_scalarizer_without_the_attribute_does_not_compile() {
             "forgotten",
         ])
         .arg("--manifest-path")
-        .arg(common::root().join("tests/fixtures/Cargo.toml"))
+        .arg(crate::support::root().join("tests/fixtures/Cargo.toml"))
         .arg("--target-dir")
-        .arg(common::target_folder().join("fixtures"))
+        .arg(library::target_folder().join("fixtures"))
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("CARGO_TARGET_DIR")
         .output()

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// A short run with these settings on top.
 fn run(plugin: &str, settings: &[&str]) -> Outcome {
     let mut arguments = vec!["--plugin", plugin, "--steps", "3", "--run-dir", "run", "--quiet"];
-    let small = ["validation.n=4", "rollout.prompts=4", "rollout.max_new_tokens=48"];
+    let small = ["validation.rows=4", "rollout.prompts=4", "rollout.max_new_tokens=48"];
     for setting in small.iter().chain(settings) {
         arguments.extend(["--set", setting]);
     }

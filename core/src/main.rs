@@ -275,8 +275,8 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
                 }
             }
         }
-        PluginCommand::Inspect { lib } => {
-            let mut plugins = Plugins::new();
+        PluginCommand::Inspect { lib, verbose } => {
+            let mut plugins = Plugins::new().verbose(verbose);
             write!(out, "{}", plugin::description_text(plugins.load(&lib)?))?;
         }
         PluginCommand::Check {

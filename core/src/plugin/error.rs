@@ -234,7 +234,7 @@ impl Report for PluginError {
                 expected,
                 ..
             } => Some(format!(
-                "build the plugin again with moa-sdk {expected}; --verbose shows all differences"
+                "build the plugin again with moa-sdk {expected}; `plugin inspect LIB --verbose` shows all differences"
             )),
             Self::Layout { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
             Self::Unknown { name, known, kind } => {

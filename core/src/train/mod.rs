@@ -125,7 +125,7 @@ fn train_steps(
             greedy: greedy.as_deref(),
         };
         let of_objectives = when(wants.objective_advantages, || Ok(estimation.of_objectives()?))?; // [B, M]
-        let lr = run.setup.learning_rate(run.optimizer.steps());
+        let lr = run.setup.learning_rate(step - 1);
         let (mut gram, mut forward) = (None, None);
         if let (true, Some(of_objectives)) = (wants.batch_gramian, &of_objectives) {
             let advantages = Advantages::of_objectives(of_objectives.clone(), m);
@@ -167,8 +167,8 @@ fn train_steps(
             batch,
             &settings,
             forward,
-            &|updates| run.setup.learning_rate(updates),
-            &mut |minibatch, lr, gram, losses| {
+            lr,
+            &mut |minibatch, gram, losses| {
                 run.scalarizer.weigh_gradients(step, minibatch, lr, gram, losses) // [M]
             },
         )?;
@@ -266,7 +266,7 @@ fn stopped(run: &mut Run, cause: Error, folder: &mut RunFolder) -> Stopped {
                 Ok(None) => Recoverable::Nothing,
                 Err(error) => older(folder, format!("no checkpoint could be written ({error})")),
             },
-            Ok(false) => older(folder, "the parameters had changed and checkpoint.undo is off".into()),
+            Ok(false) => older(folder, "the parameters had changed and checkpoint.rollback is off".into()),
             Err(error) => older(folder, format!("the step could not be undone ({error})")),
         }
     };

@@ -24,7 +24,7 @@ use crate::{
         RunFolder,
         checkpoint::{Checkpoint, State},
     },
-    update::{AdamW, KlControl},
+    update::{AdamW, AdamWSettings, KlControl, Schedule},
 };
 
 /// A run, ready for its next step.
@@ -56,15 +56,13 @@ impl Run {
     pub fn open(mut config: Config, choose_scalarizer: bool) -> Result<Self, Error> {
         let (objectives, scalarizer) = setup::load_plugins(&mut config, choose_scalarizer)?;
         let update = setup::update_settings(&config);
-        update.loss.check()?;
-        let schedule = setup::schedule(&config);
-        schedule.check()?;
+        let schedule = Schedule::new(&config.optimizer, config.train.steps);
         let model = setup::load_model(&config)?;
         let (training, validation, test) = setup::load_data(&config, &model)?;
         let kl = setup::kl_control(&config);
         let wants = Wants::new(&config, &update, &kl, &scalarizer);
         let wants_reference = config.algorithm.kl.coefficient > 0.0 || scalarizer.needs().has(Needs::REF_LOGPROBS);
-        let optimizer = AdamW::new(setup::adamw_settings(&config), model.params().to_vec())?;
+        let optimizer = AdamW::new(AdamWSettings::from(&config.optimizer), model.params().to_vec())?;
         let snapshot = Snapshot::new(Fingerprint::of(&model, &training, &validation)?);
         let temperature = setup::narrow(config.rollout.temperature);
         let policy = Policy::new(model, temperature);
@@ -184,7 +182,7 @@ impl Run {
 
     /// Copies parameters and moments before an update, where the config wants failed steps rolled back.
     pub(super) fn copy_parameters(&mut self) -> Result<(), Error> {
-        if self.setup.config.checkpoint.undo {
+        if self.setup.config.checkpoint.rollback {
             self.snapshot.copy_parameters(self.policy.model(), &self.optimizer)?;
         }
         Ok(())

@@ -7,10 +7,10 @@ use crate::{
     data::{self, Dataset, Encoded, Keys},
     error::Error,
     model::Model,
-    plugin::{self, Hooks, Needs, Plugins, ScalarizerPlugin},
+    plugin::{self, Hooks, Needs, PluginError, Plugins, ScalarizerPlugin},
     reward::{Objective, Objectives},
     rollout::{ReferencePolicy, Sampling},
-    update::{AdamWSettings, KlControl, KlTarget, LossSettings, Schedule, UpdateSettings},
+    update::{KlControl, KlTarget, LossSettings, Schedule, UpdateSettings},
 };
 
 /// What a step computes beyond scores, because the config or the scalarizer asks for it.
@@ -73,10 +73,10 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Learning rate of the optimizer step after `updates` of them.
+    /// Learning rate of the step after `done` completed ones, for all of its updates.
     #[must_use]
-    pub fn learning_rate(&self, updates: u64) -> f64 {
-        self.config.optimizer.lr * self.schedule.factor(updates)
+    pub fn learning_rate(&self, done: u64) -> f64 {
+        self.config.optimizer.lr * self.schedule.factor(done)
     }
 }
 
@@ -105,7 +105,12 @@ pub(super) fn load_plugins(
     let choose = choose_scalarizer && scalarizers().next().is_some();
     let name = (!choose).then_some(config.scalarizer.name.as_str());
     if let Some(name) = name.filter(|name| scalarizers().all(|s| s.name != *name)) {
-        plugins.load(name)?; // not in a library that was named: one of its own, from the search path
+        // Not in a library that was named: one of its own, from the search path.
+        let others = scalarizers().next().is_some();
+        match plugins.load(name) {
+            Err(PluginError::NotFound { .. }) if others => {} // misspelt: the error below names the nearest one
+            loaded => drop(loaded?),
+        }
     }
     let scalarizer = plugins.scalarizer(name, &setup, &params)?;
     config.scalarizer.name = scalarizer.name().to_owned();
@@ -182,10 +187,10 @@ fn dataset(source: &Source, embedded: &[u8], config: &Config, model: &Model) -> 
     )?)
 }
 
-/// The first rows, as many as `validation.n` says.
+/// The first rows, as many as `validation.rows` says.
 fn first(mut dataset: Dataset, config: &Config) -> Dataset {
-    if config.validation.n > 0 {
-        dataset.prompts.truncate(config.validation.n);
+    if config.validation.rows > 0 {
+        dataset.prompts.truncate(config.validation.rows);
     }
     dataset
 }
@@ -216,31 +221,4 @@ pub(super) fn kl_control(config: &Config) -> KlControl {
         horizon: kl.horizon,
     });
     KlControl::new(kl.estimator, kl.placement, kl.coefficient, target)
-}
-
-pub(crate) fn adamw_settings(config: &Config) -> AdamWSettings {
-    let optimizer = &config.optimizer;
-    AdamWSettings {
-        betas: (optimizer.betas[0], optimizer.betas[1]),
-        epsilon: optimizer.eps,
-        weight_decay: optimizer.weight_decay,
-        clip_norm: (optimizer.clip_norm > 0.0).then_some(optimizer.clip_norm),
-    }
-}
-
-/// The schedule in optimizer updates: a step has one for each mini-batch and epoch.
-pub(super) fn schedule(config: &Config) -> Schedule {
-    let per_epoch = match config.algorithm.minibatch {
-        0 => 1,
-        minibatch => config.rollout.prompts.div_ceil(minibatch),
-    };
-    let per_step = (per_epoch * config.algorithm.epochs) as u64;
-    let optimizer = &config.optimizer;
-    Schedule {
-        kind: optimizer.schedule,
-        warmup: optimizer.warmup * per_step,
-        total: config.train.steps * per_step,
-        floor: optimizer.min_lr_ratio,
-        power: optimizer.power,
-    }
 }

@@ -38,15 +38,8 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
         SftStart::Fresh => fresh(sft, config.train.seed)?,
     };
     let examples = examples(&rows(sft, config)?, &model)?;
-    let mut optimizer = AdamW::new(setup::adamw_settings(config), model.params().to_vec())?;
-    let schedule = Schedule {
-        kind: config.optimizer.schedule,
-        warmup: config.optimizer.warmup,
-        total: sft.steps,
-        floor: config.optimizer.min_lr_ratio,
-        power: config.optimizer.power,
-    };
-    schedule.check()?;
+    let mut optimizer = AdamW::new((&config.optimizer).into(), model.params().to_vec())?;
+    let schedule = Schedule::new(&config.optimizer, sft.steps);
     let policy = Policy::new(model, 1.0);
     let mut cursor = Cursor::new(config.train.seed);
     // Beside the model's folder, which is written whole at the end.
@@ -105,7 +98,7 @@ fn fresh(sft: &Sft, seed: u64) -> Result<Model, Error> {
 }
 
 fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, Error> {
-    if sft.train == "tiny-math" {
+    if sft.data == "tiny-math" {
         let whole = usize::try_from(sft.steps)
             .unwrap_or(usize::MAX)
             .saturating_mul(sft.batch);
@@ -117,7 +110,7 @@ fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, Error> {
         require_ground_truth: false,
         require_response: true,
     };
-    Ok(data::read_rows(Path::new(&sft.train), &keys)?)
+    Ok(data::read_rows(Path::new(&sft.data), &keys)?)
 }
 
 /// A prompt and the response to learn, the end token included.

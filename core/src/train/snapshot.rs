@@ -2,7 +2,7 @@
 //!
 //! A step changes small things (scalarizer, cursor, mean length, lines written) from its beginning, and the parameters
 //! and moments in its update. Each completed step commits a copy of the small things; before each update parameters and
-//! moments are copied, unless `checkpoint.undo` is off. After a failure, the checkpoint is the state at the end of the
+//! moments are copied, unless `checkpoint.rollback` is off. After a failure, the checkpoint is the state at the end of the
 //! last completed step.
 
 use std::path::PathBuf;

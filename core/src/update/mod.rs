@@ -19,5 +19,5 @@ pub use loss::{
     LossError, LossInput, LossOutput, LossSettings, PolicyLoss, loss, objective_losses, penalty_loss, policy_loss,
 };
 pub use optimizer::{AdamW, AdamWSettings, OptimizerError, OptimizerState, StepReport};
-pub use schedule::{Schedule, ScheduleError, ScheduleKind};
+pub use schedule::{Schedule, ScheduleKind};
 pub use step::{BatchGramian, UpdateBatch, UpdateReport, UpdateSettings, WeighGradients, batch_gramian, update_policy};

@@ -87,8 +87,8 @@ impl UpdateReport {
 }
 
 /// Asked for weights `[M]` in each mini-batch where the scalarizer weighs gradients: number of the mini-batch within
-/// the step, its learning rate, Gramian `[M, M]`, losses `[M]`.
-pub type WeighGradients<'a> = dyn FnMut(u32, f64, &[f64], &[f64]) -> Result<Vec<f32>, PluginError> + 'a;
+/// the step, Gramian `[M, M]`, losses `[M]`.
+pub type WeighGradients<'a> = dyn FnMut(u32, &[f64], &[f64]) -> Result<Vec<f32>, PluginError> + 'a;
 
 /// Gradients of one mini-batch: one column for each objective where gradients are weighed, else one; the gradient of the
 /// KL term and the entropy bonus, which belong to no objective, is the last column where gradients are weighed.
@@ -103,7 +103,7 @@ struct MiniBatchGradients {
 
 /// Updates the policy on a batch: an optimizer step for each mini-batch of each epoch. `forward` is a forward pass over
 /// the whole batch with the parameters as they are, where there has been one: the first step starts from it if it takes
-/// all completions at once. `lr` is the learning rate of the optimizer step with that number.
+/// all completions at once.
 ///
 /// # Errors
 /// A pass fails, a number is not finite, the scalarizer fails to weigh. The parameters are then those before the
@@ -114,14 +114,13 @@ pub fn update_policy(
     batch: UpdateBatch<'_>,
     settings: &UpdateSettings,
     mut forward: Option<Forward>,
-    lr: &dyn Fn(u64) -> f64,
+    lr: f64,
     weigh_gradients: &mut WeighGradients<'_>,
 ) -> Result<UpdateReport, Error> {
     let mut report = UpdateReport::default();
     let mask = policy.parameter_mask(batch.gradient_layers);
     for _ in 0..settings.epochs {
         for rows in minibatches(batch.rollouts, settings.minibatch) {
-            let lr = lr(optimizer.steps());
             // Taken: after an optimizer step the parameters are no longer those of the forward pass.
             let forward = forward.take().filter(|_| rows.len() == batch.rollouts.len());
             let columns = gradients(policy, batch, &rows, settings, forward.as_ref())?;
@@ -131,7 +130,7 @@ pub fn update_policy(
                     let gram = gramian(&columns.sets[..m], &mask).map_err(ModelError::from)?; // [M, M]
                     let losses: Vec<f64> = columns.losses[..m].iter().map(|l| l.value).collect();
                     let number = u32::try_from(report.minibatches).unwrap_or(u32::MAX);
-                    let mut weights = weigh_gradients(number, lr, &gram, &losses)?; // [M]
+                    let mut weights = weigh_gradients(number, &gram, &losses)?; // [M]
                     loss += losses.iter().zip(&weights).map(|(l, &w)| l * f64::from(w)).sum::<f64>();
                     report.gram.get_or_insert(gram);
                     let sum = report.weights.get_or_insert_with(|| vec![0.0; m]);

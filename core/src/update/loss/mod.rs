@@ -156,16 +156,6 @@ pub enum LossError {
         /// What was there.
         value: f32,
     },
-    /// A setting is out of its range.
-    #[error("loss: {key} is {value}, expected {expected}")]
-    Setting {
-        /// Key in the config's `[algorithm]`.
-        key: &'static str,
-        /// What it is.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
     /// The KL term needs reference log-probabilities.
     #[error("loss: the KL term has no reference log-probabilities")]
     NoReference,
@@ -180,39 +170,7 @@ impl Report for LossError {
             Self::NotFinite { .. } => {
                 Some("a smaller optimizer.lr or optimizer.clip_norm keeps the policy finite".into())
             }
-            Self::Setting { key, expected, .. } => Some(format!("set algorithm.{key} to {expected}")),
             Self::Length { .. } | Self::Offsets { .. } | Self::NoReference | Self::NoEntropies => None,
-        }
-    }
-}
-
-impl LossSettings {
-    /// Checks ranges; a run does this once, before any work.
-    ///
-    /// # Errors
-    /// [`LossError::Setting`] with the first setting that is out of range.
-    pub fn check(&self) -> Result<(), LossError> {
-        let at_least_0 = |key, value: f64| match value >= 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(LossError::Setting {
-                key,
-                value,
-                expected: "a finite number, 0 or more",
-            }),
-        };
-        at_least_0("clip_low", self.clip_low)?;
-        at_least_0("clip_high", self.clip_high)?;
-        at_least_0("entropy", self.entropy)?;
-        if let Some(kl) = self.kl {
-            at_least_0("kl.coefficient", kl.coefficient)?;
-        }
-        match self.dual_clip {
-            Some(value) if !(value > 1.0 && value.is_finite()) => Err(LossError::Setting {
-                key: "dual_clip",
-                value,
-                expected: "a finite number above 1",
-            }),
-            _ => Ok(()),
         }
     }
 }
