@@ -39,19 +39,6 @@ const KNOWN: &[(&str, &[&str])] = &[
             "plugin/check/scalarizer.rs",
         ],
     ),
-    (
-        "core/src",
-        &[
-            "plugin/component/instance.rs",
-            "plugin/component/mod.rs",
-            "plugin/component/preflight.rs",
-            "plugin/component/sandbox.rs",
-            "plugin/inspect.rs",
-            "plugin/library.rs",
-            "plugin/mod.rs",
-            "plugin/reward.rs",
-        ],
-    ),
     ("core/src", &["train/keep.rs", "train/resume.rs", "train/session.rs"]),
     ("core/src", &["train/mod.rs", "train/summary.rs"]),
     (

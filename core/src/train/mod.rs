@@ -130,7 +130,8 @@ fn train_steps(
         if let (true, Some(of_objectives)) = (wants.batch_gramian, &of_objectives) {
             let advantages = Advantages::of_objectives(of_objectives.clone(), m);
             let batch = batch_gramian(&run.policy, &rollouts, &advantages, &gradient_layers, &run.setup.update)?;
-            run.scalarizer.observe_gradients(step, lr, &batch.gram, &batch.losses)?; // [M, M], [M]
+            run.scalarizer
+                .observe_gradients(step, lr, &batch.gram, &batch.losses)?; // [M, M], [M]
             (gram, forward) = (Some(batch.gram), batch.forward);
         }
 
