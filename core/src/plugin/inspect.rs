@@ -7,7 +7,7 @@ use moa_sdk::{ParamSpec, Performance, RewardDescription};
 use serde_json::{Value, json};
 
 use super::library::Library;
-use super::shown;
+use super::shown::shown;
 
 /// The library as JSON: path, SDK version, and all that it says of itself.
 pub fn description_json(library: &Library) -> Value {

@@ -15,7 +15,8 @@ use serde_json::Value;
 use super::error::PluginError;
 use super::reward::RewardPlugin;
 use super::scalarizer::ScalarizerPlugin;
-use super::{search, shown};
+use super::search;
+use super::shown::shown;
 
 /// A loaded library.
 pub struct Library {

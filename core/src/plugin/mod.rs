@@ -18,6 +18,7 @@ mod reward;
 mod scalarizer;
 mod score;
 mod search;
+mod shown;
 
 pub use component::Limits;
 pub use error::PluginError;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use crate::config;
 use component::{Component, Sandbox};
 use search::SearchPath;
+use shown::shown;
 
 /// The loaded libraries and components, in the order in which they were asked for.
 pub struct Plugins {
@@ -294,14 +296,4 @@ impl Plugins {
             }),
         }
     }
-}
-
-/// A path for messages, as short as it is typed: below the current folder without it.
-fn shown(path: &Path) -> String {
-    std::env::current_dir()
-        .ok()
-        .and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned))
-        .unwrap_or_else(|| path.to_owned())
-        .display()
-        .to_string()
 }
