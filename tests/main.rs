@@ -39,4 +39,5 @@ mod plugin_check;
 mod plugin_load;
 mod plugin_replay;
 mod train_run;
+mod train_step;
 mod train_terms;
