@@ -240,6 +240,7 @@ fn the_top_level_is_the_closed_list() {
         "configs",
         "core",
         "data",
+        "deny.toml",
         "examples",
         "plugins",
         "sdk",

@@ -40,4 +40,5 @@ mod plugin_hooks;
 mod plugin_load;
 mod plugin_replay;
 mod train_run;
+mod train_step;
 mod train_terms;

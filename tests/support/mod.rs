@@ -2,6 +2,7 @@
 
 pub mod components;
 pub mod config;
+pub mod decoder;
 pub mod host;
 pub mod library;
 pub mod modules;

@@ -12,12 +12,14 @@ pub type Path = Vec<String>;
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
     Word(String),
+    /// What stands between the quotes of a string.
+    Text(String),
     /// `::`
     Colons,
     Sign(char),
 }
 
-/// The tokens of a source with their lines, without comments, strings, characters and lifetimes.
+/// The tokens of a source with their lines, without comments, characters and lifetimes.
 fn tokens(source: &str) -> Vec<(Token, usize)> {
     let text: Vec<char> = source.chars().collect();
     let at = |i: usize| text.get(i).copied().unwrap_or('\0');
@@ -46,15 +48,17 @@ fn tokens(source: &str) -> Vec<(Token, usize)> {
             }
             'r' if at(i + 1) == '"' || (at(i + 1) == '#' && matches!(at(i + 2), '#' | '"')) => {
                 i = end_of_raw(&text, i + 1);
+                found.push((Token::Text(between_quotes(&text[start..i])), line));
             }
-            'b' if at(i + 1) == 'r' && matches!(at(i + 2), '#' | '"') => i = end_of_raw(&text, i + 2),
-            'b' | 'c' if at(i + 1) == '"' => i += 1, // the string follows
+            'b' if at(i + 1) == 'r' && matches!(at(i + 2), '#' | '"') => i += 1, // the raw string follows
+            'b' | 'c' if at(i + 1) == '"' => i += 1,                             // the string follows
             '"' => {
                 i += 1;
                 while i < text.len() && at(i) != '"' {
                     i += if at(i) == '\\' { 2 } else { 1 };
                 }
                 i += 1;
+                found.push((Token::Text(between_quotes(&text[start..i.min(text.len())])), line));
             }
             // A character, not a lifetime: it is escaped, or closed after one.
             '\'' if at(i + 1) == '\\' => {
@@ -93,6 +97,13 @@ fn tokens(source: &str) -> Vec<(Token, usize)> {
     found
 }
 
+/// What stands between the first and the last quote of a literal.
+fn between_quotes(literal: &[char]) -> String {
+    let inside = literal.iter().skip_while(|&&c| c != '"').skip(1);
+    let text: String = inside.collect();
+    text.trim_end_matches('#').trim_end_matches('"').to_owned()
+}
+
 /// The place after a raw string whose hashes begin at `i`.
 fn end_of_raw(text: &[char], i: usize) -> usize {
     let hashes = text[i..].iter().take_while(|&&c| c == '#').count();
@@ -125,10 +136,15 @@ pub struct Source {
     pub children: Vec<String>,
     /// Those of them that are built for tests only.
     pub test_children: Vec<String>,
+    /// Names and the texts of strings, outside of what is built for tests, with their lines.
+    pub words: Vec<(String, usize)>,
+    /// See [`Source::words`].
+    pub texts: Vec<(String, usize)>,
     items: BTreeSet<String>,
     imports: Vec<Import>,
     paths: Vec<Named>,
-    words: BTreeSet<String>,
+    /// First names of paths.
+    first: BTreeSet<String>,
 }
 
 impl Source {
@@ -139,11 +155,26 @@ impl Source {
             at: 0,
             inner: Vec::new(),
             depth: 0,
+            for_tests: Vec::new(),
             module: module.to_vec(),
             source: Self::default(),
         };
         reader.run();
-        reader.source
+        let Reader {
+            tokens,
+            for_tests,
+            mut source,
+            ..
+        } = reader;
+        for (i, (token, line)) in tokens.into_iter().enumerate() {
+            match token {
+                _ if for_tests.iter().any(|range| range.contains(&i)) => {}
+                Token::Word(word) => source.words.push((word, line)),
+                Token::Text(text) => source.texts.push((text, line)),
+                _ => {}
+            }
+        }
+        source
     }
 }
 
@@ -153,6 +184,8 @@ struct Reader {
     /// Modules with a body that are open, with the depth of their braces.
     inner: Vec<(String, usize)>,
     depth: usize,
+    /// Places in `tokens`.
+    for_tests: Vec<std::ops::Range<usize>>,
     module: Path,
     source: Source,
 }
@@ -184,7 +217,9 @@ impl Reader {
         while self.at < self.tokens.len() {
             if self.sign(0, '#') {
                 if self.attribute_is_for_tests() {
+                    let start = self.at;
                     self.skip_item();
+                    self.for_tests.push(start..self.at);
                 }
                 continue;
             }
@@ -365,7 +400,7 @@ impl Reader {
             self.at += 1; // of `::<`
         }
         if !after_dot {
-            self.source.words.insert(path[0].clone());
+            self.source.first.insert(path[0].clone());
             if path.len() > 1 {
                 let path = self.absolute(&path);
                 self.source.paths.push(Named { path, line });
@@ -430,11 +465,11 @@ impl Graph {
             for import in &source.imports {
                 let target = self.local(module, &import.target.path);
                 if import.name == "*" {
-                    for word in source.words.iter().filter(|_| !import.public) {
+                    for word in source.first.iter().filter(|_| !import.public) {
                         let path: Path = target.iter().flatten().chain([word]).cloned().collect();
                         add(self.defined(&path, 0), import.target.line);
                     }
-                } else if !import.public || source.words.contains(&import.name) {
+                } else if !import.public || source.first.contains(&import.name) {
                     add(target.and_then(|path| self.owner(&path, 0)), import.target.line);
                 }
             }
