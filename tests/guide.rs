@@ -218,13 +218,13 @@ fn the_template_makes_a_plugin_that_loads() {
         .keys()
         .map(String::as_str)
         .collect();
-    assert_eq!(asked, ["moa", "paper"], "project-name is built in");
+    assert_eq!(asked, ["paper", "sdk"], "project-name is built in");
 
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let root = support::root().display().to_string();
+    let sdk = format!("{{ path = \"{}/sdk\" }}", support::root().display());
     let values = [
         ("project-name", "my-method"),
-        ("moa", root.as_str()),
+        ("sdk", sdk.as_str()),
         ("paper", "Nobody, Nowhere, arXiv 0000.00000"),
     ];
     instantiate(&template, folder.path(), &values);

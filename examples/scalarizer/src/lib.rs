@@ -8,7 +8,7 @@ use moa_sdk::prelude::*;
 #[derive(Params)]
 pub struct Params {
     /// η: how fast weight moves to the objectives with low scores.
-    #[param(default = 0.1)]
+    #[param(default = 0.1, range = 0.0..)]
     rate: f64,
 }
 
@@ -26,12 +26,6 @@ impl Scalarizer for Laggard {
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
-        if !(params.rate >= 0.0 && params.rate.is_finite()) {
-            return Err(
-                Error::new(format!("rate is {}, expected a finite number >= 0", params.rate))
-                    .hint("0.1 moves the weights slowly; 0 keeps them equal"),
-            );
-        }
         Ok(Self {
             rate: params.rate,
             weights: math::simplex_weights(&[], setup.m())?,
