@@ -1,8 +1,10 @@
-//! The final answer of a mathematical text: the contents of `\boxed{…}`, and whether it is the ground truth, for
-//! rewards.
+//! The final answer of a mathematical text: finds `\boxed{…}` and compares it with the ground truth.
 //!
-//! Two ways to compare, [`Mode`]. As **strings**, after the normalisation of the MATH benchmark ([`normalize`]).
-//! As **mathematics**, below. All functions take any text, never panic, and are linear in its length.
+//! Rewards reach this crate as `moa_sdk::answer`, with the feature `answer` of moa-sdk.
+//!
+//! [`is_same`] compares **strings**, after the normalisation of the MATH benchmark ([`normalize`]).
+//! [`is_equivalent`] compares **mathematics**, as below.
+//! All functions take any text, never panic, and take time linear in its length.
 //!
 //! # Mathematical equivalence
 //!
@@ -43,27 +45,7 @@ mod string;
 
 pub use string::{is_same, normalize};
 
-use crate::Choice;
-
-/// How answers are compared.
-#[derive(Choice, Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// As strings, after the normalisation of the MATH benchmark.
-    #[default]
-    String,
-    /// As mathematics: numbers, expressions, sets, intervals, matrices and so on by their values.
-    Math,
-}
-
-/// Whether the last boxed answer of `response` is `truth`, by `mode`.
-pub fn is_correct_with(mode: Mode, response: &str, truth: &str) -> bool {
-    last_boxed(response).is_some_and(|answer| match mode {
-        Mode::String => is_same(answer, truth),
-        Mode::Math => is_equivalent(answer, truth),
-    })
-}
-
-/// Whether two answers are mathematically the same; see the [module](self). An empty one is the same as nothing.
+/// Whether two answers are mathematically the same; see the [crate](self). An empty one is the same as nothing.
 pub fn is_equivalent(answer: &str, truth: &str) -> bool {
     let (answer, truth) = (answer.trim(), truth.trim());
     if answer.is_empty() || truth.is_empty() {
