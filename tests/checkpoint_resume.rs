@@ -1,19 +1,6 @@
 //! `train --resume`: a run that was cut, killed or damaged ends as one that was not, byte for byte; and what cannot be
 //! resumed gets one clear line.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-mod common;
-#[path = "support/host.rs"]
-mod host;
-#[path = "support/run.rs"]
-mod run;
-
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -22,18 +9,10 @@ use std::{
     sync::OnceLock,
 };
 
-use host::{Ran, command, host_in};
-use moa_core::checkpoint::Checksum;
-use run::{assert_same, copy, cut_back, late};
+use crate::support::host::{Ran, command, host_in};
+use crate::support::run::{assert_same, copy, cut_back, late, late_library, words};
+use moa_core::run::checkpoint::Checksum;
 use tempfile::TempDir;
-
-fn words(arguments: &[String]) -> Vec<&str> {
-    arguments.iter().map(String::as_str).collect()
-}
-
-fn late_library() -> String {
-    common::fixture("late").to_string_lossy().into_owned()
-}
 
 /// The run that all others must end like: six steps of `late` without a fault.
 fn uninterrupted() -> &'static Path {
@@ -76,7 +55,7 @@ fn a_resumed_run_ends_as_one_that_was_not_stopped() {
                 "--run-dir",
                 "run",
                 "--set",
-                "validation.n=10",
+                "validation.rows=10",
                 "--set",
                 "validation.every=1",
                 "--set",

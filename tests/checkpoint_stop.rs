@@ -1,19 +1,6 @@
 //! How a run stops: whatever fails in a hook, in a reward or in the numbers, the text names it with hook and step, a
 //! checkpoint of the last whole step is there, and the run goes on from it to the same place. Ctrl-C loses nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-mod common;
-#[path = "support/host.rs"]
-mod host;
-#[path = "support/run.rs"]
-mod run;
-
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -22,17 +9,9 @@ use std::{
     sync::OnceLock,
 };
 
-use host::{Ran, command, host_in};
-use run::{assert_same, late};
+use crate::support::host::{Ran, command, host_in};
+use crate::support::run::{assert_same, late, late_library, words};
 use tempfile::TempDir;
-
-fn words(arguments: &[String]) -> Vec<&str> {
-    arguments.iter().map(String::as_str).collect()
-}
-
-fn late_library() -> String {
-    common::fixture("late").to_string_lossy().into_owned()
-}
 
 /// Three steps of `late` without a fault, with a checkpoint of each.
 fn uninterrupted() -> &'static Path {
@@ -147,7 +126,7 @@ fn without_undo_a_step_that_failed_half_way_goes_back_to_the_newest_checkpoint()
         "--set",
         "scalarizer.at=3",
         "--set",
-        "checkpoint.undo=false",
+        "checkpoint.rollback=false",
     ];
     for (every, wanted) in [
         (
@@ -165,7 +144,7 @@ fn without_undo_a_step_that_failed_half_way_goes_back_to_the_newest_checkpoint()
             error.contains("after_update at step 3") && error.contains(wanted),
             "{error}"
         );
-        assert!(error.contains("checkpoint.undo"), "{error}");
+        assert!(error.contains("checkpoint.rollback"), "{error}");
     }
     // Before the update there is nothing to undo.
     let folder = tempfile::tempdir().unwrap();

@@ -1,18 +1,9 @@
 //! What a user's mistake gets: one clear error with a hint, the right exit code, and nothing half-written.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-#[path = "support/host.rs"]
-mod common;
-
 use std::fs;
 
-use common::{Outcome, host, root};
+use crate::support::host::{Outcome, host, host_with};
+use crate::support::root;
 
 /// Asserts an error: exit code, words of the message, a hint, and an untouched working folder.
 fn assert_refused(outcome: &Outcome, code: i32, words: &[&str]) {
@@ -51,7 +42,7 @@ fn a_misspelt_key_names_the_nearest() {
 
 #[test]
 fn a_misspelt_key_in_a_file_has_its_line() {
-    let outcome = common::host_with(
+    let outcome = host_with(
         &["--config", "mine.toml"],
         &[("mine.toml", b"# mine\n[optimizer]\nlearning_rat = 1e-3\n")],
     );
@@ -83,7 +74,7 @@ fn a_misspelt_param_of_a_plugin() {
 
 #[test]
 fn a_parquet_file_without_prompts() {
-    let outcome = common::host_with(
+    let outcome = host_with(
         &["--plugin", "ctwa", "--set", "data.train=rows.jsonl"],
         &[("rows.jsonl", b"{\"question\": \"1 + 1?\", \"ground_truth\": \"2\"}\n")],
     );
@@ -97,7 +88,7 @@ fn a_parquet_file_without_prompts() {
 #[test]
 fn a_row_without_ground_truth() {
     let rows: &[u8] = b"{\"prompt\": \"1 + 1?\", \"ground_truth\": \"2\"}\n{\"prompt\": \"2 + 2?\"}\n";
-    let outcome = common::host_with(
+    let outcome = host_with(
         &["--plugin", "ctwa", "--set", "data.train=rows.jsonl"],
         &[("rows.jsonl", rows)],
     );
@@ -109,7 +100,7 @@ fn a_model_folder_without_tokenizer_or_of_an_unknown_architecture() {
     let source = root().join("tests/golden/model/qwen2");
     let config = fs::read(source.join("config.json")).unwrap();
     let weights = fs::read(source.join("model.safetensors")).unwrap();
-    let outcome = common::host_with(
+    let outcome = host_with(
         &["--plugin", "ctwa", "--model", "m"],
         &[("m/config.json", &config), ("m/model.safetensors", &weights)],
     );
@@ -119,7 +110,7 @@ fn a_model_folder_without_tokenizer_or_of_an_unknown_architecture() {
         .unwrap()
         .replace("Qwen2ForCausalLM", "MambaForCausalLM")
         .replace("qwen2", "mamba");
-    let outcome = common::host_with(
+    let outcome = host_with(
         &["--plugin", "ctwa", "--model", "m"],
         &[("m/config.json", other.as_bytes()), ("m/model.safetensors", &weights)],
     );
@@ -133,17 +124,17 @@ fn a_gguf_cut_short() {
     file.extend(3u32.to_le_bytes());
     file.extend(1u64.to_le_bytes());
     file.extend(1u64.to_le_bytes());
-    let outcome = common::host_with(&["--plugin", "ctwa", "--model", "short.gguf"], &[("short.gguf", &file)]);
+    let outcome = host_with(&["--plugin", "ctwa", "--model", "short.gguf"], &[("short.gguf", &file)]);
     assert_refused(&outcome, 1, &["short.gguf"]);
     // A count that no file can hold must not be believed.
     file[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
-    let outcome = common::host_with(&["--plugin", "ctwa", "--model", "huge.gguf"], &[("huge.gguf", &file)]);
+    let outcome = host_with(&["--plugin", "ctwa", "--model", "huge.gguf"], &[("huge.gguf", &file)]);
     assert_refused(&outcome, 1, &["huge.gguf"]);
 }
 
 #[test]
 fn a_run_folder_that_is_in_use() {
-    let outcome = common::host_with(
+    let outcome = host_with(
         &["--plugin", "ctwa", "--run-dir", "mine"],
         &[("mine/notes.txt", b"keep me")],
     );

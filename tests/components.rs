@@ -1,22 +1,10 @@
 //! First-party rewards as WebAssembly components: built from the same source as the native ones, they give the same
 //! scores.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-#[path = "support/components.rs"]
-mod components;
-#[path = "support/host.rs"]
-mod host;
-
 use std::sync::atomic::AtomicUsize;
 
-use components::{built_by_cargo, hostile};
-use host::{built, host_with};
+use crate::support::components::{built_by_cargo, hostile};
+use crate::support::host::{built, host_with};
 use moa_core::plugin::{Cause, Completion, MeanTokens, Plugins, Score};
 use moa_sdk::Rng;
 use serde_json::{Value, json};

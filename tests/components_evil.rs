@@ -1,22 +1,10 @@
 //! Rewards that do harm: what the user is told of each, that only the guilty completion fails, and that nothing goes
 //! on longer than its limit.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-#[path = "support/components.rs"]
-mod components;
-#[path = "support/host.rs"]
-mod host;
-
 use std::time::{Duration, Instant};
 
-use components::{component, evil, evil_text, typed_module, wit};
-use host::{Outcome, host_with};
+use crate::support::components::{component, evil, evil_text, typed_module, wit};
+use crate::support::host::{Outcome, host_with};
 use serde_json::Value;
 
 /// Little enough to wait for, many times.

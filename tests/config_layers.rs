@@ -1,19 +1,9 @@
 //! How the layers of the config lie above each other, and where each value came from.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-#[path = "support/config.rs"]
-mod support;
-
 use std::path::Path;
 
+use crate::support::config::typed;
 use moa_core::config::Override;
-use support::typed;
 
 #[test]
 fn later_layers_win_and_each_value_knows_where_it_came_from() {

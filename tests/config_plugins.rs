@@ -1,26 +1,18 @@
 //! Every config's scalarizer and rewards accept what the config gives them: a misspelt parameter fails here. The
 //! layers in configs/with fit the configs that they are for.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::{self, library};
 use moa_core::config::{Config, Request, resolve};
-use moa_core::error::Hint;
+use moa_core::error::Report;
 use moa_core::plugin::{Objective, Plugins, Setup};
 use serde_json::Value;
 
 /// The TOML files of a folder of configs/ and of those below it.
 fn configs(folder: &str) -> Vec<PathBuf> {
-    let mut folders = vec![common::root().join("configs").join(folder)];
+    let mut folders = vec![support::root().join("configs").join(folder)];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("configs/ can be listed") {
@@ -59,7 +51,7 @@ fn layered(folder: &Path, files: &[&Path]) -> Config {
 
 /// Whether plugins/ has a library of that name.
 fn is_there(name: &str) -> bool {
-    common::root().join("plugins").join(name).join("Cargo.toml").is_file()
+    support::root().join("plugins").join(name).join("Cargo.toml").is_file()
 }
 
 #[test]
@@ -78,7 +70,7 @@ fn every_scalarizer_and_reward_takes_its_params() {
             .collect();
         for library in rewards.into_iter().chain([name]).filter(|library| is_there(library)) {
             plugins
-                .load(&common::plugin(library).to_string_lossy())
+                .load(&library::plugin(library).to_string_lossy())
                 .unwrap_or_else(|error| panic!("{error}"));
         }
         for objective in &config.objectives {
@@ -153,7 +145,7 @@ fn the_papers_grids_are_there() {
 #[test]
 fn layers_change_what_they_say_and_leave_the_rest() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let with = |name: &str| common::root().join("configs/with").join(name);
+    let with = |name: &str| support::root().join("configs/with").join(name);
     for file in configs("drw") {
         let alone = resolved(&file);
         for (layer, estimator, kl) in [
@@ -188,7 +180,7 @@ fn layers_change_what_they_say_and_leave_the_rest() {
 
 #[test]
 fn the_objectives_of_the_readme_take_their_params() {
-    let page = fs::read_to_string(common::root().join("configs/README.md")).expect("configs/ has a README");
+    let page = fs::read_to_string(support::root().join("configs/README.md")).expect("configs/ has a README");
     let section = page.split("## Objectives").nth(1).expect("the README shows objectives");
     let block = section
         .split("```toml\n")
@@ -202,7 +194,7 @@ fn the_objectives_of_the_readme_take_their_params() {
     let mut plugins = Plugins::searching(vec![]);
     for objective in &config.objectives {
         plugins
-            .load(&common::plugin(&objective.reward).to_string_lossy())
+            .load(&library::plugin(&objective.reward).to_string_lossy())
             .unwrap_or_else(|error| panic!("{error}"));
         let params = Value::Object(objective.params.clone());
         if let Err(error) = plugins.reward(&objective.reward, &params) {

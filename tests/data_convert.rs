@@ -1,20 +1,10 @@
 //! `data convert`: the hub's files to the papers' layout, with the papers' splits; what is wrong with a file. The
 //! problems are made up.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-#[path = "support/host.rs"]
-mod host;
-
 use std::fs;
 use std::path::Path;
 
-use host::{Outcome, host_with};
+use crate::support::host::{Outcome, host_with};
 use moa_core::data::{Keys, PromptText, Row, read_rows, write_parquet};
 use serde_json::{Value, json};
 

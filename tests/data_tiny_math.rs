@@ -2,13 +2,6 @@
 //! readable and as long as the recipe wants them. The expressions are those of the papers' rewards, written out here
 //! so that the data does not depend on a plugin.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,16 +5,7 @@
 //! build.sh installs them, a test says so and ends; with MOA_GUESTS=1 in the environment it builds all the same, which
 //! installs them, and fails if that fails. The one in WebAssembly text needs no tools.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    clippy::print_stderr,
-    unreachable_pub,
-    reason = "a panic is a test's failure, and what was skipped is said"
-)]
-
-#[path = "support/host.rs"]
-mod host;
+#![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
 use std::{
     env,
@@ -25,7 +16,8 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use host::{Outcome, host_with, root};
+use crate::support::host::{Outcome, host_with};
+use crate::support::root;
 use serde_json::{Value, json};
 
 /// An example that is built.
@@ -245,7 +237,7 @@ fn python_scores_a_training_run() {
             "--run-dir",
             "run",
             "--set",
-            "validation.n=10",
+            "validation.rows=10",
             "--set",
             "rollout.prompts=4",
             "--set",

@@ -1,20 +1,12 @@
 //! What examples/ promises: the guide works block by block, from an empty folder to a trained model; the example is
 //! the guide's code, builds outside the workspace and is loaded by name; the template makes a plugin that works.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use crate::support::{self, library};
 use moa_core::plugin::{Objective, Plugins, Setup};
 use serde_json::json;
 
@@ -75,7 +67,7 @@ fn shell(block: &Block, exports: &str, folder: &Path) -> String {
         .args(["-eu", "-c", &format!("exec 2>&1\n{exports}{}", block.text)])
         .current_dir(folder)
         .env("PATH", format!("{}:{path}", host.display()))
-        .env("MOA", common::root())
+        .env("MOA", support::root())
         .env("CARGO_NET_OFFLINE", "true")
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("CARGO_BUILD_TARGET")
@@ -96,12 +88,12 @@ fn shell(block: &Block, exports: &str, folder: &Path) -> String {
 fn the_guide_leads_from_an_empty_folder_to_a_trained_model() {
     let _one = LAGGARD.lock().unwrap_or_else(PoisonError::into_inner);
     for reward in ["accuracy", "conciseness", "clarity"] {
-        common::plugin(reward); // beside the host in a finished build; here in the folder that the guide builds into
+        library::plugin(reward); // beside the host in a finished build; here in the folder that the guide builds into
     }
-    let page = fs::read_to_string(common::root().join("examples/first-scalarizer.md")).expect("the guide");
+    let page = fs::read_to_string(support::root().join("examples/first-scalarizer.md")).expect("the guide");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let here = folder.path();
-    std::os::unix::fs::symlink(common::target_folder().join("fixtures"), here.join("target")).expect("a link");
+    std::os::unix::fs::symlink(library::target_folder().join("fixtures"), here.join("target")).expect("a link");
 
     let (mut exports, mut output, mut compared) = (String::new(), String::new(), 0);
     for block in blocks(&page) {
@@ -121,7 +113,7 @@ fn the_guide_leads_from_an_empty_folder_to_a_trained_model() {
             },
             None if block.label == "sh" => {
                 if here.join("Cargo.toml").is_file() && !here.join("Cargo.lock").is_file() {
-                    common::lock(&here.join("Cargo.toml")); // the versions that are there; a reader looks them up
+                    library::lock(&here.join("Cargo.toml")); // the versions that are there; a reader looks them up
                 }
                 output = shell(&block, &exports, here);
                 for line in block.text.lines().filter(|line| line.starts_with("export ")) {
@@ -141,7 +133,7 @@ fn the_guide_leads_from_an_empty_folder_to_a_trained_model() {
     }
     assert!(compared > 10, "only {compared} lines of output were compared");
 
-    let example = fs::read_to_string(common::root().join("examples/scalarizer/src/lib.rs")).expect("the example");
+    let example = fs::read_to_string(support::root().join("examples/scalarizer/src/lib.rs")).expect("the example");
     assert!(
         fs::read_to_string(here.join("src/lib.rs")).is_ok_and(|code| code == example),
         "the example differs"
@@ -173,14 +165,14 @@ fn load(library: &Path, bare: &str, name: &str, params: &serde_json::Value) -> V
 #[test]
 fn the_example_builds_outside_the_workspace_and_loads_by_name() {
     let _one = LAGGARD.lock().unwrap_or_else(PoisonError::into_inner);
-    let manifest = common::root().join("examples/scalarizer/Cargo.toml");
-    common::lock(&manifest);
-    let library = common::build(&manifest, "laggard", "laggard");
+    let manifest = support::root().join("examples/scalarizer/Cargo.toml");
+    library::lock(&manifest);
+    let library = library::build(&manifest, "laggard", "laggard");
     let weights = load(&library, "laggard", "laggard", &json!({ "rate": 0.2 }));
     assert_eq!(weights, [1.0 / 3.0; 3]);
 
     let workspace: toml::Table =
-        toml::from_str(&fs::read_to_string(common::root().join("Cargo.toml")).expect("Cargo.toml")).expect("TOML");
+        toml::from_str(&fs::read_to_string(support::root().join("Cargo.toml")).expect("Cargo.toml")).expect("TOML");
     let members = workspace["workspace"]["members"].as_array().expect("a list");
     assert!(
         members
@@ -210,7 +202,7 @@ fn instantiate(from: &Path, to: &Path, values: &[(&str, &str)]) {
 
 #[test]
 fn the_template_makes_a_plugin_that_loads() {
-    let template = common::root().join("examples/template");
+    let template = support::root().join("examples/template");
     let asked: toml::Table =
         toml::from_str(&fs::read_to_string(template.join("cargo-generate.toml")).expect("a file")).expect("TOML");
     let asked: Vec<&str> = asked["placeholders"]
@@ -222,7 +214,7 @@ fn the_template_makes_a_plugin_that_loads() {
     assert_eq!(asked, ["moa", "paper"], "project-name is built in");
 
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let root = common::root().display().to_string();
+    let root = support::root().display().to_string();
     let values = [
         ("project-name", "my-method"),
         ("moa", root.as_str()),
@@ -230,8 +222,8 @@ fn the_template_makes_a_plugin_that_loads() {
     ];
     instantiate(&template, folder.path(), &values);
     let manifest = folder.path().join("Cargo.toml");
-    common::lock(&manifest);
-    let library = common::build(&manifest, "my-method", "my_method");
+    library::lock(&manifest);
+    let library = library::build(&manifest, "my-method", "my_method");
     let weights = load(
         &library,
         "my-method",

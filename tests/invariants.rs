@@ -1,42 +1,12 @@
 //! The invariants of the repository, read off its files: who depends on whom, where `unsafe` may stand, what core may
 //! not know. Each check says what it found and where.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// All files under `folder` with the given ending, build output left out.
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if name != "target" && name != "runs" && !name.starts_with('.') {
-                    folders.push(path);
-                }
-            } else if name.ends_with(ending) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
+use crate::support::{files, root};
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -138,6 +108,50 @@ fn a_plugin_depends_on_the_sdk_only_and_is_a_manifest_and_sources() {
             Some(folder.replace('-', "_").as_str())
         );
     }
+}
+
+/// The names that `file` declares as modules in files of their own: `mod name;`.
+fn declared(file: &Path) -> Vec<String> {
+    let name = |line: &str| {
+        let name = line.trim_start_matches("pub ").strip_prefix("mod ")?;
+        Some(name.strip_suffix(';')?.to_owned())
+    };
+    read(file).lines().filter_map(name).collect()
+}
+
+#[test]
+fn no_test_file_can_be_forgotten() {
+    let tests = root().join("tests");
+    let mut seen = 0;
+    for file in files(&tests, ".rs") {
+        let path = file.strip_prefix(&tests).unwrap();
+        let (folder, stem) = (path.parent().unwrap(), path.file_stem().unwrap().to_string_lossy());
+        // The fixtures are crates: cargo looks after their files.
+        if path.starts_with("fixtures") || path == Path::new("main.rs") {
+            continue;
+        }
+        let (parent, module) = match (folder.to_str().unwrap(), &*stem) {
+            ("", stem) => ("main.rs".to_owned(), stem),
+            (folder, "mod") => ("main.rs".to_owned(), folder),
+            (folder, stem) => (format!("{folder}/mod.rs"), stem),
+        };
+        assert!(
+            declared(&tests.join(&parent)).iter().any(|name| name == module),
+            "tests/{} never runs: tests/{parent} has no `mod {module};`",
+            path.display()
+        );
+        seen += 1;
+    }
+    assert!(
+        seen > declared(&tests.join("main.rs")).len(),
+        "only {seen} files were found"
+    );
+    let manifest: toml::Table = toml::from_str(&read(&root().join("core/Cargo.toml"))).unwrap();
+    let programs = manifest["test"].as_array().unwrap();
+    assert!(
+        programs.len() == 1 && programs[0]["path"].as_str() == Some("../tests/main.rs"),
+        "core/Cargo.toml declares one test program, tests/main.rs: {programs:?}"
+    );
 }
 
 #[test]

@@ -1,18 +1,10 @@
 //! Traces: golden ones replay, differences are named, and what a run records replays exactly.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-mod common;
-
 use std::error::Error;
 use std::path::Path;
 
-use moa_core::error::Hint;
+use crate::support::{self, library};
+use moa_core::error::Report;
 use moa_core::plugin::{BatchInput, Objective, PluginError, Plugins, Recorder, Setup, UpdateInput, replay};
 use moa_sdk::trace::Header;
 use serde_json::json;
@@ -34,8 +26,8 @@ fn check(plugins: &Plugins, trace: &Path) -> Result<(usize, usize), PluginError>
 
 #[test]
 fn the_golden_trace_of_linear_agrees() -> Result<(), Box<dyn Error>> {
-    let plugins = plugins(&[&common::plugin("linear")])?;
-    let trace = common::golden("linear.jsonl");
+    let plugins = plugins(&[&library::plugin("linear")])?;
+    let trace = support::golden("linear.jsonl");
     let events = std::fs::read_to_string(&trace)?.lines().count() - 1;
     assert_eq!(check(&plugins, &trace)?, (events, events));
     Ok(())
@@ -43,10 +35,10 @@ fn the_golden_trace_of_linear_agrees() -> Result<(), Box<dyn Error>> {
 
 #[test]
 fn the_first_difference_is_named() -> Result<(), Box<dyn Error>> {
-    let plugins = plugins(&[&common::plugin("linear")])?;
+    let plugins = plugins(&[&library::plugin("linear")])?;
     let folder = tempfile::tempdir()?;
     let changed = folder.path().join("changed.jsonl");
-    let text = std::fs::read_to_string(common::golden("linear.jsonl"))?;
+    let text = std::fs::read_to_string(support::golden("linear.jsonl"))?;
     assert!(text.contains("0.677628398"));
     std::fs::write(&changed, text.replace("0.677628398", "0.678628398"))?;
     let error = check(&plugins, &changed).expect_err("one reward is another");
@@ -79,8 +71,8 @@ fn the_first_difference_is_named() -> Result<(), Box<dyn Error>> {
 
 #[test]
 fn a_replay_without_check_fills_in_what_it_would_check() -> Result<(), Box<dyn Error>> {
-    let plugins = plugins(&[&common::plugin("linear")])?;
-    let text = std::fs::read_to_string(common::golden("linear.jsonl"))?;
+    let plugins = plugins(&[&library::plugin("linear")])?;
+    let text = std::fs::read_to_string(support::golden("linear.jsonl"))?;
     let folder = tempfile::tempdir()?;
     // The inputs alone, then filled in, then checked.
     let inputs: String = text
@@ -97,7 +89,7 @@ fn a_replay_without_check_fills_in_what_it_would_check() -> Result<(), Box<dyn E
     replay(&plugins, &bare, false, &mut out)?;
     let filled = String::from_utf8(out)?;
     assert!(
-        filled.contains("\"expect\":{\"weights\":[0.5,0.25,0.25],\"rewards\":[0.5,"),
+        filled.contains("\"expect\":{\"mixing_weights\":[0.5,0.25,0.25],\"weights\":[0.5,0.25,0.25],\"rewards\":[0.5,"),
         "{filled}"
     );
     let filled_path = folder.path().join("filled.jsonl");
@@ -128,7 +120,7 @@ fn record(
         #[allow(clippy::cast_precision_loss, reason = "a small number")]
         let x = 0.1 * step as f32;
         plugin.on_validation(step - 1, &[f64::from(x), 1.0 / 3.0])?;
-        plugin.weigh_gradients(step, None, 1e-6, &[1.0, 0.5, 0.5, 2.0], &[0.1, -0.2])?;
+        plugin.observe_gradients(step, 1e-6, &[1.0, 0.5, 0.5, 2.0], &[0.1, -0.2])?;
         let offsets = [0, 1, 3];
         let logprobs = [-0.1 - x, -1.0 / 3.0, -2.7];
         plugin.scalarize(&BatchInput {
@@ -159,7 +151,7 @@ fn record(
 
 #[test]
 fn a_recorded_run_replays_exactly() -> Result<(), Box<dyn Error>> {
-    let plugins = plugins(&[&common::fixture("hostile")])?;
+    let plugins = plugins(&[&library::fixture("hostile")])?;
     let folder = tempfile::tempdir()?;
     let whole = folder.path().join("whole.jsonl");
     assert_eq!(record(&plugins, &whole, 1..=3, None)?, 12);

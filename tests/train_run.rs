@@ -1,20 +1,10 @@
 //! Whole runs of the embedded default through the built binary: what lies in the folder, that it learns, that the same
 //! seed gives the same numbers, that a recorded run replays, and what a plugin that fails in mid-run leaves.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-mod common;
-#[path = "support/host.rs"]
-mod host;
-
 use std::{fs, path::Path};
 
-use host::{Outcome, host, host_with};
+use crate::support::host::{Outcome, host, host_with};
+use crate::support::{self, library};
 use serde_json::Value;
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -45,7 +35,7 @@ const SHORT: &[&str] = &[
     "--run-dir",
     "run",
     "--set",
-    "validation.n=20",
+    "validation.rows=20",
     "--set",
     "rollout.prompts=4",
     "--set",
@@ -195,7 +185,7 @@ fn the_embedded_model_learns_all_three_objectives() {
 
 #[test]
 fn a_plugin_that_fails_in_mid_run_is_named_with_hook_and_step_and_nothing_written_is_lost() {
-    let library = common::fixture("hostile");
+    let library = library::fixture("hostile");
     let library = library.to_string_lossy();
     let run = host(&[
         "--plugin",
@@ -209,7 +199,7 @@ fn a_plugin_that_fails_in_mid_run_is_named_with_hook_and_step_and_nothing_writte
         "--run-dir",
         "run",
         "--set",
-        "validation.n=4",
+        "validation.rows=4",
         "--set",
         "rollout.prompts=2",
     ]);
@@ -227,7 +217,7 @@ fn a_plugin_that_fails_in_mid_run_is_named_with_hook_and_step_and_nothing_writte
 #[test]
 fn every_first_party_scalarizer_trains_and_its_trace_replays() {
     let mut trained = 0;
-    for entry in fs::read_dir(host::root().join("plugins")).unwrap() {
+    for entry in fs::read_dir(support::root().join("plugins")).unwrap() {
         let folder = entry.unwrap().path();
         let source = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
         if !source.contains("impl Scalarizer for") {
@@ -242,7 +232,7 @@ fn every_first_party_scalarizer_trains_and_its_trace_replays() {
             "--run-dir",
             "run",
             "--set",
-            "validation.n=10",
+            "validation.rows=10",
             "--set",
             "rollout.prompts=4",
             "--set",

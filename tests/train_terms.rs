@@ -1,26 +1,17 @@
 //! What a loss and a reward may have beside the scores, through the built binary: entropy bonus, KL in the reward, a
 //! steered coefficient, greedy baselines; and that with one objective there is nothing left to scalarize.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    unreachable_pub,
-    reason = "a panic is a test's failure"
-)]
-
-#[path = "support/host.rs"]
-mod host;
-
 use std::fs;
 
-use host::{Outcome, host};
+use crate::support;
+use crate::support::host::{Outcome, host};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
 /// A short run with these settings on top.
 fn run(plugin: &str, settings: &[&str]) -> Outcome {
     let mut arguments = vec!["--plugin", plugin, "--steps", "3", "--run-dir", "run", "--quiet"];
-    let small = ["validation.n=4", "rollout.prompts=4", "rollout.max_new_tokens=48"];
+    let small = ["validation.rows=4", "rollout.prompts=4", "rollout.max_new_tokens=48"];
     for setting in small.iter().chain(settings) {
         arguments.extend(["--set", setting]);
     }
@@ -94,7 +85,7 @@ fn one_objective_gives_the_numbers_of_a_run_without_a_scalarizer() {
     assert!(moved > 1e-4, "three steps move a weight by {moved}");
 
     let mut seen = 0;
-    for entry in fs::read_dir(host::root().join("plugins")).unwrap() {
+    for entry in fs::read_dir(support::root().join("plugins")).unwrap() {
         let folder = entry.unwrap().path();
         if !fs::read_to_string(folder.join("src/lib.rs"))
             .unwrap()

@@ -272,12 +272,12 @@ impl<'a> Validation<'a> {
     }
 }
 
-/// What `weigh_gradients` gets, as plain data.
+/// What `observe_gradients` and `weigh_gradients` get, as plain data.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GradientsInput<'a> {
     /// Training step, from 1.
     pub step: u64,
-    /// Which mini-batch of the step; `None` once per batch.
+    /// Which mini-batch of the step; `None` for the whole batch.
     pub minibatch: Option<u32>,
     /// Learning rate of this update.
     pub lr: f64,
@@ -309,7 +309,7 @@ impl<'a> Gradients<'a> {
         self.input.step
     }
 
-    /// Which mini-batch of the step, from 0; `None` where the hook runs once per batch.
+    /// Which mini-batch of the step, from 0; `None` in `observe_gradients`, which sees the whole batch.
     pub fn minibatch(&self) -> Option<u32> {
         self.input.minibatch
     }

@@ -1,6 +1,10 @@
 //! Components for tests: the evil guest of tests/fixtures/evil.wat in its variants, and Rust guests built by cargo.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "examples/fuzz_components.rs takes a part of this too"
+)]
 
 use std::{
     path::{Path, PathBuf},
@@ -54,7 +58,7 @@ pub fn evil(parts: &[(&str, &str)]) -> Vec<u8> {
     component(&evil_text(parts), &wit())
 }
 
-/// Builds the first-party rewards as components, once in a process, and gives the folder that they are in.
+/// Builds the first-party rewards as components, once in a process, and returns the folder that they are in.
 pub fn built_by_cargo() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -63,14 +67,18 @@ pub fn built_by_cargo() -> &'static Path {
     })
 }
 
-/// Builds the plugin that misbehaves on demand as a component: its reward, since scalarizers are left out of one.
-pub fn hostile() -> PathBuf {
-    let manifest = root().join("tests/fixtures/Cargo.toml");
-    let options = [
-        format!("--manifest-path={}", manifest.display()),
-        "--package=fixture-hostile".to_owned(),
-    ];
-    build(&target().join("fixtures"), &options).join("hostile.wasm")
+/// Builds the plugin that misbehaves on demand as a component, once in a process: its reward, since scalarizers are
+/// left out of one.
+pub fn hostile() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let manifest = root().join("tests/fixtures/Cargo.toml");
+        let options = [
+            format!("--manifest-path={}", manifest.display()),
+            "--package=fixture-hostile".to_owned(),
+        ];
+        build(&target().join("fixtures"), &options).join("hostile.wasm")
+    })
 }
 
 /// The target folder of the running test or example: `<target>/release/deps/<test>`.
@@ -79,7 +87,7 @@ fn target() -> PathBuf {
     program.ancestors().nth(3).unwrap().to_owned()
 }
 
-/// Builds components into `target` and gives the folder that they are in.
+/// Builds components into `target` and returns the folder that they are in.
 fn build(target: &Path, options: &[String]) -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
     command

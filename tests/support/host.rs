@@ -1,7 +1,5 @@
 //! Runs the built moa-host in a folder of its own.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -17,11 +15,6 @@ pub struct Outcome {
     pub stderr: String,
     /// The working folder it ran in.
     pub folder: TempDir,
-}
-
-/// The repository.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// The folder of the built binary and libraries.

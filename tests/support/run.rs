@@ -1,10 +1,20 @@
 //! Short runs for the tests of checkpoints, and whether two of them did the same.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 use std::{fs, path::Path};
 
 use serde_json::Value;
+
+use super::library;
+
+/// The path of the fixture `late`, built from its source as it is.
+pub fn late_library() -> String {
+    library::fixture("late").to_string_lossy().into_owned()
+}
+
+/// The arguments as a command takes them.
+pub fn words(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
 
 /// A run with the fixture `late` that is as small as a run gets, but has two mini-batches and two epochs a step. The
 /// embedded training rows would take most of its time to read.
@@ -36,7 +46,7 @@ pub fn late(library: &str, more: &[&str]) -> Vec<String> {
         "--set",
         "algorithm.epochs=2",
         "--set",
-        "validation.n=4",
+        "validation.rows=4",
         "--set",
         "optimizer.schedule=constant",
     ];

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::Hint;
+use crate::error::{Fault, Report};
 
 /// Everything that the module gives as an error. Display is one line.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum PluginError {
     },
     /// Built with an SDK whose interface is another one.
     #[error(
-        "plugin {} was built with moa-sdk {found} (interface {found_abi}), this host has moa-sdk {expected} (interface {expected_abi})",
+        "plugin {} was built for plugin interface {found_abi} (moa-sdk {found}), this host has interface {expected_abi} (moa-sdk {expected})",
         path.display()
     )]
     Version {
@@ -128,6 +128,8 @@ pub enum PluginError {
         found: String,
         /// What it should have given.
         expected: String,
+        /// What its author should change, where that is known.
+        hint: Option<String>,
     },
     /// A file that was given as a reward and is no component that can be one.
     #[error("component {}: {reason}", path.display())]
@@ -199,7 +201,7 @@ impl From<moa_sdk::Error> for PluginError {
     }
 }
 
-impl Hint for PluginError {
+impl Report for PluginError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { nearest, .. } => Some(match nearest {
@@ -210,13 +212,29 @@ impl Hint for PluginError {
                 Some("a plugin is a library built from a crate that calls moa_sdk::export!".to_owned())
             }
             Self::Open { .. } => Some("is it built for this machine, and whole?".to_owned()),
-            Self::Version { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
+            Self::Version {
+                found,
+                found_abi,
+                expected,
+                expected_abi,
+                ..
+            } => Some(if found_abi > expected_abi {
+                format!(
+                    "the plugin is newer than this host: update the host, or build the plugin with moa-sdk {expected}"
+                )
+            } else if found == expected {
+                format!(
+                    "build the plugin again with this host's moa-sdk: its version is {expected} as well, its interface newer"
+                )
+            } else {
+                format!("build the plugin again with moa-sdk {expected}, and follow what the compiler says")
+            }),
             Self::Layout {
                 details: None,
                 expected,
                 ..
             } => Some(format!(
-                "build the plugin again with moa-sdk {expected}; --verbose shows all differences"
+                "build the plugin again with moa-sdk {expected}; `plugin inspect LIB --verbose` shows all differences"
             )),
             Self::Layout { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
             Self::Unknown { name, known, kind } => {
@@ -232,6 +250,7 @@ impl Hint for PluginError {
             Self::Limits { .. } => {
                 Some("only WebAssembly components have limits; leave them out, or use a .wasm".to_owned())
             }
+            Self::Output { hint: Some(hint), .. } => Some(hint.clone()),
             Self::Output { plugin, .. } => Some(format!(
                 "this is a defect of {plugin}; `plugin check` runs its own tests"
             )),
@@ -240,6 +259,29 @@ impl Hint for PluginError {
             | Self::Description { .. }
             | Self::Input { .. }
             | Self::Event(_) => None,
+        }
+    }
+
+    /// Usage: a library, a name or params that the user can change; `new` that refuses params has no step.
+    fn fault(&self) -> Fault {
+        match self {
+            Self::NotFound { .. }
+            | Self::NotAPlugin { .. }
+            | Self::Open { .. }
+            | Self::Version { .. }
+            | Self::Layout { .. }
+            | Self::Description { .. }
+            | Self::Component { .. }
+            | Self::Limits { .. }
+            | Self::Unknown { .. }
+            | Self::Ambiguous { .. }
+            | Self::Hook { step: None, .. } => Fault::Usage,
+            Self::Hook { .. }
+            | Self::Output { .. }
+            | Self::Trace { .. }
+            | Self::Difference { .. }
+            | Self::Input { .. }
+            | Self::Event(_) => Fault::Run,
         }
     }
 }

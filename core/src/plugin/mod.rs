@@ -16,6 +16,7 @@ mod record;
 mod replay;
 mod reward;
 mod scalarizer;
+mod score;
 mod search;
 
 pub use component::Limits;
@@ -24,12 +25,13 @@ pub use inspect::{description_json, description_text};
 pub use library::Library;
 pub use record::Recorder;
 pub use replay::{Replayed, replay};
-pub use reward::{Cause, Failure, RewardPlugin, Score};
+pub use reward::RewardPlugin;
 pub use scalarizer::ScalarizerPlugin;
+pub use score::{Cause, Failure, Score};
 
 pub use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
 pub use moa_sdk::{
-    Completion, Description, Direction, MeanTokens, Needs, Objective, Performance, Scalarized, Setup, Signal,
+    Completion, Description, Direction, Hooks, MeanTokens, Needs, Objective, Performance, Scalarized, Setup, Signal,
 };
 
 use serde_json::Value;

@@ -86,16 +86,14 @@ impl Recorder {
         }))
     }
 
+    /// Writes a call of `observe_gradients`.
+    pub fn observe_gradients(&mut self, input: &GradientsInput<'_>, expect: Expect) -> Result<(), PluginError> {
+        self.write(Event::ObserveGradients(gradients_event(input, expect)))
+    }
+
     /// Writes a call of `weigh_gradients`.
     pub fn weigh_gradients(&mut self, input: &GradientsInput<'_>, expect: Expect) -> Result<(), PluginError> {
-        self.write(Event::WeighGradients(GradientsEvent {
-            step: input.step,
-            minibatch: input.minibatch,
-            lr: input.lr,
-            gram: rows_of(input.gram, input.losses.len()),
-            losses: input.losses.to_vec(),
-            expect: Some(expect),
-        }))
+        self.write(Event::WeighGradients(gradients_event(input, expect)))
     }
 
     /// Writes a call of `scalarize`.
@@ -144,6 +142,17 @@ impl Recorder {
         self.file
             .write_all(format!("{line}\n").as_bytes())
             .map_err(|e| error(&self.path, e))
+    }
+}
+
+fn gradients_event(input: &GradientsInput<'_>, expect: Expect) -> GradientsEvent {
+    GradientsEvent {
+        step: input.step,
+        minibatch: input.minibatch,
+        lr: input.lr,
+        gram: rows_of(input.gram, input.losses.len()),
+        losses: input.losses.to_vec(),
+        expect: Some(expect),
     }
 }
 

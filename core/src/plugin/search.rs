@@ -156,7 +156,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{PluginError, SearchPath};
-    use crate::error::Hint;
+    use crate::error::Report;
 
     #[test]
     fn a_path_is_taken_as_typed_then_by_its_file_name() -> Result<(), Box<dyn std::error::Error>> {

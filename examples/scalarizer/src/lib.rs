@@ -19,6 +19,7 @@ pub struct Laggard {
     weights: Vec<f32>,
 }
 
+#[scalarizer]
 impl Scalarizer for Laggard {
     const NAME: &str = "laggard";
     const PAPER: &str = "Sagawa et al., Distributionally Robust Neural Networks for Group Shifts, arXiv 1911.08731";

@@ -16,10 +16,11 @@ pub struct Method {
     weights: Vec<f32>,
 }
 
+#[scalarizer]
 impl Scalarizer for Method {
     const NAME: &str = "{{project-name}}";
     const PAPER: &str = "{{paper}}";
-    // What the host should compute for you, e.g. Needs::NONE.after_update(); each has its hook or its view.
+    // What the host should compute for you, e.g. Needs::NONE.old_logprobs(). Hooks need no entry: write one, it is called.
     const NEEDS: Needs = Needs::NONE;
     type Params = Params;
 

@@ -82,11 +82,11 @@ pub struct Ctwa {
     last: Option<Vec<f64>>,
 }
 
+#[scalarizer]
 impl Scalarizer for Ctwa {
     const NAME: &str = "ctwa";
     const PAPER: &str =
         "Lu and Jiang, Uncovering Cross-Objective Interference in Multi-Objective Alignment, arXiv 2602.06869";
-    const NEEDS: Needs = Needs::NONE.after_update();
     type Params = Params;
 
     fn new(setup: &Setup, mut params: Params) -> Result<Self> {

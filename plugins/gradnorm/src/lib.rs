@@ -69,10 +69,10 @@ pub struct GradNorm {
 /// r stays within 1 / this and this.
 const LARGEST_RATE: f64 = 100.0;
 
+#[scalarizer]
 impl Scalarizer for GradNorm {
     const NAME: &str = "gradnorm";
     const PAPER: &str = "Chen et al., GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks, arXiv 1711.02257";
-    const NEEDS: Needs = Needs::NONE.gradients_per_minibatch();
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {

@@ -66,6 +66,7 @@ pub struct Hypervolume {
     contribution: Option<f64>,
 }
 
+#[scalarizer]
 impl Scalarizer for Hypervolume {
     const NAME: &str = "hypervolume";
     const PAPER: &str =

@@ -36,6 +36,7 @@ pub struct Lagrangian {
 /// The constraint of the published runs.
 const PUBLISHED: f64 = 0.9;
 
+#[scalarizer]
 impl Scalarizer for Lagrangian {
     const NAME: &str = "lagrangian";
     const PAPER: &str = "Mahdavi, Yang, Jin, Stochastic convex optimization with multiple objectives, NeurIPS 2013";

@@ -20,6 +20,7 @@ pub struct Linear {
     weights: Vec<f32>,
 }
 
+#[scalarizer]
 impl Scalarizer for Linear {
     const NAME: &str = "linear";
     const PAPER: &str =

@@ -47,6 +47,7 @@ pub struct Pama {
     weights: Option<Vec<f64>>,
 }
 
+#[scalarizer]
 impl Scalarizer for Pama {
     const NAME: &str = "pama";
     const PAPER: &str = "He and Maghsudi, Pareto Multi-Objective Alignment for Language Models, arXiv 2508.07768";

@@ -50,6 +50,7 @@ pub struct Tchebycheff {
     objectives: Vec<String>,
 }
 
+#[scalarizer]
 impl Scalarizer for Tchebycheff {
     const NAME: &str = "tchebycheff";
     const PAPER: &str = "Bowman, On the relationship of the Tchebycheff norm and the efficient frontier of multiple-criteria objectives, 1976";

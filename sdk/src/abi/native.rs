@@ -111,17 +111,22 @@ impl<S: Scalarizer> RawScalarizer for NativeScalarizer<S> {
             .with_mut(|s| s.on_validation(&Validation::new(step, values.as_slice())))
     }
 
-    fn weigh_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<RVec<f32>> {
-        self.0.with_mut(|s| {
-            let weights = s.weigh_gradients(&Gradients::new(gradients.into())?)?;
-            Ok(weights.into())
-        })
+    fn observe_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<()> {
+        self.0
+            .with_mut(|s| s.observe_gradients(&Gradients::new(gradients.into())?))
     }
 
     fn scalarize(&mut self, batch: RawBatch<'_>) -> RawResult<RawScalarized> {
         self.0.with_mut(|s| {
             let scalarized = s.scalarize(&Batch::new(batch.into(), S::NEEDS)?)?;
             Ok(scalarized.into())
+        })
+    }
+
+    fn weigh_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<RVec<f32>> {
+        self.0.with_mut(|s| {
+            let weights = s.weigh_gradients(&Gradients::new(gradients.into())?)?;
+            Ok(weights.into())
         })
     }
 
@@ -207,6 +212,7 @@ mod tests {
         large: f64,
     }
 
+    #[scalarizer]
     impl Scalarizer for Fragile {
         const NAME: &str = "fragile";
         const PAPER: &str = "none";

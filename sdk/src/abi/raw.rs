@@ -50,8 +50,9 @@ macro_rules! raw_scalarizer {
         #[sabi_trait]
         pub trait RawScalarizer: Send {
             fn on_validation(&mut self, step: u64, values: RSlice<'_, f64>) -> RawResult<()>;
-            fn weigh_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<RVec<f32>>;
+            fn observe_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<()>;
             fn scalarize(&mut self, batch: RawBatch<'_>) -> RawResult<RawScalarized>;
+            fn weigh_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<RVec<f32>>;
             fn after_update(&mut self, update: RawUpdate<'_>) -> RawResult<()>;
             fn weights(&self) -> RawResult<ROption<RVec<f32>>>;
             fn metrics(&self) -> RawResult<RVec<Tuple2<RString, f64>>>;

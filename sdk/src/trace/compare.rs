@@ -19,6 +19,8 @@ impl Expect {
     /// name is not compared.
     pub fn first_difference(&self, found: &Expect) -> Option<Difference> {
         let lists = [
+            ("gradient_weights", &self.gradient_weights, &found.gradient_weights),
+            ("mixing_weights", &self.mixing_weights, &found.mixing_weights),
             ("weights", &self.weights, &found.weights),
             ("rewards", &self.rewards, &found.rewards),
             ("advantages", &self.advantages, &found.advantages),

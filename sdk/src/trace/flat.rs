@@ -50,7 +50,7 @@ impl Flat {
         Ok(flat)
     }
 
-    /// Of `weigh_gradients`. Error: rows of different lengths.
+    /// Of `observe_gradients` and `weigh_gradients`. Error: rows of different lengths.
     pub fn gradients(event: &GradientsEvent) -> Result<Self> {
         Ok(Self {
             gram: flat_matrix("gram", &event.gram)?,
@@ -89,7 +89,7 @@ impl Flat {
         }
     }
 
-    /// The input of `weigh_gradients`.
+    /// The input of `observe_gradients` and `weigh_gradients`.
     pub fn gradients_input<'a>(&'a self, event: &'a GradientsEvent) -> GradientsInput<'a> {
         GradientsInput {
             step: event.step,

@@ -41,11 +41,16 @@ pub(super) fn answer(plugin: &mut ScalarizerPlugin, event: &Event) -> Result<Ans
     let ours = |error: moa_sdk::Error| Finding::failed(format!("inputs of the check: {error}"));
     match event {
         Event::OnValidation(event) => plugin.on_validation(event.step, &event.values)?,
+        Event::ObserveGradients(event) => {
+            let flat = Flat::gradients(event).map_err(ours)?;
+            let input = flat.gradients_input(event);
+            plugin.observe_gradients(input.step, input.lr, input.gram, input.losses)?;
+        }
         Event::WeighGradients(event) => {
             let flat = Flat::gradients(event).map_err(ours)?;
             let input = flat.gradients_input(event);
-            let (step, minibatch) = (input.step, input.minibatch);
-            let weights = plugin.weigh_gradients(step, minibatch, input.lr, input.gram, input.losses)?;
+            let minibatch = input.minibatch.unwrap_or_default();
+            let weights = plugin.weigh_gradients(input.step, minibatch, input.lr, input.gram, input.losses)?;
             answer.list("gradient weights", &weights);
         }
         Event::Scalarize(event) => {
