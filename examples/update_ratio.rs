@@ -76,8 +76,7 @@ fn update(
     if let (true, Some(of_objectives)) = (wants.batch_gramian, &of_objectives) {
         let advantages = Advantages::of_objectives(of_objectives.clone(), m);
         let batch = batch_gramian(&run.policy, rollouts, &advantages, &layers, &run.setup.update)?;
-        run.scalarizer
-            .observe_gradients(step, lr, &batch.gram, &batch.losses)?;
+        run.scalarizer.observe_gradients(step, lr, &batch.gram, &batch.losses)?;
         forward = batch.forward;
     }
     let signal = run.scalarizer.scalarize(&BatchInput {

@@ -130,8 +130,7 @@ fn train_steps(
         if let (true, Some(of_objectives)) = (wants.batch_gramian, &of_objectives) {
             let advantages = Advantages::of_objectives(of_objectives.clone(), m);
             let batch = batch_gramian(&run.policy, &rollouts, &advantages, &gradient_layers, &run.setup.update)?;
-            run.scalarizer
-                .observe_gradients(step, lr, &batch.gram, &batch.losses)?; // [M, M], [M]
+            run.scalarizer.observe_gradients(step, lr, &batch.gram, &batch.losses)?; // [M, M], [M]
             (gram, forward) = (Some(batch.gram), batch.forward);
         }
 
@@ -267,7 +266,10 @@ fn stopped(run: &mut Run, cause: Error, folder: &mut RunFolder) -> Stopped {
                 Ok(None) => Recoverable::Nothing,
                 Err(error) => older(folder, format!("no checkpoint could be written ({error})")),
             },
-            Ok(false) => older(folder, "the parameters had changed and checkpoint.rollback is off".into()),
+            Ok(false) => older(
+                folder,
+                "the parameters had changed and checkpoint.rollback is off".into(),
+            ),
             Err(error) => older(folder, format!("the step could not be undone ({error})")),
         }
     };
