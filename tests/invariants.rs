@@ -148,7 +148,7 @@ fn no_test_file_can_be_forgotten() {
 
 #[test]
 fn the_sdk_depends_on_neither_candle_nor_core() {
-    for manifest in ["sdk/Cargo.toml", "sdk/derive/Cargo.toml"] {
+    for manifest in ["sdk/Cargo.toml", "sdk/answer/Cargo.toml", "sdk/derive/Cargo.toml"] {
         for name in dependencies(&root().join(manifest)) {
             assert!(
                 !name.starts_with("candle") && name != "moa-core",
@@ -198,6 +198,32 @@ fn unsafe_stands_only_where_it_may() {
                 .any(|w| w == word);
             assert!(!found, "{name}:{}: {line}", number + 1);
         }
+    }
+}
+
+#[test]
+fn a_crate_says_what_it_is_and_only_the_sdk_is_published() {
+    let published = ["sdk", "sdk/answer", "sdk/derive"].map(|folder| root().join(folder));
+    for folder in plugins()
+        .into_iter()
+        .chain([root().join("core")])
+        .chain(published.clone())
+    {
+        let manifest: toml::Table = toml::from_str(&read(&folder.join("Cargo.toml"))).unwrap();
+        let package = manifest["package"].as_table().unwrap();
+        let found = |key: &str| package.get(key).and_then(|value| value.as_str()).unwrap_or("");
+        assert!(found("description").len() > 20, "{}: no description", folder.display());
+        for key in ["version", "edition", "rust-version", "license"] {
+            let inherited = package.get(key).and_then(|value| value.get("workspace")?.as_bool());
+            assert_eq!(
+                inherited,
+                Some(true),
+                "{}: {key} is not the workspace's",
+                folder.display()
+            );
+        }
+        let publish = package.get("publish").and_then(toml::Value::as_bool).unwrap_or(true);
+        assert_eq!(publish, published.contains(&folder), "{}: publish", folder.display());
     }
 }
 

@@ -18,6 +18,7 @@ mod setup;
 mod signal;
 
 pub mod abi;
+#[cfg(feature = "answer")]
 pub mod answer;
 pub mod math;
 pub mod replay;
@@ -49,13 +50,15 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Everything that a plugin names: `use moa_sdk::prelude::*;`
 pub mod prelude {
+    #[cfg(feature = "answer")]
+    pub use crate::answer;
+    pub use crate::math;
     pub use crate::trace::{Event, Example, Expect};
     pub use crate::views::{Batch, Gradients, Matrix, Matrix64, Ragged, Update, Validation};
     pub use crate::{
         Choice, Completion, Direction, Error, MeanTokens, Metrics, Needs, Objective, ParamValue as _, Params,
         Performance, Result, Reward, Rng, Scalarizer, Setup, Signal, scalarizer,
     };
-    pub use crate::{answer, math};
     // The derive macros of the SDK with the traits of serde: a plugin depends on moa-sdk only.
     pub use moa_sdk_derive::{Deserialize, Serialize};
     pub use serde::de::Deserialize;

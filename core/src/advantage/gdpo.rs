@@ -1,8 +1,9 @@
 //! GDPO: each objective is normalized by itself before objectives are mixed, so that none drowns
 //! (arXiv 2601.05242; numbers as TRL's `normalize_then_sum`).
 
+use super::error::{AdvantageError, finite, same_length};
 use super::groups::{Group, centred, rows_by_group, sample_std};
-use super::{AdvantageError, finite, same_length, to_f32};
+use crate::num::to_f32;
 
 /// Added to both standard deviations against division by 0.
 const EPSILON: f64 = 1e-4;

@@ -1,6 +1,6 @@
 //! Estimators over one reward per completion. Formulas as in [`super::Estimator`].
 
-use super::AdvantageError;
+use super::error::AdvantageError;
 use super::groups::{Group, centred as centre, mean, sample_std};
 
 /// Added to a group's standard deviation, so that a group of (nearly) equal rewards is not blown up.

@@ -9,6 +9,7 @@ use super::{clock::Clock, run::Run};
 use crate::{
     error::Error,
     metrics::{Progress, Record, interference::interference},
+    num::to_f32,
     reward::Scores,
     rollout::Rollouts,
     run::RunFolder,
@@ -31,9 +32,8 @@ pub(super) struct TrainedStep<'a> {
 
 impl TrainedStep<'_> {
     /// The weights `[M]` that trained: those on scores or advantages, or the mean over mini-batches of those on gradients.
-    #[allow(clippy::cast_possible_truncation, reason = "weights are f32")]
     pub(super) fn weights(&self) -> Option<Vec<f32>> {
-        let of_gradients = || Some(self.report.weights.as_ref()?.iter().map(|&w| w as f32).collect());
+        let of_gradients = || Some(self.report.weights.as_ref()?.iter().map(|&w| to_f32(w)).collect());
         self.signal.mixing_weights().map(<[f32]>::to_vec).or_else(of_gradients)
     }
 

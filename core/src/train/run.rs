@@ -17,6 +17,7 @@ use crate::{
     data::{Cursor, Prompt},
     error::Error,
     metrics::Progress,
+    num::to_f32,
     plugin::{self, Needs, Recorder, ScalarizerPlugin},
     reward::{EarlyScores, MeanLength, Scores},
     rollout::{Policy, Rollouts, Sampling, Stream},
@@ -64,7 +65,7 @@ impl Run {
         let wants_reference = config.algorithm.kl.coefficient > 0.0 || scalarizer.needs().has(Needs::REF_LOGPROBS);
         let optimizer = AdamW::new(AdamWSettings::from(&config.optimizer), model.params().to_vec())?;
         let snapshot = Snapshot::new(Fingerprint::of(&model, &training, &validation)?);
-        let temperature = setup::narrow(config.rollout.temperature);
+        let temperature = to_f32(config.rollout.temperature);
         let policy = Policy::new(model, temperature);
         let reference = if wants_reference {
             Some(policy.to_reference()?)
@@ -87,7 +88,7 @@ impl Run {
                 update,
                 sampling: Sampling {
                     temperature,
-                    top_p: setup::narrow(config.rollout.top_p),
+                    top_p: to_f32(config.rollout.top_p),
                     top_k: config.rollout.top_k,
                     max_new_tokens: config.rollout.max_new_tokens,
                 },

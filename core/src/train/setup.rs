@@ -129,15 +129,6 @@ pub(super) fn load_data(config: &Config, model: &Model) -> Result<(Dataset, Data
     Ok((training, first(validation, config), test))
 }
 
-/// A setting as the tensors take it.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "settings are small numbers; rounding to f32 is meant"
-)]
-pub(super) fn narrow(setting: f64) -> f32 {
-    setting as f32
-}
-
 fn objectives(plugins: &mut Plugins, config: &Config) -> Result<Objectives, Error> {
     let list = config.objectives.iter().map(|objective| {
         let params = serde_json::Value::Object(objective.params.clone());

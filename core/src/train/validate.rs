@@ -8,6 +8,7 @@ use super::run::Run;
 use crate::{
     data::Prompt,
     error::Error,
+    num::to_f32,
     rollout::{Sampling, Stream},
     run::{RunFolder, ValidationRecord},
 };
@@ -42,9 +43,8 @@ impl Run {
     /// The record of one response to each prompt, and the performance `[M]` alone.
     fn measure(&self, prompts: &[Prompt], step: u64, stream: Stream) -> Result<(ValidationRecord, Vec<f64>), Error> {
         let settings = &self.setup.config.validation;
-        #[allow(clippy::cast_possible_truncation, reason = "a temperature is a small number")]
         let sampling = Sampling {
-            temperature: settings.temperature as f32,
+            temperature: to_f32(settings.temperature),
             max_new_tokens: settings
                 .max_new_tokens
                 .unwrap_or(self.setup.config.rollout.max_new_tokens),

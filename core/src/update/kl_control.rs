@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::kl::{KlEstimator, KlPenalty, completion_kl};
-use crate::config::KlPlacement;
+use crate::{config::KlPlacement, num::to_f32};
 
 /// The error is clipped to ± this: one odd step moves β little.
 const LARGEST_ERROR: f64 = 0.2;
@@ -77,9 +77,8 @@ impl KlControl {
 
     /// What is subtracted from rewards `[B]`: β times each completion's estimate.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "rewards are f32")]
     pub fn penalties(&self, kl: &[f64]) -> Vec<f32> {
-        kl.iter().map(|kl| (self.coefficient * kl) as f32).collect()
+        kl.iter().map(|kl| to_f32(self.coefficient * kl)).collect()
     }
 
     /// β as it is now.

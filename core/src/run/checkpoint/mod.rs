@@ -14,6 +14,7 @@
 
 mod checksum;
 mod error;
+mod names;
 mod read;
 mod state;
 
@@ -27,16 +28,12 @@ pub use error::CheckpointError;
 pub use read::{Checkpoint, NewestCheckpoint, newest};
 pub use state::State;
 
+use names::{FOLDER, MODEL, OPTIMIZER, STATE, name, step_of};
+
 use crate::{
     model::Model,
     update::{AdamW, OptimizerState},
 };
-
-/// Folder of the checkpoints within a run folder.
-const FOLDER: &str = "checkpoints";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const MODEL: &str = "model.safetensors";
-const STATE: &str = "state.json";
 
 /// The checkpoints of a run: writes new ones and removes those that are no longer needed.
 #[derive(Debug)]
@@ -116,18 +113,6 @@ impl Checkpoints {
         gone.extend(earlier.drain(..surplus).map(|(_, path)| path));
         gone.iter().try_for_each(|path| remove(path))
     }
-}
-
-/// `step-000040`
-fn name(step: u64) -> String {
-    format!("step-{step:06}")
-}
-
-/// The step of a checkpoint's folder by its name.
-fn step_of(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("step-")?;
-    let step = digits.parse().ok()?;
-    (self::name(step) == name).then_some(step) // no other spelling of the number
 }
 
 /// Writes the tensors one after the other, without a second copy of all of them, with the permissions of the file

@@ -8,7 +8,10 @@ use std::{
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{CheckpointError, FOLDER, MODEL, OPTIMIZER, STATE, State, checksum, step_of};
+use super::{
+    CheckpointError, State, checksum,
+    names::{FOLDER, MODEL, OPTIMIZER, STATE, step_of},
+};
 use crate::{
     model::Model,
     update::{AdamW, OptimizerState},

@@ -92,7 +92,7 @@ impl State {
 
     fn problem(&self, part: &str, problem: String) -> CheckpointError {
         CheckpointError::Part {
-            path: super::name(self.step).into(),
+            path: super::names::name(self.step).into(),
             part: part.to_owned(),
             problem,
         }

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use super::aggregation::{Aggregation, Denominators};
 use super::kl::KlPenalty;
-use crate::advantage::to_f32;
 pub use crate::config::PolicyLoss;
 use crate::metrics::Numbers;
+use crate::num::to_f32;
 
 use crate::error::Report;
 

@@ -18,8 +18,8 @@ use std::cell::RefCell;
 use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::advantage::to_f32;
 use crate::config::Optimizer;
+use crate::num::to_f32;
 use arithmetic::{InPlace, Update, cpu_slice, on_cpu, sum_of_squares, to_f32_vec};
 pub use error::OptimizerError;
 

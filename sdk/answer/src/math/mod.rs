@@ -1,9 +1,11 @@
 //! Whether two answers are mathematically the same.
 //!
-//! Text → [`lexer`] → [`kinds`] (with [`parser`] for expressions) → [`compare`] (with [`identity`] for equal
+//! Text → [`lexer`] → [`kinds`] (with [`parser`] for expressions) → [`answer`] → [`compare`] (with [`identity`] for equal
 //! expressions). What cannot be read or decided is `None`, and such answers are compared as strings.
 
 mod algebra;
+mod answer;
+mod budget;
 mod compare;
 mod expr;
 mod field;
@@ -18,31 +20,11 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use budget::Budget;
 use identity::Verdict;
 
 /// Longer answers are compared as strings only.
 const LONGEST: usize = 4000;
-
-/// Work that one comparison may do, in multiplications modulo a prime: some 20 ms. What is not decided by then is
-/// not known.
-pub(super) struct Budget {
-    left: u64,
-}
-
-impl Budget {
-    const WHOLE: u64 = 2_000_000;
-
-    fn new() -> Self {
-        Self { left: Self::WHOLE }
-    }
-
-    /// Whether this much is left; it is spent.
-    fn spend(&mut self, cost: u64) -> bool {
-        let enough = cost <= self.left;
-        self.left = if enough { self.left - cost } else { 0 };
-        enough
-    }
-}
 
 /// Whether two answers are the same, where that can be decided.
 pub(super) fn same(a: &str, b: &str) -> Option<bool> {

@@ -318,7 +318,7 @@ impl<'a> Lexer<'a> {
             self.at += first.len_utf8();
             return Some(&rest[..first.len_utf8()]);
         };
-        let end = crate::answer::closing_brace(inner)?;
+        let end = crate::boxed::closing_brace(inner)?;
         self.at += end + 2;
         Some(&inner[..end])
     }

@@ -1,9 +1,9 @@
 //! Answers against answers, kind by kind.
 
-use super::Budget;
+use super::answer::Answer;
+use super::budget::Budget;
 use super::expr::Expr;
 use super::identity::{self, Verdict};
-use super::kinds::{Answer, letters};
 use super::number::Rational;
 use super::words::Unit;
 
@@ -328,6 +328,17 @@ fn variable(answer: &Answer) -> Option<&Expr> {
 pub(super) fn fraction(answer: &Answer) -> Option<Rational> {
     match answer {
         Answer::Value(expr, None) => expr.rational(),
+        _ => None,
+    }
+}
+
+/// The letters of a product of variables, as a word: what `C` and `VW` are beside `\text{(C)}` and `\text{VW}`.
+fn letters(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Symbol(name) if name.len() == 1 => Some(name.to_lowercase()),
+        Expr::E => Some("e".to_owned()),
+        Expr::I => Some("i".to_owned()),
+        Expr::Product(factors) => factors.iter().map(letters).collect(),
         _ => None,
     }
 }

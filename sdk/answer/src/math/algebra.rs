@@ -307,8 +307,8 @@ fn product(field: Field, basis: &Basis, mut a: usize, mut b: usize) -> (usize, u
 #[cfg(test)]
 mod tests {
     use super::{Algebra, Basis, radical};
-    use crate::answer::math::field::FIELDS;
-    use crate::answer::math::number::Rational;
+    use crate::math::field::FIELDS;
+    use crate::math::number::Rational;
 
     /// √2·√8 = 4, ∛(-2)³ = -2, √(-3)² = -3, and 1/(1 + √2 + i) times its inverse is 1.
     #[test]

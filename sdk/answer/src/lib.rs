@@ -1,8 +1,10 @@
-//! The final answer of a mathematical text: the contents of `\boxed{…}`, and whether it is the ground truth, for
-//! rewards.
+//! The final answer of a mathematical text: finds `\boxed{…}` and compares it with the ground truth.
 //!
-//! Two ways to compare, [`Mode`]. As **strings**, after the normalisation of the MATH benchmark ([`normalize`]).
-//! As **mathematics**, below. All functions take any text, never panic, and are linear in its length.
+//! Rewards reach this crate as `moa_sdk::answer`, with the feature `answer` of moa-sdk.
+//!
+//! [`is_same`] compares **strings**, after the normalisation of the MATH benchmark ([`normalize`]).
+//! [`is_equivalent`] compares **mathematics**, as below.
+//! All functions take any text, never panic, and take time linear in its length.
 //!
 //! # Mathematical equivalence
 //!
@@ -38,106 +40,20 @@
 //! about 20 ms. Where the normalisation loses a difference (`11/2` and `1 1/2`, `5\text{ cm}` and `5\text{ m}`,
 //! `x = 5` and `y = 5`, `5` and `5\text{ and a half}`), strings are the same and mathematics is not.
 
+mod boxed;
 mod math;
 mod string;
 
+pub use boxed::{has_boxed, last_boxed};
 pub use string::{is_same, normalize};
 
-use crate::Choice;
-
-/// How answers are compared.
-#[derive(Choice, Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// As strings, after the normalisation of the MATH benchmark.
-    #[default]
-    String,
-    /// As mathematics: numbers, expressions, sets, intervals, matrices and so on by their values.
-    Math,
-}
-
-/// Whether the last boxed answer of `response` is `truth`, by `mode`.
-pub fn is_correct_with(mode: Mode, response: &str, truth: &str) -> bool {
-    last_boxed(response).is_some_and(|answer| match mode {
-        Mode::String => is_same(answer, truth),
-        Mode::Math => is_equivalent(answer, truth),
-    })
-}
-
-/// Whether two answers are mathematically the same; see the [module](self). An empty one is the same as nothing.
+/// Whether two answers are mathematically the same; see the [crate](self). An empty one is the same as nothing.
 pub fn is_equivalent(answer: &str, truth: &str) -> bool {
     let (answer, truth) = (answer.trim(), truth.trim());
     if answer.is_empty() || truth.is_empty() {
         return false;
     }
     answer == truth || math::same(answer, truth).unwrap_or_else(|| string::is_same_as_written(answer, truth))
-}
-
-/// Contents of the last `\boxed{…}`, with balanced braces; a brace after a backslash does not count.
-/// `\boxed x$` gives what stands before the `$` or the line's end. Without any `\boxed`, the last `\fbox`.
-/// `None` where there is neither, or where the last one never closes (a truncated response).
-pub fn last_boxed(text: &str) -> Option<&str> {
-    let after = ["\\boxed", "\\fbox"]
-        .iter()
-        .find_map(|command| text.rfind(command).map(|at| &text[at + command.len()..]))?;
-    let inner = after.trim_start();
-    if let Some(inner) = inner.strip_prefix('{') {
-        return closing_brace(inner).map(|end| inner[..end].trim());
-    }
-    if inner.len() == after.len() {
-        return None; // `\boxedx` is another command
-    }
-    let end = inner.find(['$', '\n']).unwrap_or(inner.len());
-    Some(inner[..end].trim())
-}
-
-/// Whether some `\boxed{…}` in the text closes and holds more than blanks.
-pub fn has_boxed(text: &str) -> bool {
-    const OPEN: &[u8] = b"\\boxed{";
-    let bytes = text.as_bytes();
-    let mut open = Vec::new(); // for each open brace: where the contents of its box start, if it is one
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if bytes[at..].starts_with(OPEN) => {
-                at += OPEN.len();
-                open.push(Some(at));
-                continue;
-            }
-            b'\\' => at += 1, // what follows is not a brace of its own
-            b'{' => open.push(None),
-            b'}' => {
-                if let Some(Some(start)) = open.pop()
-                    && bytes[start..at].iter().any(|byte| !byte.is_ascii_whitespace())
-                {
-                    return true;
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    false
-}
-
-/// Where the brace closes that opened before `text`.
-fn closing_brace(text: &str) -> Option<usize> {
-    let mut depth = 1_usize;
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'{' => depth += 1,
-            b'}' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
 }
 
 /// Whether the last boxed answer of `response` is `truth` after normalisation of both.

@@ -6,8 +6,8 @@
 //! but for a chance below 2^-150). The third is asked only where such a function stands in one of the two, and
 //! says "equal" only for short numbers whose values can be trusted to 12 digits.
 
-use super::Budget;
 use super::algebra::{Algebra, Basis, Element, Radical, radical};
+use super::budget::Budget;
 use super::expr::{Expr, Function};
 use super::field::FIELDS;
 use super::float;

@@ -1,38 +1,12 @@
-//! The kinds of answers: values with units, names, words, lists, brackets, sets, unions, matrices, ratios and
-//! relations.
+//! Reads tokens as an answer of one kind: a value with its unit, a name, words, a list, brackets, a set, a union, a
+//! matrix, a ratio or a relation.
 
+use super::answer::Answer;
+use super::compare;
 use super::expr::{Expr, Function};
 use super::lexer::{Kind, Token};
 use super::parser;
 use super::words::{self, Unit};
-
-/// An answer, taken apart.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Answer {
-    /// A number or an expression, with what it is measured in.
-    Value(Expr, Option<Unit>),
-    /// Words: `\text{Evelyn}`, `(C)`; lower case, letters and digits only, one blank between.
-    Words(String),
-    /// `x = …` and `x \in …`.
-    Named(Expr, Box<Answer>),
-    /// `1, 2` without brackets, in any order; whether it was parted by "or".
-    List(Vec<Answer>, bool),
-    /// `\{…\}`.
-    Set(Vec<Answer>),
-    /// Points, intervals and vectors: `(`, `[` or `⟨`, the items, and what closes.
-    Bracketed(char, Vec<Answer>, char),
-    Union(Vec<Answer>),
-    /// `\mathbb{R} \setminus …`
-    Without(Box<Answer>, Box<Answer>),
-    /// Rows; true for a determinant.
-    Matrix(Vec<Vec<Answer>>, bool),
-    /// `2:3`
-    Ratio(Vec<Answer>),
-    /// Expressions with `=` or `≠` between two of them.
-    Equation(Expr, char, Expr),
-    /// Expressions with `<` or `≤` between them, always upwards; true for strict.
-    Order(Vec<Expr>, Vec<bool>),
-}
 
 /// Items of a list, a set or a matrix, all in all; longer answers are compared as strings.
 const MOST_ITEMS: usize = 200;
@@ -528,7 +502,7 @@ fn relation(tokens: &[Token], relations: &[char], depth: usize) -> Option<Answer
             let name = is_name(left)?;
             let last = one(last, depth)?;
             for side in middle {
-                if !super::compare::are_equal(&one(side, depth)?, &last) {
+                if !compare::are_equal(&one(side, depth)?, &last) {
                     return None;
                 }
             }
@@ -548,16 +522,5 @@ fn relation(tokens: &[Token], relations: &[char], depth: usize) -> Option<Answer
             }
             (up || down).then_some(Answer::Order(exprs, strict))
         }
-    }
-}
-
-/// The letters of a product of variables, as a word: what `C` and `VW` are beside `\text{(C)}` and `\text{VW}`.
-pub(super) fn letters(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Symbol(name) if name.len() == 1 => Some(name.to_lowercase()),
-        Expr::E => Some("e".to_owned()),
-        Expr::I => Some("i".to_owned()),
-        Expr::Product(factors) => factors.iter().map(letters).collect(),
-        _ => None,
     }
 }

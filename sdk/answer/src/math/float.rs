@@ -221,7 +221,7 @@ fn call(function: Function, arguments: &[Expr], point: &dyn Fn(&str) -> f64) -> 
 #[cfg(test)]
 mod tests {
     use super::{Complex, value};
-    use crate::answer::math::expr::{Expr, Function};
+    use crate::math::expr::{Expr, Function};
 
     #[test]
     fn only_what_can_be_trusted_has_a_value() {
