@@ -99,6 +99,9 @@ pub fn project_to_simplex(x: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
     use super::{broadcast, project_to_simplex, simplex_weights, softmax, to_f32};
     use crate::Rng;
 
@@ -156,6 +159,44 @@ mod tests {
                     *x <= shift + 1e-12
                 });
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 128,
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(4),
+            ..ProptestConfig::default()
+        })]
+
+        /// Whatever a user divides by its sum is accepted; whatever is off by more than the tolerance is not.
+        #[test]
+        fn normalized_weights_are_accepted_and_others_refused(
+            raw in prop::collection::vec(0.01_f32..1.0, 1..9),
+            off in 1e-3_f32..0.5,
+        ) {
+            let sum: f64 = raw.iter().map(|w| f64::from(*w)).sum();
+            let weights: Vec<f32> = to_f32(raw.iter().map(|w| f64::from(*w) / sum));
+            prop_assert_eq!(simplex_weights::<f32>(&weights, weights.len()).map_err(|e| e.message), Ok(weights.clone()));
+            let larger: Vec<f32> = weights.iter().map(|w| w * (1.0 + off)).collect();
+            prop_assert!(simplex_weights::<f64>(&larger, larger.len()).is_err());
+        }
+
+        /// No point of the simplex is nearer than the projection.
+        #[test]
+        fn the_projection_is_the_nearest_point(
+            (x, other) in (1_usize..8).prop_flat_map(|m| {
+                (prop::collection::vec(-1e3_f64..1e3, m), prop::collection::vec(0.01_f64..1.0, m))
+            }),
+        ) {
+            let distance = |w: &[f64]| x.iter().zip(w).map(|(x, w)| (x - w).powi(2)).sum::<f64>();
+            let projected = project_to_simplex(&x);
+            prop_assert!(projected.iter().all(|w| *w >= 0.0));
+            prop_assert!((projected.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            let sum: f64 = other.iter().sum();
+            let other: Vec<f64> = other.iter().map(|w| w / sum).collect();
+            prop_assert!(distance(&projected) <= distance(&other) * (1.0 + 1e-9));
         }
     }
 }
