@@ -89,7 +89,6 @@ const KNOWN: &[(&str, &[&str])] = &[
             "answer/mod.rs",
         ],
     ),
-    ("sdk/src", &["scalarizer.rs", "trace/mod.rs", "views.rs"]),
 ];
 
 /// The files of the crate whose sources are in `folder`, from `lib.rs` on. Returns also what was read.

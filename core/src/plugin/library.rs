@@ -94,6 +94,7 @@ impl Library {
                 kind: "scalarizer",
                 name: Some(name.to_owned()),
                 known: self.description.scalarizers.iter().map(|s| s.name.clone()).collect(),
+                libraries: Vec::new(),
             });
         };
         let unknown = |error: moa_sdk::Error| hook_error(name, "new", error.into());
@@ -117,6 +118,7 @@ impl Library {
                 kind: "reward",
                 name: Some(name.to_owned()),
                 known: self.description.rewards.iter().map(|r| r.name.clone()).collect(),
+                libraries: Vec::new(),
             });
         };
         let object = self.root.new_reward()(name.into(), params.to_string().as_str().into())

@@ -31,7 +31,7 @@ pub use score::{Cause, Failure, Score};
 
 pub use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
 pub use moa_sdk::{
-    Completion, Description, Direction, Hooks, MeanTokens, Needs, Objective, Performance, Scalarized, Setup, Signal,
+    Completion, Description, Direction, Hooks, MeanTokens, Needs, Objective, Performance, Setup, Signal, SignalKind,
 };
 
 use serde_json::Value;
@@ -87,6 +87,16 @@ impl Plugins {
     /// # Errors
     /// Not found (with the places that were looked at), not a plugin, or built with another SDK.
     pub fn load(&mut self, plugin: &str) -> Result<&Library, PluginError> {
+        if search::is_component(plugin) {
+            return Err(PluginError::Component {
+                path: PathBuf::from(plugin),
+                reason: "is a WebAssembly component, expected a library with scalarizers or native rewards".to_owned(),
+                hint: Some(
+                    "a component is one reward: name it as an objective's reward, or `moa-host reward score`"
+                        .to_owned(),
+                ),
+            });
+        }
         let path = match self.search.resolve(plugin) {
             Err(error @ PluginError::NotFound { .. }) if search::is_bare(plugin) => {
                 self.exporting(plugin).ok_or(error)?
@@ -148,6 +158,7 @@ impl Plugins {
                 kind: "scalarizer",
                 name: name.map(str::to_owned),
                 known: all.iter().map(|(_, name)| (*name).to_owned()).collect(),
+                libraries: Vec::new(),
             }),
             several => Err(PluginError::Ambiguous {
                 name: name.map(str::to_owned),
@@ -265,6 +276,13 @@ impl Plugins {
                     .iter()
                     .flat_map(|library| &library.description().rewards)
                     .map(|reward| reward.name.clone())
+                    .collect(),
+                // A library of rewards has most often the name of its one reward.
+                libraries: self
+                    .search
+                    .libraries()
+                    .iter()
+                    .map(|library| search::bare_name(library).replace('_', "-"))
                     .collect(),
             }),
             several => Err(PluginError::Ambiguous {

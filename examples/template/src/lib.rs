@@ -28,12 +28,8 @@ impl Scalarizer for Method {
         Ok(Self { weights: math::simplex_weights(&params.weights, setup.m())? })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&self.weights))
-    }
-
-    fn weights(&self) -> Option<Vec<f32>> {
-        Some(self.weights.clone())
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&self.weights))
     }
 }
 

@@ -110,8 +110,8 @@ impl Scalarizer for Ctwa {
         })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&self.weights))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&self.weights))
     }
 
     fn after_update(&mut self, update: &Update) -> Result<()> {

@@ -48,8 +48,8 @@ impl Scalarizer for Dynamic {
         self.descent.step(&self.params.descent, gradients, lr, rate)
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&self.descent.weights))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&self.descent.weights))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {

@@ -34,8 +34,8 @@ impl Scalarizer for Gradient {
         self.descent.step(&self.params, gradients, 1.0, gradients.lr())
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&self.descent.weights))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&self.descent.weights))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {

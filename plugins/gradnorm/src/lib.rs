@@ -83,8 +83,8 @@ impl Scalarizer for GradNorm {
         })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::gradient_weights())
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::gradient_weights())
     }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {

@@ -130,7 +130,7 @@ impl Scalarizer for Hypervolume {
         Ok(())
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let scale = match self.contribution {
             Some(contribution) if batch.m() > 1 => 0.5 + 1.5 * contribution.tanh(),
             _ => 1.0,
@@ -138,10 +138,10 @@ impl Scalarizer for Hypervolume {
         #[allow(clippy::cast_possible_truncation, reason = "between 0.5 and 2")]
         let scale = scale as f32;
         Ok(match self.params.apply {
-            Apply::Advantage => Scalarized::weights(&self.weights).with_advantage_scale(scale),
+            Apply::Advantage => Signal::weights(&self.weights).with_advantage_scale(scale),
             Apply::Reward => {
                 let scaled: Vec<f32> = self.weights.iter().map(|w| w * scale).collect();
-                Scalarized::weights(&scaled)
+                Signal::weights(&scaled)
             }
         })
     }

@@ -50,12 +50,12 @@ impl Scalarizer for Lagrangian {
         })
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         for (k, (multiplier, constraint)) in self.multipliers.iter_mut().zip(&self.constraints).enumerate() {
             let gap = constraint - batch.scores().column_mean(k + 1);
             *multiplier = (*multiplier + self.dual_lr * gap).max(0.0);
         }
-        Ok(Scalarized::advantage_weights(&self.mixing()))
+        Ok(Signal::advantage_weights(&self.mixing()))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {

@@ -33,8 +33,8 @@ impl Scalarizer for Linear {
         })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&self.weights))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&self.weights))
     }
 }
 

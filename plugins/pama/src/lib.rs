@@ -58,7 +58,7 @@ impl Scalarizer for Pama {
         })
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let advantages = batch.objective_advantages()?; // [B, M]
         let means = self.mean_advantages(batch)?; // [M]
         let least = means.iter().copied().fold(f64::INFINITY, f64::min); // s*
@@ -70,7 +70,7 @@ impl Scalarizer for Pama {
             None if row.len() == 1 => f64::from(row[0]),
             None => row.iter().zip(&weights).map(|(a, c)| c * f64::from(a.max(0.0))).sum(),
         };
-        let signal = Scalarized::advantages(advantages.iter_rows().map(credit)); // [B]
+        let signal = Signal::advantages(advantages.iter_rows().map(credit)); // [B]
         (self.means, self.weights) = (Some(means), Some(weights));
         Ok(signal)
     }
@@ -128,8 +128,8 @@ mod tests {
             offsets: &[0, 1, 2],
             ..Default::default()
         };
-        let scalarized = plugin.scalarize(&Batch::new(input, Pama::NEEDS)?)?;
-        let moa_sdk::Signal::Advantages(found) = scalarized.signal() else {
+        let signal = plugin.scalarize(&Batch::new(input, Pama::NEEDS)?)?;
+        let moa_sdk::SignalKind::Advantages(found) = signal.kind() else {
             panic!("advantages are expected")
         };
         Ok((found.clone(), plugin.weights().unwrap_or_default()))

@@ -77,10 +77,10 @@ impl Scalarizer for Tchebycheff {
         })
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let scores = batch.scores();
         if batch.m() == 1 || batch.is_empty() {
-            return Ok(Scalarized::weights(&self.weights));
+            return Ok(Signal::weights(&self.weights));
         }
         let largest = |m: usize| scores.column(m).map(f64::from).fold(f64::NEG_INFINITY, f64::max);
         let of_batch: Vec<f64> = (0..batch.m()).map(largest).collect(); // [M]
@@ -94,7 +94,7 @@ impl Scalarizer for Tchebycheff {
             let weighted = distances.map(|((s, z), w)| f64::from(*w) * (z - f64::from(*s)));
             -weighted.fold(f64::NEG_INFINITY, f64::max)
         };
-        let signal = Scalarized::rewards(scores.iter_rows().map(reward)); // [B]
+        let signal = Signal::rewards(scores.iter_rows().map(reward)); // [B]
         self.point = Some(point);
         Ok(signal)
     }

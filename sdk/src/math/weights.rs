@@ -1,6 +1,6 @@
 //! Weights of objectives: the check of what a user gives, and maps onto the simplex {w >= 0, Σ w = 1}.
 
-use crate::{Error, Number, Result};
+use crate::{Error, Result};
 
 /// How far from 1 the sum of given weights may be: room for decimals such as 0.333 + 0.333 + 0.334 in f32.
 const SUM_TOLERANCE: f64 = 1e-6;
@@ -66,11 +66,6 @@ pub fn broadcast(what: &str, numbers: &[f64], m: usize) -> Result<Vec<f64>> {
     }
 }
 
-/// Rounded to f32, the type of weights and rewards at the boundary.
-pub fn to_f32(numbers: impl IntoIterator<Item = impl Number>) -> Vec<f32> {
-    numbers.into_iter().map(Number::to_f32).collect()
-}
-
 /// exp(x) / Σ exp(x), shifted by the maximum so that no exponential overflows.
 pub fn softmax(x: &[f64]) -> Vec<f64> {
     let maximum = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -102,8 +97,9 @@ mod tests {
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
 
-    use super::{broadcast, project_to_simplex, simplex_weights, softmax, to_f32};
+    use super::{broadcast, project_to_simplex, simplex_weights, softmax};
     use crate::Rng;
+    use crate::signal::to_f32;
 
     #[test]
     fn weights_are_checked() -> crate::Result<()> {

@@ -139,7 +139,7 @@ mod tests {
 
     use super::{check_permutation, check_single_objective};
     use crate::prelude::*;
-    use crate::testing::check_scales;
+    use crate::testing::checks::{check_properties, check_scales};
 
     /// What the scalarizer under test does wrong.
     #[derive(Debug, Clone, Copy, PartialEq, Default, Choice, Serialize, Deserialize)]
@@ -169,14 +169,14 @@ mod tests {
         fn new(_: &Setup, params: FaultyParams) -> Result<Self> {
             Ok(Self { fault: params.fault })
         }
-        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Scalarized> {
+        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal> {
             let reward = |row: &[f32]| match self.fault {
                 Fault::None => row.iter().sum(),
                 Fault::FavoursTheFirst => row[0],
                 Fault::Overflows => row.iter().map(|s| s.powi(5)).sum(),
                 Fault::Shifts => row.iter().sum::<f32>() + 1.0,
             };
-            Ok(Scalarized::rewards(batch.scores().iter_rows().map(reward)))
+            Ok(Signal::rewards(batch.scores().iter_rows().map(reward)))
         }
     }
 
@@ -212,8 +212,8 @@ mod tests {
         fn new(_: &Setup, params: FaultyParams) -> Result<Self> {
             Ok(Self { fault: params.fault })
         }
-        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Scalarized> {
-            Ok(Scalarized::gradient_weights())
+        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Signal> {
+            Ok(Signal::gradient_weights())
         }
         fn weigh_gradients(&mut self, gradients: &Gradients<'_>) -> Result<Vec<f32>> {
             let mut weights = vec![1.0; gradients.m()];
@@ -237,7 +237,7 @@ mod tests {
         let first = params("favours-the-first");
         let error = check_permutation::<TwoFaced>(&[2, 0, 1], &first, &first).expect_err("the order matters");
         assert!(error.message.contains("gradient_weights[0]"), "{error}");
-        let error = crate::testing::check_properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
+        let error = check_properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
         assert!(error.message.contains("gradient_weights[0] is NaN"), "{error}");
         Ok(())
     }

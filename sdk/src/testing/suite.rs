@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{check_examples, check_permutation, check_properties, check_scales, check_single_objective, replay};
+use super::checks::{check_examples, check_properties, check_scales, replay};
+use super::limits::{check_permutation, check_single_objective};
 use crate::trace::{Event, Trace};
 use crate::{Error, Result, Scalarizer};
 
@@ -18,7 +19,7 @@ use crate::{Error, Result, Scalarizer};
 /// #     fn new(setup: &Setup, params: Params) -> Result<Self> {
 /// #         Ok(Linear { weights: math::simplex_weights(&params.weights, setup.m())? })
 /// #     }
-/// #     fn scalarize(&mut self, _: &Batch) -> Result<Scalarized> { Ok(Scalarized::weights(&self.weights)) }
+/// #     fn scalarize(&mut self, _: &Batch) -> Result<Signal> { Ok(Signal::weights(&self.weights)) }
 /// # }
 /// moa_sdk::testing::suite!(Linear,
 ///     golden = ["../../../tests/golden/linear.jsonl"],                  // traces, relative to this file
