@@ -1,7 +1,6 @@
 //! moa-sdk: everything that a plugin of moa is written against. Letters in shapes: B completions of a step,
 //! M objectives, N response tokens of the batch.
 #![doc = include_str!("../README.md")]
-#![deny(unsafe_code)]
 
 // The derive macros name the crate; inside it (its own tests and docs) the name must resolve as well.
 extern crate self as moa_sdk;

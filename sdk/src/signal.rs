@@ -1,6 +1,5 @@
 //! The training signal: what a scalarizer makes of the scores of a step.
 
-use crate::math::to_f32;
 use crate::{Error, Hooks, Result};
 
 /// The training signal, in one of the forms that the host can take.

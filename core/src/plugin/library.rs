@@ -2,6 +2,8 @@
 //!
 //! A library is never unloaded: its thread-local destructors and vtables must outlive everything that it made.
 
+#![allow(unsafe_code, reason = "opens libraries")]
+
 use std::path::{Path, PathBuf};
 
 use abi_stable::StableAbi;

@@ -50,7 +50,6 @@ impl Reward for Conciseness {
         Ok(Self { params })
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "a response has far fewer than 2^24 tokens")]
     fn score(&self, completion: &Completion<'_>) -> Result<f32> {
         let Params { baseline, gated, mode } = self.params;
         let means = completion.means()?;

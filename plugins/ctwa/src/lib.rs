@@ -206,7 +206,6 @@ const NO_DEVIATION: f64 = 1e-8;
 const KEPT_EPSILON: f64 = 1e-8;
 
 /// v of completion `b`; NaN for a response without tokens, which so is left out.
-#[allow(clippy::cast_precision_loss, reason = "a response has few tokens")]
 fn clipped_weight(update: &Update, b: usize, aggregation: Aggregation) -> f64 {
     let advantage = f64::from(update.advantages()[b]);
     let (old, new) = (update.old_logprobs().row(b), update.new_logprobs().row(b));

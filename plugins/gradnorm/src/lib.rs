@@ -126,7 +126,6 @@ impl GradNorm {
     fn training_rates(&mut self, losses: &[f64]) -> Vec<f64> {
         let first = self.first.get_or_insert_with(|| losses.to_vec());
         self.seen += 1;
-        #[allow(clippy::cast_precision_loss, reason = "mini-batches are few")]
         let share = 1.0 / self.seen as f64;
         let mut rates = Vec::new();
         for (m, (loss, first)) in losses.iter().zip(first.iter()).enumerate() {
@@ -154,7 +153,6 @@ fn sign(x: f64) -> f64 {
 
 /// w · M / Σ w. Error: where the released code has a NaN or an infinity from here on.
 fn released(weights: &[f64], rates: &[f64], mean_rate: f64, alpha: f64) -> Result<Vec<f64>> {
-    #[allow(clippy::cast_precision_loss, reason = "M is small")]
     let factor = weights.len() as f64 / weights.iter().sum::<f64>();
     let scaled: Vec<f64> = weights.iter().map(|w| w * factor).collect();
     let powers_exist = rates.iter().all(|rate| (rate / mean_rate).powf(alpha).is_finite());

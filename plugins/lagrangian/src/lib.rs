@@ -66,7 +66,7 @@ impl Scalarizer for Lagrangian {
 impl Lagrangian {
     /// (1, λ) `[M]`.
     fn mixing(&self) -> Vec<f32> {
-        math::to_f32(&[&[1.0], &self.multipliers[..]].concat())
+        math::to_f32([&[1.0], &self.multipliers[..]].concat())
     }
 }
 

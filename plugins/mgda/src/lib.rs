@@ -96,8 +96,7 @@ impl Scalarizer for Mgda {
         };
         let mixed: Vec<f64> = self.weights.iter().zip(&divisors).map(|(w, d)| w / d).collect();
         let sum = if compat { 1.0 } else { mixed.iter().sum() };
-        let update: Vec<f64> = mixed.iter().map(|u| u / sum).collect();
-        Ok(math::to_f32(&update))
+        Ok(math::to_f32(mixed.iter().map(|u| u / sum)))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
@@ -115,7 +114,6 @@ fn released_solver(gram: Matrix64) -> Vec<f64> {
     };
     let length = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
     // The largest eigenvalue, by repeated multiplication; from a start that no eigenvector is likely to be across.
-    #[allow(clippy::cast_precision_loss, reason = "M is small")]
     let mut vector: Vec<f64> = (0..m).map(|i| 1.0 + 0.1 * i as f64).collect();
     let mut largest = 0.0;
     for _ in 0..1000 {
@@ -127,7 +125,6 @@ fn released_solver(gram: Matrix64) -> Vec<f64> {
         }
     }
     let step = 1.0 / largest.max(1e-6);
-    #[allow(clippy::cast_precision_loss, reason = "M is small")]
     let mut w = vec![1.0 / m as f64; m];
     for _ in 0..200 {
         let moved: Vec<f64> = w.iter().zip(product(&w)).map(|(w, g)| w - step * 2.0 * g).collect();

@@ -70,9 +70,9 @@ impl Scalarizer for Pama {
             None if row.len() == 1 => f64::from(row[0]),
             None => row.iter().zip(&weights).map(|(a, c)| c * f64::from(a.max(0.0))).sum(),
         };
-        let of_completions: Vec<f64> = advantages.iter_rows().map(credit).collect(); // [B]
+        let signal = Signal::advantages(advantages.iter_rows().map(credit)); // [B]
         (self.means, self.weights) = (Some(means), Some(weights));
-        Ok(Signal::advantages(of_completions))
+        Ok(signal)
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
@@ -88,29 +88,17 @@ impl Pama {
     /// a `[M]`; 0 for a batch without tokens.
     fn mean_advantages(&self, batch: &Batch) -> Result<Vec<f64>> {
         let (old, reference) = (batch.old_logprobs()?, batch.ref_logprobs()?);
-        let limit = 1.0 + self.params.clip;
-        let (mut sums, mut tokens) = (vec![0.0; batch.m()], 0.0);
-        let rows = batch
-            .objective_advantages()?
-            .iter_rows()
-            .zip(old.iter().zip(reference.iter()));
-        for (advantages, (old, reference)) in rows {
-            let ratios = old
-                .iter()
-                .zip(reference)
-                .map(|(old, reference)| (f64::from(*old) - f64::from(*reference)).exp());
-            let kept: f64 = ratios.map(|u| f64::from(u8::from(u <= limit))).sum();
+        let u = |(old, reference): (&f32, &f32)| (f64::from(*old) - f64::from(*reference)).exp();
+        let mut sums = vec![0.0; batch.m()];
+        for (b, advantages) in batch.objective_advantages()?.iter_rows().enumerate() {
+            let ratios = old.row(b).iter().zip(reference.row(b)).map(u);
+            let kept = ratios.filter(|u| *u <= 1.0 + self.params.clip).count() as f64;
             for (sum, advantage) in sums.iter_mut().zip(advantages) {
                 *sum += kept * f64::from(advantage.max(0.0));
             }
-            #[allow(clippy::cast_precision_loss, reason = "a response has few tokens")]
-            let length = old.len() as f64;
-            tokens += length;
         }
-        Ok(sums
-            .iter()
-            .map(|sum| if tokens > 0.0 { sum / tokens } else { 0.0 })
-            .collect())
+        let tokens = old.as_slice().len().max(1) as f64;
+        Ok(sums.iter().map(|sum| sum / tokens).collect())
     }
 }
 

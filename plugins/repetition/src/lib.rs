@@ -165,7 +165,6 @@ mod tests {
                 let words: Vec<String> = (0..rng.below(300)).map(|_| rng.below(3).to_string()).collect();
                 let grams: Vec<&[String]> = words.windows(n).collect();
                 let distinct: BTreeSet<_> = grams.iter().collect();
-                #[allow(clippy::cast_precision_loss, reason = "a few hundred")]
                 let expected = distinct.len() as f32 / grams.len().max(1) as f32;
                 let found = score(&json!({ "n": n }), &words.join(" "))?;
                 let expected = if grams.is_empty() { 1.0 } else { expected };

@@ -57,23 +57,22 @@ impl Scalarizer for Tchebycheff {
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let fixed = matches!(params.reference, Reference::Fixed);
-        let point = match params.reference_point {
-            Some(point) if fixed => Some(math::broadcast("reference_point", &point, setup.m())?),
-            Some(_) => {
-                return Err(Error::new("reference_point is given, but reference is not \"fixed\"")
-                    .hint("set reference = \"fixed\" or leave reference_point out"));
-            }
-            None if fixed => {
-                return Err(Error::new("reference is \"fixed\", but reference_point is not given")
-                    .hint("reference_point = [1.0] for scores of at most 1"));
-            }
-            None => None,
-        };
+        let is_fixed = matches!(params.reference, Reference::Fixed);
+        if is_fixed && params.reference_point.is_none() {
+            return Err(Error::new("reference is \"fixed\", but reference_point is not given")
+                .hint("reference_point = [1.0] for scores of at most 1"));
+        }
+        if !is_fixed && params.reference_point.is_some() {
+            return Err(Error::new("reference_point is given, but reference is not \"fixed\"")
+                .hint("set reference = \"fixed\" or leave reference_point out"));
+        }
+        let point = params
+            .reference_point
+            .map(|point| math::broadcast("reference_point", &point, setup.m()));
         Ok(Self {
             weights: math::simplex_weights(&params.weights, setup.m())?,
             reference: params.reference,
-            point,
+            point: point.transpose()?,
             objectives: setup.names(),
         })
     }
@@ -95,9 +94,9 @@ impl Scalarizer for Tchebycheff {
             let weighted = distances.map(|((s, z), w)| f64::from(*w) * (z - f64::from(*s)));
             -weighted.fold(f64::NEG_INFINITY, f64::max)
         };
-        let rewards: Vec<f64> = scores.iter_rows().map(reward).collect(); // [B]
+        let signal = Signal::rewards(scores.iter_rows().map(reward)); // [B]
         self.point = Some(point);
-        Ok(Signal::rewards(rewards))
+        Ok(signal)
     }
 
     fn weights(&self) -> Option<Vec<f32>> {

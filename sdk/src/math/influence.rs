@@ -48,6 +48,9 @@ pub fn exponentiated_gradient(weights: &[f64], x: &[f64]) -> Result<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
     use super::{exponentiated_gradient, influence};
     use crate::Result;
     use crate::views::Matrix64;
@@ -81,5 +84,36 @@ mod tests {
         let error = exponentiated_gradient(&[0.5, 0.5], &[0.0, f64::INFINITY]).expect_err("refused");
         assert!(error.message.contains("weight 1 would change by inf"));
         Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 128,
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(5),
+            ..ProptestConfig::default()
+        })]
+
+        /// However large a step: the weights stay on the simplex, one of 0 stays 0 and any other stays above it.
+        #[test]
+        fn a_step_stays_on_the_simplex(
+            (weights, x) in (1_usize..8).prop_flat_map(|m| {
+                (prop::collection::vec(0.0_f64..1.0, m), prop::collection::vec(-1e25_f64..1e25, m))
+            }),
+            zero in 0_usize..8,
+        ) {
+            let mut weights = weights;
+            weights[0] += 0.1;
+            if let Some(weight) = weights.iter_mut().skip(1).nth(zero) {
+                *weight = 0.0;
+            }
+            let sum: f64 = weights.iter().sum();
+            weights.iter_mut().for_each(|w| *w /= sum);
+            let after = exponentiated_gradient(&weights, &x).map_err(|e| TestCaseError::fail(e.message))?;
+            prop_assert!((after.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{:?}", after);
+            for (before, after) in weights.iter().zip(&after) {
+                prop_assert_eq!(*before > 0.0, *after > 0.0);
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Weights of objectives: the check of what a user gives, and maps onto the simplex {w >= 0, Σ w = 1}.
 
-use crate::{Error, Number, Result};
+use crate::{Error, Result};
 
 /// How far from 1 the sum of given weights may be: room for decimals such as 0.333 + 0.333 + 0.334 in f32.
 const SUM_TOLERANCE: f64 = 1e-6;
@@ -66,11 +66,6 @@ pub fn broadcast(what: &str, numbers: &[f64], m: usize) -> Result<Vec<f64>> {
     }
 }
 
-/// Rounded to f32, the type of weights and rewards at the boundary.
-pub fn to_f32(numbers: impl IntoIterator<Item = impl Number>) -> Vec<f32> {
-    numbers.into_iter().map(Number::to_f32).collect()
-}
-
 /// exp(x) / Σ exp(x), shifted by the maximum so that no exponential overflows.
 pub fn softmax(x: &[f64]) -> Vec<f64> {
     let maximum = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -99,8 +94,12 @@ pub fn project_to_simplex(x: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{broadcast, project_to_simplex, simplex_weights, softmax, to_f32};
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::{broadcast, project_to_simplex, simplex_weights, softmax};
     use crate::Rng;
+    use crate::signal::to_f32;
 
     #[test]
     fn weights_are_checked() -> crate::Result<()> {
@@ -156,6 +155,44 @@ mod tests {
                     *x <= shift + 1e-12
                 });
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 128,
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(4),
+            ..ProptestConfig::default()
+        })]
+
+        /// Whatever a user divides by its sum is accepted; whatever is off by more than the tolerance is not.
+        #[test]
+        fn normalized_weights_are_accepted_and_others_refused(
+            raw in prop::collection::vec(0.01_f32..1.0, 1..9),
+            off in 1e-3_f32..0.5,
+        ) {
+            let sum: f64 = raw.iter().map(|w| f64::from(*w)).sum();
+            let weights: Vec<f32> = to_f32(raw.iter().map(|w| f64::from(*w) / sum));
+            prop_assert_eq!(simplex_weights::<f32>(&weights, weights.len()).map_err(|e| e.message), Ok(weights.clone()));
+            let larger: Vec<f32> = weights.iter().map(|w| w * (1.0 + off)).collect();
+            prop_assert!(simplex_weights::<f64>(&larger, larger.len()).is_err());
+        }
+
+        /// No point of the simplex is nearer than the projection.
+        #[test]
+        fn the_projection_is_the_nearest_point(
+            (x, other) in (1_usize..8).prop_flat_map(|m| {
+                (prop::collection::vec(-1e3_f64..1e3, m), prop::collection::vec(0.01_f64..1.0, m))
+            }),
+        ) {
+            let distance = |w: &[f64]| x.iter().zip(w).map(|(x, w)| (x - w).powi(2)).sum::<f64>();
+            let projected = project_to_simplex(&x);
+            prop_assert!(projected.iter().all(|w| *w >= 0.0));
+            prop_assert!((projected.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            let sum: f64 = other.iter().sum();
+            let other: Vec<f64> = other.iter().map(|w| w / sum).collect();
+            prop_assert!(distance(&projected) <= distance(&other) * (1.0 + 1e-9));
         }
     }
 }

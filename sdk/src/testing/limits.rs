@@ -139,7 +139,7 @@ mod tests {
 
     use super::{check_permutation, check_single_objective};
     use crate::prelude::*;
-    use crate::testing::check_scales;
+    use crate::testing::checks::{check_properties, check_scales};
 
     /// What the scalarizer under test does wrong.
     #[derive(Debug, Clone, Copy, PartialEq, Default, Choice, Serialize, Deserialize)]
@@ -237,7 +237,7 @@ mod tests {
         let first = params("favours-the-first");
         let error = check_permutation::<TwoFaced>(&[2, 0, 1], &first, &first).expect_err("the order matters");
         assert!(error.message.contains("gradient_weights[0]"), "{error}");
-        let error = crate::testing::check_properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
+        let error = check_properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
         assert!(error.message.contains("gradient_weights[0] is NaN"), "{error}");
         Ok(())
     }

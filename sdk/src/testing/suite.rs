@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{check_examples, check_permutation, check_properties, check_scales, check_single_objective, replay};
+use super::checks::{check_examples, check_properties, check_scales, replay};
+use super::limits::{check_permutation, check_single_objective};
 use crate::trace::{Event, Trace};
 use crate::{Error, Result, Scalarizer};
 

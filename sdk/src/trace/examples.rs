@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Event, Example};
-use crate::Objective;
+use crate::setup::Objective;
 use crate::{Error, Result};
 
 /// The first line of an example: an [`Example`] without its events.

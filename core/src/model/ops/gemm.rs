@@ -1,5 +1,7 @@
 //! Matrix products on row-major f32 slices through the gemm crate, with every index checked beforehand.
 
+#![allow(unsafe_code, reason = "calls of the kernel")]
+
 use gemm::Parallelism;
 
 use super::skinny;

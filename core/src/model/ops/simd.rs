@@ -44,6 +44,7 @@ macro_rules! simd {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$doc])*
         #[allow(clippy::too_many_arguments, reason = "kernels take slices and their sizes")]
+        #[allow(unsafe_code, reason = "calls of functions for vector units that `level` has found")]
         #[inline]
         $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]

@@ -1,6 +1,8 @@
 //! x [m, k] · Wᵀ with few rows m (tall-and-skinny products): W is read from memory once and never repacked. For one
 //! decoding step of a large model this takes half of the gemm crate's time.
 
+#![allow(unsafe_code, reason = "vector instructions")]
+
 use rayon::prelude::*;
 
 use super::simd::{LANES, fold_sum, madd, simd};
