@@ -50,6 +50,11 @@ macro_rules! numbers {
 }
 numbers! { f32: x => x, &f32: x => *x, f64: x => x as f32, &f64: x => *x as f32 }
 
+/// Rounded to f32, the type of weights and rewards at the boundary.
+pub fn to_f32(numbers: impl IntoIterator<Item = impl Number>) -> Vec<f32> {
+    numbers.into_iter().map(Number::to_f32).collect()
+}
+
 impl Signal {
     /// Weights `[M]` on the scores.
     pub fn weights(weights: impl IntoIterator<Item = impl Number>) -> Self {

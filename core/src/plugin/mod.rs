@@ -41,6 +41,7 @@ use std::path::{Path, PathBuf};
 use crate::config;
 use component::{Component, Sandbox};
 use search::SearchPath;
+pub(crate) use search::bare_name;
 use shown::shown;
 
 /// The loaded libraries and components, in the order in which they were asked for.

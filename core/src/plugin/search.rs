@@ -198,7 +198,7 @@ fn file_names(name: &str) -> Vec<PathBuf> {
 }
 
 /// `plugins/libname.so` to `name`.
-pub(super) fn bare_name(path: &Path) -> String {
+pub(crate) fn bare_name(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let name = name.strip_suffix(DLL_SUFFIX).unwrap_or(&name);
     name.strip_prefix(DLL_PREFIX).unwrap_or(name).to_owned()

@@ -103,7 +103,17 @@ pub(super) fn load_plugins(
             .flat_map(|library| &library.description().scalarizers)
     };
     let choose = choose_scalarizer && scalarizers().next().is_some();
-    let name = (!choose).then_some(config.scalarizer.name.as_str());
+    // `--plugin gradient` means the scalarizer of that name, whatever else its library exports.
+    let of_libraries = config.plugins.iter().map(|typed| plugin::bare_name(Path::new(typed)));
+    let same: Vec<String> = of_libraries
+        .filter(|name| scalarizers().any(|s| s.name == *name))
+        .collect();
+    let name = match same.as_slice() {
+        _ if !choose => Some(config.scalarizer.name.clone()),
+        [name] => Some(name.clone()),
+        _ => None,
+    };
+    let name = name.as_deref();
     if let Some(name) = name.filter(|name| scalarizers().all(|s| s.name != *name)) {
         // Not in a library that was named: one of its own, from the search path.
         let others = scalarizers().next().is_some();
