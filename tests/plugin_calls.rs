@@ -7,7 +7,7 @@ use crate::support::library;
 use moa_core::error::Report;
 use moa_core::plugin::{
     BatchInput, Cause, Completion, Failure, MeanTokens, Objective, Performance, PluginError, Plugins, RewardPlugin,
-    ScalarizerPlugin, Score, Setup, Signal, UpdateInput, description_text,
+    ScalarizerPlugin, Score, Setup, SignalKind, UpdateInput, description_text,
 };
 use serde_json::json;
 
@@ -70,7 +70,7 @@ fn without_a_fault_every_hook_runs() -> Result<(), Box<dyn Error>> {
     let mut plugin = hostile("none")?;
     step(&mut plugin)?;
     assert_eq!(plugin.metrics()?[0], ("number".to_owned(), f64::from(0.1_f32)));
-    assert_eq!(*plugin.scalarize(&BATCH)?.signal(), Signal::Weights(vec![1.0, 1.0]));
+    assert_eq!(*plugin.scalarize(&BATCH)?.kind(), SignalKind::Weights(vec![1.0, 1.0]));
     Ok(())
 }
 
@@ -120,7 +120,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
     for (fault, message) in [
         (
             "weights-length",
-            "scalarize at step 7: weights has 3 values, expected 2",
+            "scalarize at step 7: weights has 3 values, expected 2, one for each objective",
         ),
         (
             "weights-nan",
@@ -128,7 +128,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
         ),
         (
             "rewards-length",
-            "scalarize at step 7: rewards has 2 values, expected 3",
+            "scalarize at step 7: rewards has 2 values, expected 3, one for each completion",
         ),
         (
             "rewards-infinite",
@@ -136,7 +136,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
         ),
         (
             "token-length",
-            "scalarize at step 7: token advantages has 3 values, expected 6",
+            "scalarize at step 7: token advantages has 3 values, expected 6, one for each token",
         ),
         (
             "scale-nan",
@@ -144,7 +144,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
         ),
         (
             "current-weights-length",
-            "weights at step 8: weights has 1 values, expected 2",
+            "weights at step 8: weights has 1 values, expected 2, one for each objective",
         ),
         (
             "metric-nan",

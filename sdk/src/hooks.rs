@@ -162,8 +162,8 @@ mod tests {
         fn new(_: &Setup, (): ()) -> Result<Self> {
             Ok(Self)
         }
-        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Scalarized> {
-            Ok(Scalarized::gradient_weights())
+        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Signal> {
+            Ok(Signal::gradient_weights())
         }
         fn weights(&self) -> Option<Vec<f32>> {
             None
@@ -194,8 +194,8 @@ mod tests {
         fn observe_gradients(&mut self, _: &Gradients<'_>) -> Result<()> {
             Ok(())
         }
-        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Scalarized> {
-            Ok(Scalarized::gradient_weights())
+        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Signal> {
+            Ok(Signal::gradient_weights())
         }
         fn weigh_gradients(&mut self, _: &Gradients<'_>) -> Result<Vec<f32>> {
             Ok(Vec::new())

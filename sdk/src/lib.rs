@@ -14,6 +14,7 @@ mod params;
 mod reward;
 mod rng;
 mod scalarizer;
+mod setup;
 mod signal;
 
 pub mod abi;
@@ -30,11 +31,12 @@ pub use error::{Error, Result};
 pub use hooks::{Hooks, ImplementedHooks, Needs};
 pub use metrics::Metrics;
 pub use moa_sdk_derive::{Choice, Params, scalarizer};
-pub use params::{Choice, ParamFields, ParamSpec, ParamValue, Params, choice_kind, nearest};
+pub use params::{Choice, ParamFields, ParamRange, ParamSpec, ParamValue, Params, choice_kind, nearest};
 pub use reward::{Completion, MeanTokens, Performance, Reward};
 pub use rng::Rng;
-pub use scalarizer::{Direction, Objective, Scalarizer, Setup};
-pub use signal::{Number, Scalarized, Signal, weighted_sum};
+pub use scalarizer::Scalarizer;
+pub use setup::{Direction, Objective, Setup};
+pub use signal::{Number, Signal, SignalKind, weighted_sum};
 
 // A plugin depends on moa-sdk only; this one is there with the feature of its name.
 #[cfg(feature = "regex")]
@@ -55,7 +57,7 @@ pub mod prelude {
     pub use crate::views::{Batch, Gradients, Matrix, Matrix64, Ragged, Update, Validation};
     pub use crate::{
         Choice, Completion, Direction, Error, MeanTokens, Metrics, Needs, Objective, ParamValue as _, Params,
-        Performance, Result, Reward, Rng, Scalarized, Scalarizer, Setup, scalarizer,
+        Performance, Result, Reward, Rng, Scalarizer, Setup, Signal, scalarizer,
     };
     // The derive macros of the SDK with the traits of serde: a plugin depends on moa-sdk only.
     pub use moa_sdk_derive::{Deserialize, Serialize};

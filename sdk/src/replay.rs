@@ -3,7 +3,7 @@
 
 use crate::trace::{Event, Expect, Flat};
 use crate::views::{Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput, Validation, check_len};
-use crate::{Error, Hooks, Metrics, Result, Scalarized, Scalarizer};
+use crate::{Error, Hooks, Metrics, Result, Scalarizer, Signal};
 
 /// The hook calls of a trace.
 pub trait HookCalls {
@@ -16,7 +16,7 @@ pub trait HookCalls {
     /// See [`Scalarizer::observe_gradients`].
     fn observe_gradients(&mut self, input: &GradientsInput<'_>) -> Result<(), Self::Error>;
     /// See [`Scalarizer::scalarize`].
-    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, Self::Error>;
+    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal, Self::Error>;
     /// See [`Scalarizer::weigh_gradients`].
     fn weigh_gradients(&mut self, input: &GradientsInput<'_>) -> Result<Vec<f32>, Self::Error>;
     /// See [`Scalarizer::after_update`].
@@ -37,7 +37,7 @@ pub enum Returned {
     /// Of `scalarize`.
     Signal {
         /// The signal itself.
-        signal: Scalarized,
+        signal: Signal,
         /// The rewards `[B]` that it makes of the scores, where it does.
         rewards: Option<Vec<f32>>,
     },
@@ -45,7 +45,7 @@ pub enum Returned {
 
 impl Returned {
     /// Of `scalarize` for the scores `[B, M]`.
-    pub fn signal(signal: Scalarized, scores: &[f32]) -> Self {
+    pub fn signal(signal: Signal, scores: &[f32]) -> Self {
         let rewards = signal.rewards_of(scores);
         Self::Signal { signal, rewards }
     }
@@ -143,7 +143,7 @@ impl<S: Scalarizer> HookCalls for Direct<S> {
         self.0.observe_gradients(&Gradients::new(*input)?)
     }
 
-    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized> {
+    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal> {
         let signal = self.0.scalarize(&Batch::new(*input, S::NEEDS)?)?;
         signal.check_hooks(S::HOOKS)?;
         Ok(signal)
@@ -192,8 +192,8 @@ mod tests {
         fn new(_: &Setup, params: WeighsParams) -> Result<Self> {
             Ok(Self { first: params.first })
         }
-        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Scalarized> {
-            Ok(Scalarized::gradient_weights())
+        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Signal> {
+            Ok(Signal::gradient_weights())
         }
         fn weigh_gradients(&mut self, gradients: &Gradients<'_>) -> Result<Vec<f32>> {
             let mut weights = vec![0.0; gradients.m()];

@@ -1,14 +1,15 @@
 //! The scalarizer: how M objectives become one training signal. The struct is the state that is saved; each
 //! hook but `new` and `scalarize` has a default.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::hooks::ImplementedHooks;
 use crate::params::Params;
+use crate::setup::Setup;
 use crate::trace::Example;
 use crate::views::{Batch, Gradients, Update, Validation};
-use crate::{Error, Metrics, Needs, Result, Rng, Scalarized};
+use crate::{Error, Metrics, Needs, Result, Signal};
 
 /// A scalarizer. The struct is its state and goes through serde into every checkpoint. The host calls the hooks from one
 /// thread, within a step in the order in which they stand here; a hook that is implemented is called.
@@ -26,8 +27,8 @@ use crate::{Error, Metrics, Needs, Result, Rng, Scalarized};
 ///     fn new(_: &Setup, (): ()) -> Result<Self> {
 ///         Ok(Mine)
 ///     }
-///     fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
-///         Ok(Scalarized::weights(vec![1.0; batch.m()]))
+///     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
+///         Ok(Signal::weights(vec![1.0; batch.m()]))
 ///     }
 /// }
 /// ```
@@ -38,6 +39,8 @@ pub trait Scalarizer: ImplementedHooks + Serialize + DeserializeOwned + Send + S
     const PAPER: &'static str;
     /// The data that it wants beyond scores, groups and lengths.
     const NEEDS: Needs = Needs::NONE;
+    /// Examples as JSON lines, see [`Example::parse_all`]; usually `include_str!("examples.jsonl")`.
+    const EXAMPLES: &'static str = "";
     /// What it is configured with.
     type Params: Params;
 
@@ -70,11 +73,11 @@ pub trait Scalarizer: ImplementedHooks + Serialize + DeserializeOwned + Send + S
     ///
     /// # Errors
     /// As for `on_validation`.
-    fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Scalarized>;
+    fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal>;
 
     /// In each mini-batch of the update, from its Gramian `[M, M]`: the weights `[M]` that the objectives' gradients are
     /// mixed with, Σ_m w_m ∇L_m. They may have any sign and any sum; they are applied, recorded and shown as they are.
-    /// A scalarizer with this hook returns [`Scalarized::gradient_weights`] from `scalarize`. Costs a gradient for each
+    /// A scalarizer with this hook returns [`Signal::gradient_weights`] from `scalarize`. Costs a gradient for each
     /// objective.
     ///
     /// # Errors
@@ -110,60 +113,11 @@ pub trait Scalarizer: ImplementedHooks + Serialize + DeserializeOwned + Send + S
         Vec::new()
     }
 
-    /// Events with expected outcomes, executed by tests and `plugin check`, shown by `plugin inspect`.
-    fn examples() -> Vec<Example> {
-        Vec::new()
-    }
-}
-
-/// Which way is better, for the values of a validation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// Larger is better.
-    #[default]
-    Maximize,
-    /// Smaller is better.
-    Minimize,
-}
-
-/// One objective of the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Objective {
-    /// Its name in the config.
-    pub name: String,
-    /// Which way its validation values are better.
-    #[serde(default)]
-    pub direction: Direction,
-}
-
-impl Objective {
-    /// An objective that is maximised.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            direction: Direction::Maximize,
-        }
-    }
-}
-
-/// What `new` is told about the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setup {
-    /// The M objectives, in the order of the columns of the scores.
-    pub objectives: Vec<Objective>,
-    /// Seed of the run.
-    pub seed: u64,
-}
-
-impl Setup {
-    /// Number of objectives M.
-    pub fn m(&self) -> usize {
-        self.objectives.len()
-    }
-
-    /// A generator with the run's seed. Keep it in the struct, so that it is saved with the state.
-    pub fn rng(&self) -> Rng {
-        Rng::new(self.seed)
+    /// Events with expected outcomes, executed by tests and `plugin check`: the examples of [`Self::EXAMPLES`].
+    ///
+    /// # Errors
+    /// Names the line that is no example.
+    fn examples() -> Result<Vec<Example>> {
+        Example::parse_all(Self::EXAMPLES)
     }
 }

@@ -1,17 +1,18 @@
 //! The training signal: what a scalarizer makes of the scores of a step.
 
+use crate::math::to_f32;
 use crate::{Error, Hooks, Result};
 
 /// The training signal, in one of the forms that the host can take.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scalarized {
-    signal: Signal,
+pub struct Signal {
+    kind: SignalKind,
     advantage_scale: f32,
 }
 
 /// The forms of a training signal.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Signal {
+pub enum SignalKind {
     /// `[M]`: the host mixes the scores into rewards, then estimates the advantage.
     Weights(Vec<f32>),
     /// `[B]`: the host estimates the advantage.
@@ -50,45 +51,41 @@ macro_rules! numbers {
 }
 numbers! { f32: x => x, &f32: x => *x, f64: x => x as f32, &f64: x => *x as f32 }
 
-fn rounded(numbers: impl IntoIterator<Item = impl Number>) -> Vec<f32> {
-    numbers.into_iter().map(Number::to_f32).collect()
-}
-
-impl Scalarized {
+impl Signal {
     /// Weights `[M]` on the scores.
     pub fn weights(weights: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(Signal::Weights(rounded(weights)))
+        Self::new(SignalKind::Weights(to_f32(weights)))
     }
 
     /// Rewards `[B]`.
     pub fn rewards(rewards: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(Signal::Rewards(rounded(rewards)))
+        Self::new(SignalKind::Rewards(to_f32(rewards)))
     }
 
     /// Weights `[M]` on the objectives' advantages.
     pub fn advantage_weights(weights: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(Signal::AdvantageWeights(rounded(weights)))
+        Self::new(SignalKind::AdvantageWeights(to_f32(weights)))
     }
 
     /// The host asks [`crate::Scalarizer::weigh_gradients`] in every mini-batch.
     pub fn gradient_weights() -> Self {
-        Self::new(Signal::GradientWeights)
+        Self::new(SignalKind::GradientWeights)
     }
 
     /// Advantages `[B]`, one for each completion.
     pub fn advantages(advantages: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(Signal::Advantages(rounded(advantages)))
+        Self::new(SignalKind::Advantages(to_f32(advantages)))
     }
 
     /// Advantages `[N]`, one for each token.
     pub fn token_advantages(advantages: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(Signal::TokenAdvantages(rounded(advantages)))
+        Self::new(SignalKind::TokenAdvantages(to_f32(advantages)))
     }
 
-    /// The form `signal`; its advantages are not scaled.
-    pub fn new(signal: Signal) -> Self {
+    /// The form `kind`; its advantages are not scaled.
+    pub fn new(kind: SignalKind) -> Self {
         Self {
-            signal,
+            kind,
             advantage_scale: 1.0,
         }
     }
@@ -101,8 +98,8 @@ impl Scalarized {
     }
 
     /// The form and its numbers.
-    pub fn signal(&self) -> &Signal {
-        &self.signal
+    pub fn kind(&self) -> &SignalKind {
+        &self.kind
     }
 
     /// The factor on all advantages of the step; 1 by default.
@@ -112,16 +109,16 @@ impl Scalarized {
 
     /// The weights `[M]` on scores or on advantages; `None` for the other forms.
     pub fn mixing_weights(&self) -> Option<&[f32]> {
-        match &self.signal {
-            Signal::Weights(weights) | Signal::AdvantageWeights(weights) => Some(weights),
+        match &self.kind {
+            SignalKind::Weights(weights) | SignalKind::AdvantageWeights(weights) => Some(weights),
             _ => None,
         }
     }
 
     /// The advantages `[B]` or `[N]` that the scalarizer returned itself; `None` for the other forms.
     pub fn own_advantages(&self) -> Option<&[f32]> {
-        match &self.signal {
-            Signal::Advantages(advantages) | Signal::TokenAdvantages(advantages) => Some(advantages),
+        match &self.kind {
+            SignalKind::Advantages(advantages) | SignalKind::TokenAdvantages(advantages) => Some(advantages),
             _ => None,
         }
     }
@@ -129,9 +126,9 @@ impl Scalarized {
     /// The rewards `[B]` that this makes of the scores `[B, M]`: r_b = Σ_m w_m s_bm for weights on scores, the
     /// rewards themselves where the signal has them, `None` for the other forms.
     pub fn rewards_of(&self, scores: &[f32]) -> Option<Vec<f32>> {
-        match &self.signal {
-            Signal::Weights(weights) => Some(weighted_sum(weights, scores)),
-            Signal::Rewards(rewards) => Some(rewards.clone()),
+        match &self.kind {
+            SignalKind::Weights(weights) => Some(weighted_sum(weights, scores)),
+            SignalKind::Rewards(rewards) => Some(rewards.clone()),
             _ => None,
         }
     }
@@ -142,12 +139,12 @@ impl Scalarized {
     /// # Errors
     /// Either without the other; the hint says what to change.
     pub fn check_hooks(&self, hooks: Hooks) -> Result<()> {
-        match (&self.signal, hooks.has(Hooks::WEIGH_GRADIENTS)) {
-            (Signal::GradientWeights, false) => Err(Error::new(
+        match (&self.kind, hooks.has(Hooks::WEIGH_GRADIENTS)) {
+            (SignalKind::GradientWeights, false) => Err(Error::new(
                 "the signal is gradient_weights, but weigh_gradients is not implemented",
             )
             .hint("implement weigh_gradients, or return another signal")),
-            (Signal::GradientWeights, true) | (_, false) => Ok(()),
+            (SignalKind::GradientWeights, true) | (_, false) => Ok(()),
             (other, true) => Err(Error::new(format!(
                 "the signal is {}, but weigh_gradients is implemented and would never be called",
                 other.name()
@@ -157,7 +154,7 @@ impl Scalarized {
     }
 }
 
-impl Signal {
+impl SignalKind {
     /// The name of the form, as its constructor has it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -186,35 +183,35 @@ pub fn weighted_sum(weights: &[f32], rows: &[f32]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scalarized, Signal};
+    use super::{Signal, SignalKind};
     use crate::Hooks;
 
     #[test]
     fn weights_mix_scores_into_rewards() {
-        let weights = Scalarized::weights([0.5, 0.25]);
+        let weights = Signal::weights([0.5, 0.25]);
         assert_eq!(weights.rewards_of(&[1.0, 2.0, 0.0, -4.0]), Some(vec![1.0, -1.0]));
-        assert_eq!(Scalarized::gradient_weights().rewards_of(&[1.0]), None);
+        assert_eq!(Signal::gradient_weights().rewards_of(&[1.0]), None);
     }
 
     #[test]
     fn numbers_of_either_width_are_rounded_once() {
         let wide = [0.1_f64, 0.7];
         let narrow = [0.1_f32, 0.7];
-        assert_eq!(Scalarized::weights(wide), Scalarized::weights(&narrow));
-        assert_eq!(Scalarized::rewards(&wide), Scalarized::rewards(narrow.to_vec()));
-        assert_eq!(*Scalarized::rewards(wide).signal(), Signal::Rewards(vec![0.1, 0.7]));
+        assert_eq!(Signal::weights(wide), Signal::weights(&narrow));
+        assert_eq!(Signal::rewards(&wide), Signal::rewards(narrow.to_vec()));
+        assert_eq!(*Signal::rewards(wide).kind(), SignalKind::Rewards(vec![0.1, 0.7]));
     }
 
     #[test]
     fn a_signal_goes_with_the_hooks_or_is_refused() {
         let weighs = Hooks::NONE.scalarize().weigh_gradients();
         let observes = Hooks::NONE.scalarize().observe_gradients();
-        let scores = Scalarized::weights([1.0]);
-        assert_eq!(Scalarized::gradient_weights().check_hooks(weighs), Ok(()));
+        let scores = Signal::weights([1.0]);
+        assert_eq!(Signal::gradient_weights().check_hooks(weighs), Ok(()));
         assert_eq!(scores.check_hooks(observes), Ok(()));
         let unasked = scores.check_hooks(weighs).expect_err("never called");
         assert!(unasked.message.contains("is weights, but weigh_gradients"), "{unasked}");
-        let missing = Scalarized::gradient_weights().check_hooks(observes);
+        let missing = Signal::gradient_weights().check_hooks(observes);
         assert!(missing.is_err_and(|error| error.message.contains("is not implemented")));
     }
 }

@@ -11,7 +11,7 @@
 //! A KL penalty in the reward is subtracted from the scalar reward; it belongs to no objective, so per-objective
 //! advantages are those of the scores alone.
 
-use moa_sdk::{Scalarized, Signal, weighted_sum};
+use moa_sdk::{Signal, SignalKind, weighted_sum};
 
 use super::{AdvantageError, Estimator, estimate, estimate_gdpo};
 use crate::{reward::Scores, rollout::Rollouts};
@@ -137,35 +137,31 @@ impl Estimation<'_> {
     ///
     /// # Errors
     /// The estimator refuses, or a setting needs a scalar reward that the scalarizer does not have.
-    pub fn of_signal(
-        &self,
-        signal: &Scalarized,
-        of_objectives: Option<Vec<f32>>,
-    ) -> Result<Advantages, AdvantageError> {
-        self.refuse_undefined_terms(signal.signal())?;
+    pub fn of_signal(&self, signal: &Signal, of_objectives: Option<Vec<f32>>) -> Result<Advantages, AdvantageError> {
+        self.refuse_undefined_terms(signal.kind())?;
         let groups = &self.rollouts.groups;
         let of_objectives = || of_objectives.map_or_else(|| self.of_objectives(), Ok);
-        let (values, per) = match signal.signal() {
-            Signal::Weights(weights) if self.estimator.normalizes_per_objective() => {
+        let (values, per) = match signal.kind() {
+            SignalKind::Weights(weights) if self.estimator.normalizes_per_objective() => {
                 (estimate_gdpo(&self.scores.values, weights, groups)?, Per::Completion)
             }
-            form @ (Signal::Weights(_) | Signal::Rewards(_)) => {
+            form @ (SignalKind::Weights(_) | SignalKind::Rewards(_)) => {
                 let mut rewards = signal.rewards_of(&self.scores.values).unwrap_or_default(); // [B]
                 if let Some(penalty) = self.kl_penalty {
                     rewards.iter_mut().zip(penalty).for_each(|(reward, kl)| *reward -= kl);
                 }
                 let greedy = match (self.greedy, form) {
-                    (Some(greedy), Signal::Weights(weights)) => Some(weighted_sum(weights, greedy)),
+                    (Some(greedy), SignalKind::Weights(weights)) => Some(weighted_sum(weights, greedy)),
                     _ => None,
                 };
                 let lengths = self.rollouts.lengths();
                 let advantages = estimate(self.estimator, &rewards, groups, &lengths, greedy.as_deref())?;
                 (advantages, Per::Completion)
             }
-            Signal::AdvantageWeights(weights) => (weighted_sum(weights, &of_objectives()?), Per::Completion),
-            Signal::GradientWeights => (of_objectives()?, Per::Objective { m: self.scores.m }),
-            Signal::Advantages(advantages) => (advantages.clone(), Per::Completion),
-            Signal::TokenAdvantages(advantages) => (advantages.clone(), Per::Token),
+            SignalKind::AdvantageWeights(weights) => (weighted_sum(weights, &of_objectives()?), Per::Completion),
+            SignalKind::GradientWeights => (of_objectives()?, Per::Objective { m: self.scores.m }),
+            SignalKind::Advantages(advantages) => (advantages.clone(), Per::Completion),
+            SignalKind::TokenAdvantages(advantages) => (advantages.clone(), Per::Token),
         };
         Ok(Advantages {
             values,
@@ -176,15 +172,15 @@ impl Estimation<'_> {
 
     /// Refuses what cannot be defined: a penalty on the reward where there is none, a greedy completion's reward where
     /// only the plugin knows what a completion is worth.
-    fn refuse_undefined_terms(&self, signal: &Signal) -> Result<(), AdvantageError> {
+    fn refuse_undefined_terms(&self, signal: &SignalKind) -> Result<(), AdvantageError> {
         let found = match signal {
-            Signal::Weights(_) => return Ok(()),
-            Signal::Rewards(_) => "rewards",
-            Signal::AdvantageWeights(_) => "weights on advantages",
-            Signal::GradientWeights => "weights on gradients",
-            Signal::Advantages(_) | Signal::TokenAdvantages(_) => "advantages",
+            SignalKind::Weights(_) => return Ok(()),
+            SignalKind::Rewards(_) => "rewards",
+            SignalKind::AdvantageWeights(_) => "weights on advantages",
+            SignalKind::GradientWeights => "weights on gradients",
+            SignalKind::Advantages(_) | SignalKind::TokenAdvantages(_) => "advantages",
         };
-        let has_reward = matches!(signal, Signal::Rewards(_));
+        let has_reward = matches!(signal, SignalKind::Rewards(_));
         if has_reward && self.greedy.is_some() {
             return Err(AdvantageError::NoReward {
                 scalarizer: self.scalarizer.to_owned(),

@@ -15,8 +15,8 @@ pub enum PluginError {
         plugin: String,
         /// All places, in order.
         looked: Vec<PathBuf>,
-        /// A library with a similar name.
-        nearest: Option<String>,
+        /// What to do about it, where that is known.
+        advice: Option<String>,
     },
     /// A file without the handshake.
     #[error("{} is not a moa plugin: {reason}", path.display())]
@@ -77,9 +77,9 @@ pub enum PluginError {
     },
     /// No loaded library has it.
     #[error(
-        "{}; loaded are {}",
+        "{}; {}",
         name.as_ref().map_or(format!("there is no {kind}"), |name| format!("there is no {kind} `{name}`")),
-        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+        if known.is_empty() { format!("no library with a {kind} is loaded") } else { format!("loaded are {}", known.join(", ")) }
     )]
     Unknown {
         /// "scalarizer" or "reward".
@@ -88,6 +88,8 @@ pub enum PluginError {
         name: Option<String>,
         /// All that there are.
         known: Vec<String>,
+        /// Libraries of the search path that are not loaded, by name.
+        libraries: Vec<String>,
     },
     /// More than one loaded library has it.
     #[error(
@@ -192,22 +194,21 @@ pub enum PluginError {
     },
     /// An event of a trace that does not fit the trace's header; the replay adds file and line.
     #[error("{0}")]
-    Event(String),
+    Event(moa_sdk::Error),
 }
 
 impl From<moa_sdk::Error> for PluginError {
     fn from(error: moa_sdk::Error) -> Self {
-        Self::Event(error.message)
+        Self::Event(error)
     }
 }
 
 impl Report for PluginError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { nearest, .. } => Some(match nearest {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => "give a path, or set MOA_PLUGIN_PATH to the folder that holds the library".to_owned(),
-            }),
+            Self::NotFound { advice, .. } => Some(advice.clone().unwrap_or_else(|| {
+                "give the path of the library, or set MOA_PLUGIN_PATH to the folder that holds it".to_owned()
+            })),
             Self::NotAPlugin { .. } => {
                 Some("a plugin is a library built from a crate that calls moa_sdk::export!".to_owned())
             }
@@ -237,8 +238,13 @@ impl Report for PluginError {
                 "build the plugin again with moa-sdk {expected}; `plugin inspect LIB --verbose` shows all differences"
             )),
             Self::Layout { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
-            Self::Unknown { name, known, kind } => {
-                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+            Self::Unknown {
+                name,
+                known,
+                libraries,
+                kind,
+            } => {
+                let names: Vec<&str> = known.iter().chain(libraries).map(String::as_str).collect();
                 match name.as_ref().and_then(|name| moa_sdk::nearest(name, &names)) {
                     Some(near) => Some(format!("did you mean `{near}`?")),
                     None => Some(format!("load a library that has the {kind} with --plugin")),
@@ -254,11 +260,8 @@ impl Report for PluginError {
             Self::Output { plugin, .. } => Some(format!(
                 "this is a defect of {plugin}; `plugin check` runs its own tests"
             )),
-            Self::Trace { .. }
-            | Self::Difference { .. }
-            | Self::Description { .. }
-            | Self::Input { .. }
-            | Self::Event(_) => None,
+            Self::Trace { .. } | Self::Difference { .. } | Self::Description { .. } | Self::Input { .. } => None,
+            Self::Event(error) => error.hint.clone(),
         }
     }
 

@@ -15,7 +15,8 @@ use serde_json::Value;
 use super::error::PluginError;
 use super::reward::RewardPlugin;
 use super::scalarizer::ScalarizerPlugin;
-use super::{search, shown};
+use super::search;
+use super::shown::shown;
 
 /// A loaded library.
 pub struct Library {
@@ -74,6 +75,11 @@ impl Library {
         &self.description
     }
 
+    /// Whether it has a scalarizer or a reward of that name.
+    pub(super) fn exports(&self, name: &str) -> bool {
+        self.description.scalarizers.iter().any(|s| s.name == name) || self.has_reward(name)
+    }
+
     /// Whether it has a reward of that name.
     pub fn has_reward(&self, name: &str) -> bool {
         self.description.rewards.iter().any(|r| r.name == name)
@@ -87,6 +93,7 @@ impl Library {
                 kind: "scalarizer",
                 name: Some(name.to_owned()),
                 known: self.description.scalarizers.iter().map(|s| s.name.clone()).collect(),
+                libraries: Vec::new(),
             });
         };
         let unknown = |error: moa_sdk::Error| hook_error(name, "new", error.into());
@@ -110,6 +117,7 @@ impl Library {
                 kind: "reward",
                 name: Some(name.to_owned()),
                 known: self.description.rewards.iter().map(|r| r.name.clone()).collect(),
+                libraries: Vec::new(),
             });
         };
         let object = self.root.new_reward()(name.into(), params.to_string().as_str().into())

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use moa_sdk::abi::raw::{RawResult, RawScalarizerBox};
+use moa_sdk::abi::raw::{RawBatch, RawColumn, RawResult, RawScalarizerBox};
 use moa_sdk::replay::{HookCalls, Returned, outcome};
 use moa_sdk::trace::Expect;
 use moa_sdk::views::{Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput};
-use moa_sdk::{Hooks, Metrics, Needs, Scalarized, Signal};
+use moa_sdk::{Hooks, Metrics, Needs, Signal, SignalKind};
 
 use super::error::PluginError;
 use super::record::Recorder;
@@ -58,6 +58,11 @@ impl ScalarizerPlugin {
     /// The library that it came from.
     pub fn library(&self) -> &Path {
         &self.library
+    }
+
+    /// The file that it came from, as short as it is typed.
+    pub fn file(&self) -> String {
+        super::shown(&self.library)
     }
 
     /// The hooks that it implements. A run calls these and no others.
@@ -133,21 +138,22 @@ impl ScalarizerPlugin {
     /// # Errors
     /// The plugin fails, an input has another shape, or the signal has another length, a number that is not finite, or
     /// a form that does not go with the plugin's hooks.
-    pub fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, PluginError> {
+    pub fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal, PluginError> {
         const HOOK: &str = "scalarize";
         self.step = Some(input.step);
         self.check_m(HOOK, "the batch", input.m)?;
         Batch::new(*input, self.needs).map_err(|e| self.input_error(HOOK, e.message))?;
-        let called = self.object.scalarize((*input).into());
+        let columns = RawColumn::all_of(input);
+        let called = self.object.scalarize(RawBatch::new(input, &columns));
         let raw = self.call(HOOK, called)?;
-        let scalarized = Scalarized::try_from(raw)
+        let signal = Signal::try_from(raw)
             .map_err(|error| self.output_error(HOOK, error.message, "a form that this host knows".to_owned()))?;
-        self.check_signal(HOOK, &scalarized, input)?;
+        self.check_signal(HOOK, &signal, input)?;
         self.record(
-            || Returned::signal(scalarized.clone(), input.scores),
+            || Returned::signal(signal.clone(), input.scores),
             |recorder, expect| recorder.scalarize(input, expect),
         )?;
-        Ok(scalarized)
+        Ok(signal)
     }
 
     /// Weights `[M]` of the objectives' gradients in a mini-batch, from its Gramian `[M, M]` and losses `[M]`.
@@ -173,7 +179,7 @@ impl ScalarizerPlugin {
         self.check_gradients(HOOK, &input)?;
         let called = self.object.weigh_gradients(input.into());
         let weights = self.call(HOOK, called)?.into_vec();
-        self.check(HOOK, "weights", &weights, self.m)?;
+        self.check(HOOK, "weights", &weights, (self.m, "objective"))?;
         self.record(
             || Returned::GradientWeights(weights.clone()),
             |recorder, expect| recorder.weigh_gradients(&input, expect),
@@ -209,7 +215,7 @@ impl ScalarizerPlugin {
         weights
             .map(|weights| {
                 let weights = weights.into_vec();
-                self.check(HOOK, "weights", &weights, self.m)?;
+                self.check(HOOK, "weights", &weights, (self.m, "objective"))?;
                 Ok(weights)
             })
             .transpose()
@@ -307,12 +313,18 @@ impl ScalarizerPlugin {
     }
 
     /// Length and finite numbers of an output.
-    fn check(&self, hook: &'static str, what: &str, values: &[f32], expected: usize) -> Result<(), PluginError> {
+    fn check(
+        &self,
+        hook: &'static str,
+        what: &str,
+        values: &[f32],
+        (expected, of): (usize, &str),
+    ) -> Result<(), PluginError> {
         if values.len() != expected {
             return Err(self.output_error(
                 hook,
                 format!("{what} has {} values", values.len()),
-                expected.to_string(),
+                format!("{expected}, one for each {of}"),
             ));
         }
         match values.iter().position(|value| !value.is_finite()) {
@@ -325,27 +337,22 @@ impl ScalarizerPlugin {
         }
     }
 
-    fn check_signal(
-        &self,
-        hook: &'static str,
-        scalarized: &Scalarized,
-        input: &BatchInput<'_>,
-    ) -> Result<(), PluginError> {
+    fn check_signal(&self, hook: &'static str, signal: &Signal, input: &BatchInput<'_>) -> Result<(), PluginError> {
         let (b, n) = (
             input.groups.len(),
             input.lengths.iter().map(|length| *length as usize).sum(),
         );
-        match scalarized.signal() {
-            Signal::Weights(values) | Signal::AdvantageWeights(values) => {
-                self.check(hook, "weights", values, self.m)?;
+        match signal.kind() {
+            SignalKind::Weights(values) | SignalKind::AdvantageWeights(values) => {
+                self.check(hook, "weights", values, (self.m, "objective"))?;
             }
-            Signal::Rewards(values) => self.check(hook, "rewards", values, b)?,
-            Signal::Advantages(values) => self.check(hook, "advantages", values, b)?,
-            Signal::TokenAdvantages(values) => self.check(hook, "token advantages", values, n)?,
-            Signal::GradientWeights => {}
+            SignalKind::Rewards(values) => self.check(hook, "rewards", values, (b, "completion"))?,
+            SignalKind::Advantages(values) => self.check(hook, "advantages", values, (b, "completion"))?,
+            SignalKind::TokenAdvantages(values) => self.check(hook, "token advantages", values, (n, "token"))?,
+            SignalKind::GradientWeights => {}
         }
-        self.check(hook, "advantage_scale", &[scalarized.advantage_scale()], 1)?;
-        scalarized.check_hooks(self.hooks).map_err(|error| PluginError::Output {
+        self.check(hook, "advantage_scale", &[signal.advantage_scale()], (1, "step"))?;
+        signal.check_hooks(self.hooks).map_err(|error| PluginError::Output {
             plugin: self.name.clone(),
             hook,
             step: self.step,
@@ -374,7 +381,7 @@ impl HookCalls for ScalarizerPlugin {
         self.observe_gradients(input.step, input.lr, input.gram, input.losses)
     }
 
-    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, PluginError> {
+    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal, PluginError> {
         self.scalarize(input)
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use moa_sdk::{Scalarized, weighted_sum};
+use moa_sdk::{Signal, weighted_sum};
 use serde_json::{Map, Value, json};
 
 use super::{clock::Clock, run::Run};
@@ -23,7 +23,7 @@ pub(super) struct TrainedStep<'a> {
     pub(super) rollouts: &'a Rollouts,
     pub(super) scores: &'a Scores,
     /// The scalarizer's answer.
-    pub(super) signal: &'a Scalarized,
+    pub(super) signal: &'a Signal,
     pub(super) report: &'a UpdateReport,
     /// Gramian `[M, M]` of the batch or of the first mini-batch, where there is one.
     pub(super) gram: Option<&'a [f64]>,

@@ -243,11 +243,12 @@ impl Run {
             n => format!(" ({n} longer than {} tokens left out)", config.data.max_prompt_tokens),
         };
         format!(
-            "{}, {} training prompts{dropped}, {} validation prompts, scalarizer {}",
+            "{}, {} training prompts{dropped}, {} validation prompts, scalarizer {} of {}",
             self.policy.model().describe(),
             training.len(),
             self.setup.validation.len(),
             self.scalarizer.name(),
+            self.scalarizer.file(),
         )
     }
 }

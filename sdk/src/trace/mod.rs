@@ -5,17 +5,22 @@
 //! next to the scalarizer's current `weights`. Version 1 is read as well: there `weigh_gradients` without `minibatch` is
 //! `observe_gradients`, and what a hook returned was recorded only where the scalarizer named no weights of its own.
 
+mod batch;
 mod compare;
+mod events;
+mod examples;
 mod flat;
 
-pub use compare::{Difference, close};
-pub use flat::{Flat, ragged_rows_of, rows_of};
+pub use batch::BatchEvent;
+pub use compare::{Difference, Expect, close};
+pub use events::{GradientsEvent, UpdateEvent, ValidationEvent};
+pub use flat::Flat;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::scalarizer::{Objective, Setup};
-use crate::{Error, Metrics, Result};
+use crate::setup::{Objective, Setup};
+use crate::{Error, Result};
 
 /// `"format"` of every header.
 pub const FORMAT: &str = "moa-trace";
@@ -91,118 +96,6 @@ pub enum Event {
     WeighGradients(GradientsEvent),
     /// `after_update`
     AfterUpdate(UpdateEvent),
-}
-
-/// Inputs of `on_validation`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ValidationEvent {
-    /// Steps trained so far.
-    pub step: u64,
-    /// `[M]`.
-    pub values: Vec<f64>,
-    /// What is expected, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
-}
-
-/// Inputs of `observe_gradients` and `weigh_gradients`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GradientsEvent {
-    /// Training step.
-    pub step: u64,
-    /// Mini-batch of the step, from 0; none: the whole batch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub minibatch: Option<u32>,
-    /// Learning rate.
-    pub lr: f64,
-    /// `[M, M]`.
-    pub gram: Vec<Vec<f64>>,
-    /// `[M]`.
-    pub losses: Vec<f64>,
-    /// What is expected, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
-}
-
-/// Inputs of `scalarize`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchEvent {
-    /// Training step.
-    pub step: u64,
-    /// `[B]`.
-    pub groups: Vec<u32>,
-    /// `[B]`.
-    pub lengths: Vec<u32>,
-    /// `[B, M]`.
-    pub scores: Vec<Vec<f32>>,
-    /// `[B, M]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub objective_advantages: Option<Vec<Vec<f32>>>,
-    /// `[N]` as B rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old_logprobs: Option<Vec<Vec<f32>>>,
-    /// `[N]` as B rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ref_logprobs: Option<Vec<Vec<f32>>>,
-    /// What is expected, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
-}
-
-/// Inputs of `after_update`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UpdateEvent {
-    /// Training step.
-    pub step: u64,
-    /// `[B]`.
-    pub groups: Vec<u32>,
-    /// `[B, M]`.
-    pub scores: Vec<Vec<f32>>,
-    /// `[B]`.
-    pub advantages: Vec<f32>,
-    /// `[N]` as B rows.
-    pub old_logprobs: Vec<Vec<f32>>,
-    /// `[N]` as B rows.
-    pub new_logprobs: Vec<Vec<f32>>,
-    /// ε below 1.
-    pub clip_low: f64,
-    /// ε above 1.
-    pub clip_high: f64,
-    /// What is expected, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
-}
-
-/// What is expected, or was found, once a hook has returned. What is not named is not compared.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Expect {
-    /// `[M]`: what `weigh_gradients` returned, which is what the objectives' gradients are mixed with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gradient_weights: Option<Vec<f32>>,
-    /// `[M]`: the weights on scores or advantages that `scalarize` returned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mixing_weights: Option<Vec<f32>>,
-    /// `[M]`: the scalarizer's current weights, [`crate::Scalarizer::weights`]; where it has none of its own, those that the
-    /// hook returned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<Vec<f32>>,
-    /// `[B]`: the rewards that the scalarizer makes of the scores.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rewards: Option<Vec<f32>>,
-    /// `[B]` or `[N]`: the advantages, where the scalarizer gives them itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advantages: Option<Vec<f32>>,
-    /// What the step's advantages are multiplied by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advantage_scale: Option<f32>,
-    /// The scalarizer's metrics, by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<Metrics>,
 }
 
 /// Events with their expected outcomes, from one fresh scalarizer: a test that a plugin carries with it.
