@@ -227,6 +227,30 @@ fn a_crate_says_what_it_is_and_only_the_sdk_is_published() {
     }
 }
 
+/// Level 3 is not the profile's default, so that dependencies build fast; a crate that is not named would be slow.
+#[test]
+fn every_crate_is_built_at_level_3() {
+    let workspace: toml::Table = toml::from_str(&read(&root().join("Cargo.toml"))).unwrap();
+    let levels = workspace["profile"]["release"]["package"].as_table().unwrap();
+    let mut members = vec!["moa-answer".to_owned(), "moa-core".to_owned(), "moa-sdk".to_owned()];
+    for plugin in plugins() {
+        let manifest: toml::Table = toml::from_str(&read(&plugin.join("Cargo.toml"))).unwrap();
+        members.push(manifest["package"]["name"].as_str().unwrap().to_owned());
+    }
+    for member in &members {
+        let level = levels
+            .get(member)
+            .and_then(|table| table.get("opt-level")?.as_integer());
+        assert_eq!(level, Some(3), "[profile.release.package] of Cargo.toml: {member}");
+    }
+    for name in levels.keys().filter(|name| name.starts_with("moa-")) {
+        assert!(
+            members.contains(name),
+            "[profile.release.package] names {name}, which is no crate here"
+        );
+    }
+}
+
 #[test]
 fn release_keeps_unwinding() {
     let manifest: toml::Table = toml::from_str(&read(&root().join("Cargo.toml"))).unwrap();
