@@ -84,6 +84,7 @@ fn a_written_config_reads_back_the_same_with_and_without_the_layers() {
             std::fs::write(&written, config.to_toml().expect("a config is TOML")).expect("the folder takes files");
             assert_eq!(Config::read(&written).unwrap_or_else(|error| panic!("{error}")), config);
             let request = Request {
+                purpose,
                 file: Some(written),
                 ..Request::default()
             };
