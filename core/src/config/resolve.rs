@@ -42,7 +42,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] if the file cannot be read, lacks a key or has a bad one.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
-        let resolved = resolve_layers(read_file(path)?, None, Purpose::Train, &path.display().to_string())?;
+        let resolved = resolve_layers(read_file(path)?, None, None, &path.display().to_string())?;
         Ok(resolved.config)
     }
 }
@@ -54,7 +54,7 @@ impl Config {
 pub fn resolve(request: &Request) -> Result<Resolved, ConfigError> {
     let (layers, built_in) = layers_of(request)?;
     let plugins = plugin_layer(&request.plugins)?;
-    let resolved = resolve_layers(layers, plugins, request.purpose, "the layers together")?;
+    let resolved = resolve_layers(layers, plugins, Some(request.purpose), "the layers together")?;
     Ok(Resolved { built_in, ..resolved })
 }
 
@@ -62,7 +62,7 @@ pub fn resolve(request: &Request) -> Result<Resolved, ConfigError> {
 fn resolve_layers(
     mut layers: Vec<Layer>,
     plugins: Option<Layer>,
-    purpose: Purpose,
+    purpose: Option<Purpose>,
     place: &str,
 ) -> Result<Resolved, ConfigError> {
     let mut name = None;

@@ -8,14 +8,19 @@ use super::origin::Origin;
 use super::request::Purpose;
 use super::settings::{Config, FreshModel, MOST_COMPLETIONS};
 
-/// Checks the keys that depend on others; `origin` says where one was written.
-pub(crate) fn validate(config: &Config, purpose: Purpose, origin: &dyn Fn(&str) -> Origin) -> Result<(), ConfigError> {
+/// Checks the keys that depend on others; `origin` says where one was written. Without a purpose it is not known which
+/// steps the warm-up belongs to.
+pub(crate) fn validate(
+    config: &Config,
+    purpose: Option<Purpose>,
+    origin: &dyn Fn(&str) -> Origin,
+) -> Result<(), ConfigError> {
     let keys = Keys { config, origin };
     keys.plugins()?;
     keys.batch()?;
     keys.objectives()?;
     keys.kl()?;
-    keys.warmup(purpose)?;
+    purpose.map_or(Ok(()), |purpose| keys.warmup(purpose))?;
     config.sft.as_ref().map_or(Ok(()), |sft| keys.fresh(&sft.fresh))
 }
 
