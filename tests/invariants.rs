@@ -235,10 +235,13 @@ fn every_file_says_what_it_is() {
 fn the_top_level_is_the_closed_list() {
     let allowed = [
         "CHANGELOG.md",
+        "CITATION.cff",
+        "CONTRIBUTING.md",
         "Cargo.lock",
         "Cargo.toml",
         "LICENSE",
         "README.md",
+        "SECURITY.md",
         "configs",
         "core",
         "data",
