@@ -34,45 +34,9 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "core/src",
         &[
-            "data/columns.rs",
-            "data/jsonl.rs",
-            "data/mod.rs",
-            "data/parquet_read.rs",
-        ],
-    ),
-    ("core/src", &["data/tiny_math/mod.rs", "data/tiny_math/tokenizer.rs"]),
-    (
-        "core/src",
-        &["model/causal.rs", "model/gguf.rs", "model/gguf_tokenizer.rs"],
-    ),
-    (
-        "core/src",
-        &[
-            "model/ops/attention.rs",
-            "model/ops/head.rs",
-            "model/ops/layer.rs",
-            "model/pass.rs",
-        ],
-    ),
-    (
-        "core/src",
-        &[
             "plugin/check/mod.rs",
             "plugin/check/reward.rs",
             "plugin/check/scalarizer.rs",
-        ],
-    ),
-    (
-        "core/src",
-        &[
-            "plugin/component/instance.rs",
-            "plugin/component/mod.rs",
-            "plugin/component/preflight.rs",
-            "plugin/component/sandbox.rs",
-            "plugin/inspect.rs",
-            "plugin/library.rs",
-            "plugin/mod.rs",
-            "plugin/reward.rs",
         ],
     ),
     ("core/src", &["train/keep.rs", "train/resume.rs", "train/session.rs"]),

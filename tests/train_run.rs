@@ -217,13 +217,7 @@ fn a_plugin_that_fails_in_mid_run_is_named_with_hook_and_step_and_nothing_writte
 #[test]
 fn every_first_party_scalarizer_trains_and_its_trace_replays() {
     let mut trained = 0;
-    for entry in fs::read_dir(support::root().join("plugins")).unwrap() {
-        let folder = entry.unwrap().path();
-        let source = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
-        if !source.contains("impl Scalarizer for") {
-            continue;
-        }
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+    for name in support::library::scalarizers() {
         let run = host(&[
             "--plugin",
             &name,

@@ -85,15 +85,7 @@ fn one_objective_gives_the_numbers_of_a_run_without_a_scalarizer() {
     assert!(moved > 1e-4, "three steps move a weight by {moved}");
 
     let mut seen = 0;
-    for entry in fs::read_dir(support::root().join("plugins")).unwrap() {
-        let folder = entry.unwrap().path();
-        if !fs::read_to_string(folder.join("src/lib.rs"))
-            .unwrap()
-            .contains("impl Scalarizer for")
-        {
-            continue;
-        }
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+    for name in support::library::scalarizers() {
         let alone = match name.as_str() {
             "linear" | "tchebycheff" | "hypervolume" | "gradient" | "dynamic" => Alone::Same,
             "lagrangian" | "gradnorm" | "mgda" | "pama" => Alone::Same,

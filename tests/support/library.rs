@@ -8,12 +8,54 @@ use std::sync::{Mutex, PoisonError};
 
 use super::root;
 
-/// The library of `plugins/<name>`, built from the sources as they are.
+/// The library that has the scalarizer or reward `name`, built from the sources as they are.
 pub fn plugin(name: &str) -> PathBuf {
-    once("plugins", name, || {
-        let package = format!("moa-plugin-{name}");
-        build(&root().join("Cargo.toml"), &package, name)
+    let folder = folder_of(name).unwrap_or_else(|| name.to_owned());
+    once("plugins", &folder, || {
+        let package = format!("moa-plugin-{folder}");
+        build(&root().join("Cargo.toml"), &package, &folder)
     })
+}
+
+/// The folder in plugins/ whose sources name the scalarizer or reward `name`.
+pub fn folder_of(name: &str) -> Option<String> {
+    let names = plugin_names("impl");
+    names
+        .into_iter()
+        .find(|(_, named)| named == name)
+        .map(|(folder, _)| folder)
+}
+
+/// The names of all first-party scalarizers, sorted.
+pub fn scalarizers() -> Vec<String> {
+    let names = plugin_names("impl Scalarizer for");
+    let mut names: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
+    names.sort();
+    names
+}
+
+/// (folder, NAME) of each source file in plugins/*/src that holds `holds` and a constant NAME.
+fn plugin_names(holds: &str) -> Vec<(String, String)> {
+    let entries = |folder: &Path| {
+        std::fs::read_dir(folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").path())
+    };
+    let mut names = Vec::new();
+    for folder in entries(&root().join("plugins")).filter(|folder| folder.join("src").is_dir()) {
+        for file in entries(&folder.join("src")).filter(|file| file.extension().is_some_and(|end| end == "rs")) {
+            let text = std::fs::read_to_string(&file).expect("a source file");
+            let name = text
+                .split("const NAME: &str = \"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
+            if let (true, Some(name)) = (text.contains(holds), name) {
+                let folder = folder.file_name().expect("a name").to_string_lossy().into_owned();
+                names.push((folder, name.to_owned()));
+            }
+        }
+    }
+    names
 }
 
 /// The library of `tests/fixtures/<name>`.
