@@ -49,7 +49,7 @@ macro_rules! set_of_names {
     };
 }
 
-/// The hooks that a scalarizer implements. The attribute [`crate::scalarizer`] makes the set from the methods that it
+/// The hooks that a scalarizer implements. The attribute `#[scalarizer]` makes the set from the methods that it
 /// finds; the host calls these hooks and no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hooks {
@@ -106,7 +106,7 @@ const fn same(a: &str, b: &str) -> bool {
     true
 }
 
-/// Supplied by the attribute [`crate::scalarizer`], so that a scalarizer without it does not compile.
+/// Supplied by the attribute `#[scalarizer]`, so that a scalarizer without it does not compile.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`impl Scalarizer for {Self}` lacks the attribute `#[moa_sdk::scalarizer]`",

@@ -14,7 +14,7 @@ use crate::{Error, Metrics, Needs, Result, Signal};
 /// A scalarizer. The struct is its state and goes through serde into every checkpoint. The host calls the hooks from one
 /// thread, within a step in the order in which they stand here; a hook that is implemented is called.
 ///
-/// The impl carries the attribute [`crate::scalarizer`], which finds the hooks in it. Without it, it does not compile:
+/// The impl carries the attribute `#[scalarizer]`, which finds the hooks in it. Without it, it does not compile:
 ///
 /// ```compile_fail,E0277
 /// use moa_sdk::prelude::*;

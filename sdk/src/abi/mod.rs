@@ -11,9 +11,11 @@
 //! * **component** (`.wasm`, rewards only): the world of `sdk/wit/reward.wit`, in the module `component`, which
 //!   is there when the target is WebAssembly.
 //!
-//! Growing the interface: append a method with a default at the end of a raw trait, and leave [`ABI`] alone; an
-//! older plugin then runs the default. Any other change of `raw` raises [`ABI`]. A change of the world raises the
-//! version of its package.
+//! Growing the interface, with [`ABI`] as it is:
+//! * a method with a default at the end of a raw trait: an older plugin runs the default;
+//! * an optional array of a batch, by its name in [`raw::RawBatch::columns`]: an older plugin passes over it.
+//!
+//! Any other change of `raw` raises [`ABI`]. A change of the world raises the version of its package.
 //!
 //! Ownership and threads: arguments are borrowed for the call, results are owned by the caller (their vtables
 //! free them in the allocator that made them). A scalarizer is called from one thread at a time, a reward from

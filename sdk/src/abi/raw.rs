@@ -376,3 +376,37 @@ impl<'a> From<RawCompletion<'a>> for Completion<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{RawBatch, RawColumn};
+    use crate::views::BatchInput;
+
+    #[test]
+    fn optional_arrays_cross_by_name_and_an_unknown_one_is_passed_over() {
+        let input = BatchInput {
+            step: 3,
+            m: 1,
+            scores: &[0.5],
+            groups: &[0],
+            lengths: &[2],
+            objective_advantages: Some(&[1.0]),
+            old_logprobs: None,
+            ref_logprobs: Some(&[-1.0, -2.0]),
+            offsets: &[0, 2],
+        };
+        let mut columns = RawColumn::all_of(&input);
+        assert_eq!(columns.len(), 2, "what is not there does not cross");
+        columns.push(RawColumn {
+            name: "of a later version".into(),
+            values: [9.0].as_slice().into(),
+        });
+        let back = BatchInput::from(RawBatch::new(&input, &columns));
+        assert_eq!(back.columns(), input.columns());
+        assert_eq!((back.step, back.m, back.scores), (3, 1, input.scores));
+        assert_eq!(
+            (back.groups, back.lengths, back.offsets),
+            (input.groups, input.lengths, input.offsets)
+        );
+    }
+}

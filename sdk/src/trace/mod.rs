@@ -125,16 +125,23 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Reads a trace; empty lines are passed over. Errors name the line.
+    /// Reads a trace of any version as one of [`VERSION`]; empty lines are passed over.
+    ///
+    /// # Errors
+    /// Not a trace; the error names the line.
     pub fn parse(text: &str) -> Result<Self> {
         let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let Some((_, first)) = lines.next() else {
             return Err(Error::new("the trace is empty, expected a header line"));
         };
-        let header = Header::parse(first)?;
-        let events = lines
-            .map(|(index, line)| Event::parse(line).map_err(|error| Error::new(format!("line {}: {error}", index + 1))))
-            .collect::<Result<_>>()?;
+        let mut header = Header::parse(first)?;
+        header.version = VERSION;
+        let event = |(index, line): (usize, &str)| match Event::parse(line) {
+            Ok(Event::WeighGradients(event)) if event.minibatch.is_none() => Ok(Event::ObserveGradients(event)),
+            Ok(event) => Ok(event),
+            Err(error) => Err(Error::new(format!("line {}: {error}", index + 1))),
+        };
+        let events = lines.map(event).collect::<Result<_>>()?;
         Ok(Self { header, events })
     }
 }
@@ -244,7 +251,8 @@ mod tests {
         let old = TEXT.replacen("\"version\":2", "\"version\":1", 1);
         assert_eq!(Trace::parse(&old)?.events[1].hook(), "weigh_gradients");
         let batch = Trace::parse(&old.replace("\"minibatch\":0,", ""))?;
-        assert_eq!(batch.events[1].hook(), "observe_gradients");
+        assert!(matches!(batch.events[1], Event::ObserveGradients(_)));
+        assert_eq!(batch.header.version, 2, "what is written again is of this version");
         Ok(())
     }
 
