@@ -13,13 +13,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use moa_core::model::{Cache, Cotangent, Family, Model, Packed, Spec, Tokenizer, TokenizerFiles};
+use moa_core::model::{Architecture, Cache, Cotangent, Family, Model, Packed, Tokenizer, TokenizerFiles};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// The embedded model's size: 292,992 weights.
 fn random_model() -> Result<Model> {
-    let spec = Spec {
+    let spec = Architecture {
         family: Family::Qwen2,
         vocab: 544,
         hidden: 96,
@@ -64,7 +64,7 @@ fn main() -> Result<()> {
         None => (random_model()?, [16, 8, 47, 64], 10),
         Some(path) => (Model::load(path)?, [4, 4, 47, 48], 2),
     };
-    let vocab = model.spec.vocab as u32;
+    let vocab = model.architecture.vocab as u32;
     let prompts: Vec<Vec<u32>> = (0..p as u32)
         .map(|i| (0..prompt_len as u32).map(|t| (i * 31 + t * 7 + 1) % vocab).collect())
         .collect();
@@ -72,7 +72,7 @@ fn main() -> Result<()> {
 
     println!(
         "{} weights, {p} x {g} x {new} tokens, prompts of {prompt_len}",
-        model.spec.size()
+        model.architecture.size()
     );
     let total = (p * g * new) as f64;
     let report = |what: &str, seconds: f64| {
@@ -109,7 +109,7 @@ fn main() -> Result<()> {
         best(rounds, || {
             let columns: Vec<Vec<f32>> = (0..m).map(cotangent).collect();
             let columns: Vec<Cotangent<'_>> = columns.iter().map(|column| Cotangent::of(column)).collect();
-            Ok(model.forward(&packed, 1.0)?.columns(&columns)?)
+            Ok(model.forward(&packed, 1.0)?.gradients(&columns)?)
         })
     };
     let (_, one) = update(1)?;

@@ -12,10 +12,13 @@
 use std::{error::Error, path::PathBuf, sync::atomic::AtomicUsize, time::Instant};
 
 use moa_core::{
+    advantage::{Advantages, Estimation},
     config::{self, Request},
-    reward::Early,
-    rollout::Stream,
-    train::Session,
+    plugin::{BatchInput, Needs, UpdateInput},
+    reward::{EarlyScores, Scores},
+    rollout::{Rollouts, Stream},
+    train::Run,
+    update::{UpdateBatch, batch_gramian, update_policy},
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -31,13 +34,98 @@ fn library(name: &str) -> Result<String> {
         .into_owned())
 }
 
-fn session(scalarizer: &str) -> Result<Session> {
+fn open(scalarizer: &str) -> Result<Run> {
     let names = [scalarizer, "accuracy", "conciseness", "clarity"];
     let request = Request {
         plugins: names.iter().map(|name| library(name)).collect::<Result<_>>()?,
         ..Request::default()
     };
-    Ok(Session::open(config::resolve(&request)?.config, true)?)
+    Ok(Run::open(config::resolve(&request)?.config, true)?)
+}
+
+/// The update phase of a step as `train` makes it, without a KL term: what `time.update` counts.
+fn update(
+    run: &mut Run,
+    step: u64,
+    rollouts: &Rollouts,
+    scores: &Scores,
+) -> std::result::Result<(), moa_core::error::Error> {
+    let (wants, needs, m) = (run.setup.wants, run.scalarizer.needs(), scores.m);
+    let layers = run.scalarizer.gradient_layers().to_vec();
+    let (lengths, offsets) = (rollouts.lengths(), &rollouts.offsets);
+    let old = if wants.old_logprobs {
+        Some(run.policy.logprobs(rollouts)?)
+    } else {
+        None
+    };
+    let estimation = Estimation {
+        scalarizer: "of this program",
+        estimator: run.setup.config.algorithm.estimator,
+        rollouts,
+        scores,
+        kl_penalty: None,
+        greedy: None,
+    };
+    let of_objectives = if wants.objective_advantages {
+        Some(estimation.of_objectives()?)
+    } else {
+        None
+    };
+    let lr = run.setup.learning_rate(step - 1);
+    let mut forward = None;
+    if let (true, Some(of_objectives)) = (wants.batch_gramian, &of_objectives) {
+        let advantages = Advantages::of_objectives(of_objectives.clone(), m);
+        let batch = batch_gramian(&run.policy, rollouts, &advantages, &layers, &run.setup.update)?;
+        run.scalarizer.observe_gradients(step, lr, &batch.gram, &batch.losses)?;
+        forward = batch.forward;
+    }
+    let signal = run.scalarizer.scalarize(&BatchInput {
+        step,
+        m,
+        scores: &scores.values,
+        groups: &rollouts.groups,
+        lengths: &lengths,
+        objective_advantages: of_objectives
+            .as_deref()
+            .filter(|_| needs.has(Needs::OBJECTIVE_ADVANTAGES)),
+        old_logprobs: old.as_deref().filter(|_| needs.has(Needs::OLD_LOGPROBS)),
+        ref_logprobs: None,
+        offsets,
+    })?;
+    let advantages = estimation.of_signal(&signal, of_objectives)?;
+    let batch = UpdateBatch {
+        rollouts,
+        advantages: &advantages,
+        old: old.as_deref().filter(|_| wants.off_policy),
+        reference: None,
+        gradient_layers: &layers,
+    };
+    let (setup, scalarizer) = (&run.setup, &mut run.scalarizer);
+    update_policy(
+        &run.policy,
+        &mut run.optimizer,
+        batch,
+        &setup.update,
+        forward,
+        lr,
+        &mut |minibatch, gram, losses| scalarizer.weigh_gradients(step, minibatch, lr, gram, losses),
+    )?;
+    if let (true, Some(old)) = (wants.after_update, &old) {
+        let algorithm = &setup.config.algorithm;
+        scalarizer.after_update(&UpdateInput {
+            step,
+            m,
+            groups: &rollouts.groups,
+            scores: &scores.values,
+            advantages: &advantages.of_completions(offsets),
+            old_logprobs: old,
+            new_logprobs: &run.policy.logprobs(rollouts)?,
+            offsets,
+            clip_low: algorithm.clip_low,
+            clip_high: algorithm.clip_high,
+        })?;
+    }
+    Ok(())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -65,20 +153,24 @@ fn main() -> Result<()> {
         names = ["mgda", "gradnorm", "gradient", "dynamic"].map(str::to_owned).to_vec();
     }
     names.insert(0, "linear".to_owned());
-    let mut sessions: Vec<Session> = names.iter().map(|name| session(name)).collect::<Result<_>>()?;
+    let mut runs: Vec<Run> = names.iter().map(|name| open(name)).collect::<Result<_>>()?;
     let mut seconds: Vec<Vec<f64>> = vec![Vec::new(); names.len()];
     let mut ticks = vec![0; names.len()];
     let mut tokens = 0;
     for step in 0..=steps {
-        let driver = &mut sessions[0];
+        let driver = &mut runs[0];
         let prompts = driver.next_prompts();
-        let stream = Stream::training(driver.config.train.seed, step);
-        let group_size = driver.config.rollout.group_size;
-        let rollouts = driver.policy.sample(prompts, group_size, &driver.sampling, stream)?;
-        driver.baseline.add(&rollouts);
+        let config = &driver.setup.config;
+        let (stream, group_size) = (Stream::training(config.train.seed, step), config.rollout.group_size);
+        let rollouts = driver
+            .policy
+            .sample(prompts, group_size, &driver.setup.sampling, stream)?;
+        driver.mean_length.add(&rollouts);
+        let (early, done) = (EarlyScores::default(), AtomicUsize::new(0));
         let scores = driver
+            .setup
             .objectives
-            .score(&rollouts, &driver.baseline, Early::default(), &AtomicUsize::new(0))?;
+            .score(&rollouts, &driver.mean_length, early, &done)?;
         let params: Vec<_> = driver
             .policy
             .model()
@@ -88,11 +180,10 @@ fn main() -> Result<()> {
             .collect::<std::result::Result<_, _>>()?;
         for turn in 0..names.len() {
             let at = (turn + usize::try_from(step)?) % names.len();
-            let session = &mut sessions[at];
-            session.policy.model().set_params(&params)?;
-            let lr = session.learning_rate();
+            let run = &mut runs[at];
+            run.policy.model().set_params(&params)?;
             let (start, ticks_before) = (Instant::now(), processor_ticks());
-            session.improve(step + 1, &rollouts, &scores, None, lr)?;
+            update(run, step + 1, &rollouts, &scores)?;
             // the first step warms caches and buffers up
             if step > 0 {
                 seconds[at].push(start.elapsed().as_secs_f64());

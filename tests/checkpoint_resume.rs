@@ -11,7 +11,7 @@ use std::{
 
 use crate::support::host::{Ran, command, host_in};
 use crate::support::run::{assert_same, copy, cut_back, late, late_library, words};
-use moa_core::checkpoint::Checksum;
+use moa_core::run::checkpoint::Checksum;
 use tempfile::TempDir;
 
 /// The run that all others must end like: six steps of `late` without a fault.
@@ -55,7 +55,7 @@ fn a_resumed_run_ends_as_one_that_was_not_stopped() {
                 "--run-dir",
                 "run",
                 "--set",
-                "validation.n=10",
+                "validation.rows=10",
                 "--set",
                 "validation.every=1",
                 "--set",

@@ -126,7 +126,7 @@ fn without_undo_a_step_that_failed_half_way_goes_back_to_the_newest_checkpoint()
         "--set",
         "scalarizer.at=3",
         "--set",
-        "checkpoint.undo=false",
+        "checkpoint.rollback=false",
     ];
     for (every, wanted) in [
         (
@@ -144,7 +144,7 @@ fn without_undo_a_step_that_failed_half_way_goes_back_to_the_newest_checkpoint()
             error.contains("after_update at step 3") && error.contains(wanted),
             "{error}"
         );
-        assert!(error.contains("checkpoint.undo"), "{error}");
+        assert!(error.contains("checkpoint.rollback"), "{error}");
     }
     // Before the update there is nothing to undo.
     let folder = tempfile::tempdir().unwrap();

@@ -47,7 +47,9 @@ fn shape(line: &str) -> String {
             ..
         })) => format!("score {reward} {params} {} {fuel:?}", input.display()),
         Ok(Command::Plugin(P::List)) => "plugin list".into(),
-        Ok(Command::Plugin(P::Inspect { lib })) => format!("inspect {lib}"),
+        Ok(Command::Plugin(P::Inspect { lib, verbose })) => {
+            format!("inspect {lib}{}", if verbose { " verbose" } else { "" })
+        }
         Ok(Command::Plugin(P::Replay { lib, trace, check })) => {
             format!("replay {lib} {} {check}", trace.display())
         }
@@ -126,8 +128,7 @@ fn each_way_of_typing_means_one_thing() {
             "moa-host --scalarizer s -q",
             r#"train plugins [] --scalarizer:scalarizer.name="s" --quiet:logging.progress=false"#,
         ),
-        ("moa-host -v", "train plugins []"),
-        ("moa-host -q -v", "ArgumentConflict"),
+        ("moa-host -v", "UnknownArgument"),
         ("moa-host --steps 3 train", "ArgumentConflict"),
         ("moa-host --steps -3", "UnknownArgument"),
         ("moa-host --steps x", "ValueValidation"),
@@ -150,6 +151,7 @@ fn each_way_of_typing_means_one_thing() {
         ("moa-host reward score r", "MissingRequiredArgument"),
         ("moa-host plugin", "DisplayHelpOnMissingArgumentOrSubcommand"),
         ("moa-host plugin inspect p", "inspect p"),
+        ("moa-host plugin inspect p --verbose", "inspect p verbose"),
         ("moa-host plugin replay p --trace t.jsonl", "replay p t.jsonl false"),
         (
             "moa-host plugin replay p --trace t.jsonl --check",

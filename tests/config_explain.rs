@@ -33,11 +33,15 @@ fn the_key_table_has_the_keys_that_are_written() {
     assert_eq!(written, table);
     for key in all_keys() {
         assert!(
-            key.doc.len() > 6 && key.doc.ends_with('.') || key.doc == key.name,
+            key.doc.len() > 6 && key.doc.ends_with('.'),
             "{} has no doc: {:?}",
             key.name,
             key.doc
         );
+        for sentence in key.doc.split(". ") {
+            let words = sentence.split_whitespace().count();
+            assert!(words <= 25, "{}: {words} words in {sentence:?}", key.name);
+        }
     }
 }
 
@@ -53,6 +57,8 @@ fn the_schema_names_type_default_and_meaning_of_every_key() {
             .clone()
     };
     assert_eq!(of("rollout.group_size")["default"], 8);
+    assert_eq!(of("optimizer.min_lr_ratio")["range"], "from 0 to 1");
+    assert_eq!(of("rollout.top_k")["range"], serde_json::Value::Null);
     assert_eq!(of("sft.steps")["default"], 3000);
     assert_eq!(of("algorithm.estimator")["choices"][3], "reinforce++");
     for key in keys {
@@ -71,11 +77,8 @@ fn explain_says_value_origin_default_and_meaning() {
     assert_eq!(lines[0], "rollout.group_size = 4");
     assert_eq!(lines[1], "  from     --set rollout.group_size=4");
     assert_eq!(lines[2], "  default  8");
-    assert_eq!(lines[3], "  expects  a whole number, 0 or more");
-    assert_eq!(
-        lines[4],
-        "  Completions for each prompt, G; a step has P·G completions."
-    );
+    assert_eq!(lines[3], "  expects  a whole number from 1 to 1048576");
+    assert_eq!(lines[4], "  Completions per prompt, G; a step has P·G completions.");
     assert_eq!(resolved.explain("rollout").expect("a table").len(), 6);
     assert_eq!(
         resolved.explain("objective[1].name").expect("an entry")[0]

@@ -8,7 +8,7 @@ use moa_core::data::{
     DataError, Encoded, Keys, Message, PromptText, Row, Summary, inspect, parquet_bytes, read_parquet_bytes, read_rows,
     write_jsonl, write_parquet,
 };
-use moa_core::error::Hint;
+use moa_core::error::Report;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -168,7 +168,7 @@ fn bad_parquet_files_are_named_with_what_is_wrong() {
     let (message, hint) = refused(&golden("gzip.parquet"), &Keys::default());
     assert_eq!(
         message,
-        "gzip.parquet: column `solution` is compressed with GZIP, which is not built in (zstd, snappy and none are)"
+        "gzip.parquet: column `solution` is compressed with GZIP, expected zstd, snappy or no compression"
     );
     assert!(hint.contains("zstd"));
     let (message, _) = refused(&golden("no_truth.parquet"), &strict());
@@ -195,7 +195,7 @@ fn bad_parquet_files_are_named_with_what_is_wrong() {
     let (message, _) = refused(&golden("bytes.parquet"), &Keys::default());
     assert_eq!(
         message,
-        "bytes.parquet: row 1 (from 0): column `prompt` is bytes that are no UTF-8 text, expected text"
+        "bytes.parquet: row 1 (from 0): column `prompt` is bytes that are not UTF-8, expected text"
     );
 
     let folder = tempfile::tempdir().expect("a folder");

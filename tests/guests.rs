@@ -237,7 +237,7 @@ fn python_scores_a_training_run() {
             "--run-dir",
             "run",
             "--set",
-            "validation.n=10",
+            "validation.rows=10",
             "--set",
             "rollout.prompts=4",
             "--set",

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::support::{self, library};
-use moa_core::plugin::{Objective, Plugins, Setup};
+use moa_core::plugin::{BatchInput, Objective, Plugins, Setup};
 use serde_json::json;
 
 /// Guide and example make a library of the same name in the same target folder.
@@ -144,7 +144,7 @@ fn the_guide_leads_from_an_empty_folder_to_a_trained_model() {
     assert_eq!(metrics.lines().count(), 2, "two steps were trained");
 }
 
-/// Loads `library` by its bare name from the folder it was built into and makes the scalarizer `name`.
+/// Loads `library` by its bare name from the folder it was built into; the weights of the scalarizer `name` on equal scores.
 fn load(library: &Path, bare: &str, name: &str, params: &serde_json::Value) -> Vec<f32> {
     let folder = library.parent().map(Path::to_owned).expect("a folder");
     let mut plugins = Plugins::searching(vec![folder]);
@@ -153,13 +153,20 @@ fn load(library: &Path, bare: &str, name: &str, params: &serde_json::Value) -> V
         objectives: ["a", "b", "c"].map(Objective::new).to_vec(),
         seed: 0,
     };
-    let scalarizer = plugins
+    let mut scalarizer = plugins
         .scalarizer(Some(name), &setup, params)
         .unwrap_or_else(|error| panic!("{error}"));
-    scalarizer
-        .weights()
-        .unwrap_or_else(|error| panic!("{error}"))
-        .expect("it has weights")
+    let signal = scalarizer
+        .scalarize(&BatchInput {
+            step: 1,
+            m: 3,
+            scores: &[0.5; 3],
+            groups: &[0],
+            lengths: &[1],
+            ..BatchInput::default()
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    signal.mixing_weights().expect("it has weights").to_vec()
 }
 
 #[test]

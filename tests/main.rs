@@ -36,6 +36,7 @@ mod model_golden;
 mod model_ops;
 mod plugin_calls;
 mod plugin_check;
+mod plugin_hooks;
 mod plugin_load;
 mod plugin_replay;
 mod train_run;

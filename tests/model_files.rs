@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
-use moa_core::error::Hint;
+use moa_core::error::Report;
 use moa_core::model::{Model, ModelError, Packed};
 
 fn golden(name: &str) -> PathBuf {
@@ -76,7 +76,7 @@ fn save_and_load_are_stable() {
         let (one, two) = (target.path().join("one"), target.path().join("two"));
         first.save(&one).expect("saved");
         let second = load(&one).expect("loads");
-        assert_eq!(first.spec, second.spec, "{name}");
+        assert_eq!(first.architecture, second.architecture, "{name}");
         assert_eq!(logits(&first), logits(&second), "{name}");
         second.save(&two).expect("saved");
         assert_eq!(bytes(&one), bytes(&two), "{name}");
@@ -167,7 +167,7 @@ fn a_shard_cannot_point_outside() {
 /// The golden Llama as llama.cpp's converter would write it: rows of queries and keys permuted, its own names.
 fn write_gguf(path: &Path, model: &Model, edit: impl Fn(&mut BTreeMap<&str, gguf_file::Value>)) {
     use gguf_file::Value::{self, Array, F32, I32, String as Text, U32};
-    let spec = &model.spec;
+    let spec = &model.architecture;
     let texts = |list: &[&str]| Array(list.iter().map(|t| Text((*t).to_string())).collect());
     let mut metadata: BTreeMap<&str, Value> = BTreeMap::from([
         ("general.architecture", Text("llama".into())),
@@ -251,7 +251,7 @@ fn gguf_gives_the_same_model() {
     write_gguf(&path, &source, |_| {});
     let model = load(&path).expect("loads");
     assert_eq!(logits(&model), logits(&source));
-    assert_eq!(model.spec, source.spec);
+    assert_eq!(model.architecture, source.architecture);
     let tokenizer = &model.tokenizer;
     assert_eq!(
         tokenizer.encode("ab12 a<|end|>", false).expect("encodes"),

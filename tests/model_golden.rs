@@ -77,7 +77,7 @@ fn logits_and_logprobs() {
             let logits = weights
                 .logits(&Packed::new(&[&ids], &none, &[]).expect("packed"))
                 .expect("logits");
-            let vocab = model.spec.vocab;
+            let vocab = model.architecture.vocab;
             if sequence["logits"].is_array() {
                 let want: Vec<f64> = sequence["logits"]
                     .as_array()
@@ -105,7 +105,7 @@ fn logits_and_logprobs() {
             );
             close(
                 name,
-                &model.forward(&packed, 1.0).expect("forward").scored().logprobs,
+                &model.forward(&packed, 1.0).expect("forward").stats().logprobs,
                 &want,
                 TOLERANCE,
             );
@@ -123,7 +123,7 @@ fn gradients() {
         let packed = Arc::new(Packed::new(&[&ids[..1]], &[&ids[1..]], &[0]).expect("packed"));
         let forward = model.forward(&packed, 1.0).expect("forward");
         let loss: f64 = forward
-            .scored()
+            .stats()
             .logprobs
             .iter()
             .zip(&cotangent)
@@ -133,7 +133,7 @@ fn gradients() {
             (loss - grad["loss"].as_f64().expect("loss")).abs() < 1e-3,
             "{name}: loss {loss}"
         );
-        let gradients = forward.gradients(&cotangent).expect("gradients");
+        let gradients = forward.gradient(&cotangent).expect("gradients");
         let params = grad["params"].as_object().expect("parameters");
         assert_eq!(params.len(), model.params().len(), "{name}: number of parameters");
         for ((param, _), gradient) in model.params().iter().zip(gradients) {
@@ -182,7 +182,7 @@ fn decoding_gives_the_packed_logits() {
                 let want = weights
                     .logits(&Packed::new(&[&ids], &none, &[]).expect("packed"))
                     .expect("logits");
-                let vocab = model.spec.vocab;
+                let vocab = model.architecture.vocab;
                 let want: Vec<f64> = want[(ids.len() - 1) * vocab..].iter().map(|v| f64::from(*v)).collect();
                 close(name, &logits[slot * vocab..(slot + 1) * vocab], &want, 1e-4);
             }
@@ -191,7 +191,7 @@ fn decoding_gives_the_packed_logits() {
             alive.retain(|&b| step < new[b].len());
             let tokens: Vec<u32> = alive.iter().map(|&b| new[b][step]).collect();
             logits = cache.step(&tokens).expect("step");
-            assert_eq!(logits.len(), cache.alive() * model.spec.vocab);
+            assert_eq!(logits.len(), cache.alive() * model.architecture.vocab);
         }
         assert_eq!(alive, [0, 2], "the short completion left");
         assert!(cache.step(&[0]).is_err(), "one token for two completions");

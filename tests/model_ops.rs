@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::support::decoder;
 use candle_core::{DType, Device, Tensor};
-use moa_core::model::{Cotangent, Family, Model, Packed, Spec, Tokenizer, TokenizerFiles};
+use moa_core::model::{Architecture, Cotangent, Family, Model, Packed, Tokenizer, TokenizerFiles};
 
 const TOKENIZER: &[u8] =
     br#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}}"#;
 
 fn model(family: Family, tied: bool) -> Model {
-    let spec = Spec {
+    let spec = Architecture {
         family,
         vocab: 37,
         hidden: 24,
@@ -62,7 +62,7 @@ fn twin(model: &Model, prompt: &[u32], response: &[u32], temperature: f64) -> ca
         .iter()
         .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
         .collect();
-    Ok(decoder::score(&params, &model.spec, prompt, response, temperature)?.0)
+    Ok(decoder::score(&params, &model.architecture, prompt, response, temperature)?.0)
 }
 
 /// Prompts, responses and groups with every odd case: G of 0, 1 and 3, an empty response, one token, a tile's end.
@@ -94,14 +94,14 @@ fn the_unfused_twin_gives_the_same_logprobs_and_gradients() {
         for (b, response) in responses.iter().enumerate().filter(|(_, r)| !r.is_empty()) {
             let range = packed.offsets()[b]..packed.offsets()[b + 1];
             let logprobs = twin(&model, &prompts[groups[b] as usize], response, 0.7).expect("twin");
-            for (f, t) in forward.scored().logprobs[range.clone()].iter().zip(values(&logprobs)) {
+            for (f, t) in forward.stats().logprobs[range.clone()].iter().zip(values(&logprobs)) {
                 assert!((f - t).abs() < 2e-5, "{family:?} response {b}: {f} and {t}");
             }
             let c = Tensor::new(&cotangent[range], &Device::Cpu).expect("cotangent");
             loss = (loss + (logprobs * c).and_then(|p| p.sum_all()).expect("sum")).expect("loss");
         }
         let store = loss.backward().expect("backward");
-        let gradients = forward.gradients(&cotangent).expect("gradients");
+        let gradients = forward.gradient(&cotangent).expect("gradients");
         for ((name, var), gradient) in model.params().iter().zip(&gradients) {
             let (found, want) = (
                 values(gradient),
@@ -129,7 +129,7 @@ fn finite_differences_agree() {
         let gradients = model
             .forward(&packed, 1.0)
             .expect("forward")
-            .gradients(&cotangent)
+            .gradient(&cotangent)
             .expect("gradients");
         let loss = |model: &Model| -> f64 {
             let scored = model.weights().and_then(|w| w.score(&packed, 1.0)).expect("score");
@@ -168,10 +168,10 @@ fn many_backward_passes_of_one_forward() {
     let n = packed.targets().len();
     let forward = model.forward(&packed, 1.0).expect("forward");
     for m in 0..3 {
-        let shared = forward.gradients(&cotangents(n, m)).expect("gradients");
+        let shared = forward.gradient(&cotangents(n, m)).expect("gradients");
         let fresh = model
             .forward(&packed, 1.0)
-            .and_then(|f| f.gradients(&cotangents(n, m)))
+            .and_then(|f| f.gradient(&cotangents(n, m)))
             .expect("gradients");
         for ((name, _), (a, b)) in model.params().iter().zip(shared.iter().zip(&fresh)) {
             assert_eq!(
@@ -181,8 +181,8 @@ fn many_backward_passes_of_one_forward() {
             );
         }
     }
-    assert!(forward.gradients(&[1.0]).is_err());
-    let none = forward.gradients(&vec![0.0; n]).expect("gradients");
+    assert!(forward.gradient(&[1.0]).is_err());
+    let none = forward.gradient(&vec![0.0; n]).expect("gradients");
     assert!(none.iter().all(|g| values(g).iter().all(|v| *v == 0.0)));
 }
 
@@ -208,7 +208,7 @@ fn a_column_costs_what_it_reaches_and_is_exact() {
         assert!(parts[3].iter().all(|g| *g == 0.0) && parts[..3].iter().all(|p| p.iter().any(|g| *g != 0.0)));
         let mut columns: Vec<Cotangent<'_>> = parts.iter().map(|part| Cotangent::of(part)).collect();
         columns.push(Cotangent::of(&dense));
-        let sets = forward.columns(&columns).expect("gradients");
+        let sets = forward.gradients(&columns).expect("gradients");
         for (i, (name, _)) in model.params().iter().enumerate() {
             let whole = values(&sets[4][i]);
             let sum = (1..4).fold(values(&sets[0][i]), |sum, g| {
@@ -253,9 +253,9 @@ fn columns_that_share_a_pass_are_exact() {
             logprobs: &flat[0],
             entropy: Some(&dense),
         });
-        let sets = forward.columns(&columns).expect("gradients");
+        let sets = forward.gradients(&columns).expect("gradients");
         for (m, (column, set)) in columns.iter().zip(&sets).enumerate() {
-            let alone = forward.columns(std::slice::from_ref(column)).expect("gradients");
+            let alone = forward.gradients(std::slice::from_ref(column)).expect("gradients");
             for ((name, _), (a, b)) in model.params().iter().zip(set.iter().zip(&alone[0])) {
                 assert_eq!(a.dims(), b.dims());
                 let (a, b) = (values(a), values(b));
@@ -270,7 +270,7 @@ fn columns_that_share_a_pass_are_exact() {
             }
         }
         let nothing = forward
-            .columns(&[Cotangent::of(&zero), Cotangent::of(&zero)])
+            .gradients(&[Cotangent::of(&zero), Cotangent::of(&zero)])
             .expect("gradients");
         assert!(nothing.iter().flatten().all(|g| values(g).iter().all(|v| *v == 0.0)));
     }
@@ -295,7 +295,7 @@ fn finite_differences_of_the_entropy_agree() {
         };
         let gradients = model
             .forward(&packed, 0.9)
-            .and_then(|forward| forward.columns(&[column]))
+            .and_then(|forward| forward.gradients(&[column]))
             .expect("gradients")
             .remove(0);
         let value = |model: &Model| -> f64 {
@@ -333,7 +333,7 @@ fn entropy_and_graphless_scores() {
         weights.logits(&packed).expect("logits"),
     );
     let forward = model.forward(&packed, 2.0).expect("forward");
-    assert_eq!(forward.scored().logprobs, scored.logprobs);
+    assert_eq!(forward.stats().logprobs, scored.logprobs);
     for (i, row) in packed.predictors().iter().enumerate() {
         let z: Vec<f64> = logits[*row as usize * 37..][..37]
             .iter()
@@ -378,7 +378,7 @@ fn a_frozen_copy_stays_and_seeds_repeat() {
 
     let again = |seed| {
         let tokenizer = model.tokenizer.clone();
-        Model::init(model.spec.clone(), tokenizer, seed)
+        Model::init(model.architecture.clone(), tokenizer, seed)
             .and_then(|m| m.to_safetensors())
             .expect("bytes")
     };

@@ -4,10 +4,10 @@ use std::error::Error;
 use std::sync::OnceLock;
 
 use crate::support::library;
-use moa_core::error::Hint;
+use moa_core::error::Report;
 use moa_core::plugin::{
     BatchInput, Cause, Completion, Failure, MeanTokens, Objective, Performance, PluginError, Plugins, RewardPlugin,
-    ScalarizerPlugin, Score, Setup, Signal, UpdateInput, description_text,
+    ScalarizerPlugin, Score, Setup, SignalKind, UpdateInput, description_text,
 };
 use serde_json::json;
 
@@ -56,7 +56,7 @@ const UPDATE: UpdateInput<'static> = UpdateInput {
 /// All hooks in the order of a step, up to the first error.
 fn step(plugin: &mut ScalarizerPlugin) -> Result<(), PluginError> {
     plugin.on_validation(6, &[0.1, 0.2])?;
-    plugin.weigh_gradients(7, None, 1e-6, &[1.0, 0.0, 0.0, 1.0], &[0.1, 0.2])?;
+    plugin.observe_gradients(7, 1e-6, &[1.0, 0.0, 0.0, 1.0], &[0.1, 0.2])?;
     plugin.scalarize(&BATCH)?;
     plugin.after_update(&UPDATE)?;
     plugin.weights()?;
@@ -70,7 +70,7 @@ fn without_a_fault_every_hook_runs() -> Result<(), Box<dyn Error>> {
     let mut plugin = hostile("none")?;
     step(&mut plugin)?;
     assert_eq!(plugin.metrics()?[0], ("number".to_owned(), f64::from(0.1_f32)));
-    assert_eq!(*plugin.scalarize(&BATCH)?.signal(), Signal::Weights(vec![1.0, 1.0]));
+    assert_eq!(*plugin.scalarize(&BATCH)?.kind(), SignalKind::Weights(vec![1.0, 1.0]));
     Ok(())
 }
 
@@ -78,7 +78,7 @@ fn without_a_fault_every_hook_runs() -> Result<(), Box<dyn Error>> {
 fn a_panic_becomes_an_error_with_plugin_hook_step_and_place() -> Result<(), Box<dyn Error>> {
     for (fault, place, word) in [
         ("panic-validation", "on_validation at step 6", "PanicValidation"),
-        ("panic-weigh", "weigh_gradients at step 7", "PanicWeigh"),
+        ("panic-observe", "observe_gradients at step 7", "PanicObserve"),
         ("panic-scalarize", "scalarize at step 7", "PanicScalarize"),
         ("panic-update", "after_update at step 8", "PanicUpdate"),
         ("panic-weights", "weights at step 8", "PanicWeights"),
@@ -120,7 +120,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
     for (fault, message) in [
         (
             "weights-length",
-            "scalarize at step 7: weights has 3 values, expected 2",
+            "scalarize at step 7: weights has 3 values, expected 2, one for each objective",
         ),
         (
             "weights-nan",
@@ -128,7 +128,7 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
         ),
         (
             "rewards-length",
-            "scalarize at step 7: rewards has 2 values, expected 3",
+            "scalarize at step 7: rewards has 2 values, expected 3, one for each completion",
         ),
         (
             "rewards-infinite",
@@ -136,23 +136,15 @@ fn outputs_of_the_wrong_length_or_not_finite_are_refused() -> Result<(), Box<dyn
         ),
         (
             "token-length",
-            "scalarize at step 7: token advantages has 3 values, expected 6",
+            "scalarize at step 7: token advantages has 3 values, expected 6, one for each token",
         ),
         (
             "scale-nan",
             "scalarize at step 7: advantage_scale[0] is NaN, expected a finite number",
         ),
         (
-            "gradient-length",
-            "weigh_gradients at step 7: weights has 3 values, expected 2",
-        ),
-        (
-            "gradient-nan",
-            "weigh_gradients at step 7: weights[0] is NaN, expected a finite number",
-        ),
-        (
             "current-weights-length",
-            "weights at step 8: weights has 1 values, expected 2",
+            "weights at step 8: weights has 1 values, expected 2, one for each objective",
         ),
         (
             "metric-nan",
@@ -182,7 +174,8 @@ fn inputs_that_do_not_fit_are_the_hosts_fault() -> Result<(), Box<dyn Error>> {
         "{error}"
     );
     assert!(plugin.on_validation(0, &[0.5]).is_err());
-    assert!(plugin.weigh_gradients(1, None, 0.1, &[1.0], &[0.1, 0.2]).is_err());
+    assert!(plugin.observe_gradients(1, 0.1, &[1.0], &[0.1, 0.2]).is_err());
+    assert!(plugin.weigh_gradients(1, 0, 0.1, &[1.0], &[0.1, 0.2]).is_err());
     Ok(())
 }
 

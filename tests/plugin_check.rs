@@ -118,10 +118,10 @@ fn each_fault_of_a_scalarizer_is_found() {
             &["on_validation at step 0: panicked"],
         ),
         (
-            "panic-weigh",
+            "panic-observe",
             "finite-zero-gradients",
             "crashed",
-            &["weigh_gradients at step 1"],
+            &["observe_gradients at step 1"],
         ),
         (
             "panic-scalarize",
@@ -175,18 +175,6 @@ fn each_fault_of_a_scalarizer_is_found() {
             &["token advantages has 16 values"],
         ),
         ("scale-nan", "finite-ordinary", "failed", &["advantage_scale[0] is NaN"]),
-        (
-            "gradient-length",
-            "finite-ordinary",
-            "failed",
-            &["weigh_gradients", "expected 1"],
-        ),
-        (
-            "gradient-nan",
-            "finite-ordinary",
-            "failed",
-            &["weigh_gradients", "weights[0] is NaN"],
-        ),
         (
             "current-weights-length",
             "finite-ordinary",

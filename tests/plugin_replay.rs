@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 
 use crate::support::{self, library};
-use moa_core::error::Hint;
+use moa_core::error::Report;
 use moa_core::plugin::{BatchInput, Objective, PluginError, Plugins, Recorder, Setup, UpdateInput, replay};
 use moa_sdk::trace::Header;
 use serde_json::json;
@@ -89,7 +89,7 @@ fn a_replay_without_check_fills_in_what_it_would_check() -> Result<(), Box<dyn E
     replay(&plugins, &bare, false, &mut out)?;
     let filled = String::from_utf8(out)?;
     assert!(
-        filled.contains("\"expect\":{\"weights\":[0.5,0.25,0.25],\"rewards\":[0.5,"),
+        filled.contains("\"expect\":{\"mixing_weights\":[0.5,0.25,0.25],\"weights\":[0.5,0.25,0.25],\"rewards\":[0.5,"),
         "{filled}"
     );
     let filled_path = folder.path().join("filled.jsonl");
@@ -120,7 +120,7 @@ fn record(
         #[allow(clippy::cast_precision_loss, reason = "a small number")]
         let x = 0.1 * step as f32;
         plugin.on_validation(step - 1, &[f64::from(x), 1.0 / 3.0])?;
-        plugin.weigh_gradients(step, None, 1e-6, &[1.0, 0.5, 0.5, 2.0], &[0.1, -0.2])?;
+        plugin.observe_gradients(step, 1e-6, &[1.0, 0.5, 0.5, 2.0], &[0.1, -0.2])?;
         let offsets = [0, 1, 3];
         let logprobs = [-0.1 - x, -1.0 / 3.0, -2.7];
         plugin.scalarize(&BatchInput {

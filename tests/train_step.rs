@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::support::{decoder, host::host_in, root};
 use candle_core::{DType, Device, Tensor, Var, safetensors};
-use moa_core::model::{Model, Spec};
+use moa_core::model::{Architecture, Model};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -223,7 +223,7 @@ fn the_obvious_loop_gives_the_same_parameters() {
         let folder = run(&config);
         let spec = Model::load(&folder.path().join("model").display().to_string())
             .unwrap()
-            .spec;
+            .architecture;
         let before = load(&folder.path().join("model/model.safetensors"));
         let after = step(&config, &spec, before, &completions(folder.path())).unwrap();
         assert_after(folder.path(), &after, &format!("{name} {changes:?}"));
@@ -231,7 +231,12 @@ fn the_obvious_loop_gives_the_same_parameters() {
 }
 
 /// One step, written out.
-fn step(config: &toml::Table, spec: &Spec, before: Params, batch: &[Completion]) -> candle_core::Result<Params> {
+fn step(
+    config: &toml::Table,
+    spec: &Architecture,
+    before: Params,
+    batch: &[Completion],
+) -> candle_core::Result<Params> {
     let number = |path: &str| -> f64 {
         let mut keys = path.split('.');
         let first = config.get(keys.next().unwrap());

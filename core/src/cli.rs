@@ -1,6 +1,5 @@
-//! The command line: commands and their options, as clap types. Options are `Option`s without defaults, so that a
-//! value of a config file is replaced only by what was really typed. Nothing here runs or prints.
-//! It belongs to the binary (`mod cli;` in main.rs).
+//! The command line: commands and their options, as clap types. Options are `Option`s without defaults, so that only
+//! what was typed replaces a value of a config file. Nothing here runs or prints. It belongs to the binary.
 
 use std::path::PathBuf;
 
@@ -9,8 +8,8 @@ use moa_core::config::{Override, Purpose, Request};
 
 /// Trains language models on several objectives at once.
 ///
-/// Options before a command mean `train`: `moa-host --plugin LIB` trains the embedded default with that library.
-/// Values come from, later wins: defaults, --config FILE, environment (MOA_TRAIN__STEPS=50), --set, other options.
+/// Without a command, options mean `train`: `moa-host --plugin LIB` trains the embedded model with that library.
+/// Settings come in layers, later wins: defaults, --config FILE, environment (MOA_TRAIN__STEPS=50), --set, options.
 #[derive(Debug, Parser)]
 #[command(name = "moa-host", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -32,17 +31,17 @@ impl Cli {
 pub(crate) enum Command {
     /// Train with reinforcement learning on the configured objectives.
     Train(TrainArgs),
-    /// Supervised fine-tuning on prompt and response rows.
+    /// Fine-tune on rows with prompt and response.
     Sft(SftArgs),
-    /// Log-probabilities of given responses, one JSON line each.
+    /// Print the log-probabilities of given responses, one JSON line each.
     Logprobs(LogprobsArgs),
-    /// Look at plugins, or feed one a recorded trace.
+    /// Inspect and check plugins, or replay a recorded trace.
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// List rewards, or score given completions with one.
+    /// List rewards, or score given completions.
     #[command(subcommand)]
     Reward(RewardCommand),
-    /// Look at data, convert or generate it.
+    /// Inspect, convert or generate data.
     #[command(subcommand)]
     Data(DataCommand),
     /// Check and explain configuration.
@@ -53,10 +52,10 @@ pub(crate) enum Command {
 /// Where values come from, shared by the commands that resolve a config.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ConfigArgs {
-    /// TOML file; only the keys that differ from the defaults need to be in it.
+    /// TOML file with the keys that differ from the defaults.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// One value, e.g. train.steps=50; may be repeated, the last one wins.
+    /// Set one key, such as train.steps=50. May be repeated; the last one wins.
     #[arg(long = "set", value_name = "KEY=VALUE", action = ArgAction::Append)]
     pub(crate) sets: Vec<String>,
 }
@@ -79,38 +78,35 @@ pub(crate) struct TrainArgs {
     /// Where values come from.
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// Library to load, a path or a bare name; may be repeated.
+    /// Library to load, a path or a bare name. May be repeated.
     #[arg(long = "plugin", value_name = "LIB", action = ArgAction::Append)]
     pub(crate) plugins: Vec<String>,
-    /// scalarizer.name: needed where the libraries have several.
+    /// scalarizer.name; needed if the libraries have several.
     #[arg(long, value_name = "NAME")]
     pub(crate) scalarizer: Option<String>,
-    /// model.path: a folder, a .gguf file, a hub id or "embedded".
+    /// model.path: a folder, a .gguf file, a hub id, or "embedded".
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// train.steps
+    /// train.steps; 0 validates and saves without an update.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) steps: Option<i64>,
     /// train.seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: Option<i64>,
-    /// train.run_dir: folder for what the run writes.
+    /// train.run_dir: folder that the run writes.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) run_dir: Option<PathBuf>,
-    /// Go on with the run in this folder, from its newest whole checkpoint; its config.toml is the config.
+    /// Resume the run in this folder from its newest checkpoint, with its config.toml.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run_dir"])]
     pub(crate) resume: Option<PathBuf>,
-    /// No progress bar (logging.progress = false), errors only.
-    #[arg(long, short, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-    /// Say more about what is loaded and resolved.
+    /// Show errors only, no progress bar (logging.progress = false).
     #[arg(long, short)]
-    pub(crate) verbose: bool,
+    pub(crate) quiet: bool,
 }
 
 impl TrainArgs {
-    /// What was typed about the config, with this process's environment. A run that is resumed has its own config in
-    /// place of both, so that it goes on in another terminal as it would have here.
+    /// What was typed about the config, with this process's environment. A resumed run has its own config in place of
+    /// both, so that it continues in another terminal as it would have here.
     pub(crate) fn request(&self) -> Request {
         let mut request = self.config.request(Purpose::Train);
         if let Some(run) = &self.resume {
@@ -183,10 +179,10 @@ fn push_options(
 /// Options of `logprobs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogprobsArgs {
-    /// A folder, a .gguf file, a hub id or "embedded".
+    /// A folder, a .gguf file, a hub id, or "embedded".
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: String,
-    /// JSON lines {"prompt", "response"}, the prompt as text or as messages; - is stdin.
+    /// JSON lines {"prompt", "response"}, the prompt as text or as messages; - reads stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
 }
@@ -194,38 +190,41 @@ pub(crate) struct LogprobsArgs {
 /// `moa-host plugin …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// List the libraries on the search path with what they hold.
+    /// List the libraries on the search path and their contents.
     List,
     /// Show a library's scalarizers and rewards with their parameters.
     Inspect {
         /// Library, a path or a bare name.
         lib: String,
+        /// If the library was built with another SDK, show every difference.
+        #[arg(long, short)]
+        verbose: bool,
     },
-    /// Run the cases that every plugin should pass, each in a process of its own; exit with 1 if one fails or crashes.
+    /// Run the cases that every plugin should pass, each in its own process. Exits with 1 if one fails or crashes.
     Check {
         /// Library, a path or a bare name.
         lib: String,
         /// Print the report as JSON.
         #[arg(long)]
         json: bool,
-        /// Run only the cases whose names begin so.
+        /// Run only the cases whose names start with this.
         #[arg(long, value_name = "CASE", default_value = "", hide_default_value = true)]
         only: String,
-        /// How long a case may take, in seconds.
+        /// Time limit of a case in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
         timeout: u64,
-        /// Answer one case: how a check runs itself for each.
+        /// Answer one case; the check starts itself with this for each.
         #[arg(long, value_name = "ID", hide = true)]
         answer: Option<String>,
     },
-    /// Feed a trace to a scalarizer without any model and print what it answers.
+    /// Feed a trace to a scalarizer, without a model, and print its answers.
     Replay {
         /// Library, a path or a bare name.
         lib: String,
         /// Trace, JSON lines.
         #[arg(long, value_name = "FILE")]
         trace: PathBuf,
-        /// Compare with the answers in the trace and exit with 1 at the first that differs.
+        /// Compare with the answers in the trace. Exits with 1 at the first that differs.
         #[arg(long)]
         check: bool,
     },
@@ -236,17 +235,17 @@ pub(crate) enum PluginCommand {
 pub(crate) enum RewardCommand {
     /// List the rewards on the search path, native and components, with their parameters.
     List,
-    /// Score completions: a JSON line {"score"} for each; exit with 1 if the reward failed on one.
+    /// Score completions, one JSON line {"score"} each. Exits with 1 if the reward failed on one.
     Score {
         /// Name of a reward, or the path of a WebAssembly component (.wasm, or .wat as text).
         reward: String,
-        /// Library to load first, a path or a bare name; may be repeated.
+        /// Library to load first, a path or a bare name. May be repeated.
         #[arg(long = "plugin", value_name = "LIB", action = ArgAction::Append)]
         plugins: Vec<String>,
         /// Parameters of the reward, a JSON object.
         #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
         params: String,
-        /// JSON lines {"prompt", "response", "ground_truth", …}, or a Parquet file with these columns; - is stdin.
+        /// JSON lines {"prompt", "response", "ground_truth", …}, or a Parquet file with these columns; - reads stdin.
         #[arg(long, value_name = "FILE")]
         input: PathBuf,
         /// objective.limits.fuel of a component.
@@ -274,48 +273,48 @@ pub(crate) enum DataCommand {
     Inspect {
         /// A .parquet or .jsonl file, or "embedded".
         file: String,
-        /// Model whose tokenizer and chat template are used: a folder, a .gguf file, a hub id or "embedded".
+        /// Model whose tokenizer and chat template to use: a folder, a .gguf file, a hub id, or "embedded".
         #[arg(long, value_name = "MODEL")]
         model: Option<String>,
         /// Column that holds the prompt.
         #[arg(long, value_name = "COLUMN")]
         prompt_key: Option<String>,
     },
-    /// Make train, val and test files in the papers' layout from a data set's own files.
+    /// Convert a data set's own files into the papers' train, val and test files.
     Convert {
-        /// Which one.
+        /// Which data set.
         #[arg(value_parser = ["math500", "math-lighteval", "gsm8k"])]
         name: String,
-        /// Its file, .parquet or .jsonl: split 60/20/20 as in the papers, or all of it for training with --test.
+        /// Its file, .parquet or .jsonl, split 60/20/20 as in the papers. With --test all rows are for training.
         file: PathBuf,
-        /// Its test file: the first half becomes val, the rest test.
+        /// Its test file; the first half becomes val, the rest test.
         #[arg(long, value_name = "FILE")]
         test: Option<PathBuf>,
         /// Folder for the three files.
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
-        /// Keep the problems of this subject; Algebra for math-lighteval as in the papers, else all unless given.
+        /// Keep only the problems of this subject. If not set, Algebra for math-lighteval as in the papers, else all.
         #[arg(long, value_name = "SUBJECT")]
         subject: Option<String>,
-        /// Seed of the split of one file; that of the papers, 42, unless given.
+        /// Seed of the split; 42 if not set, as in the papers.
         #[arg(long, value_name = "N", conflicts_with = "test")]
         seed: Option<u64>,
     },
     /// Generate a data set.
     Generate {
-        /// Which one.
+        /// Which data set.
         #[arg(value_parser = ["tiny-math"])]
         name: String,
         /// Folder for its files.
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
-        /// Seed; 0 unless given.
+        /// Seed; 0 if not set.
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
-        /// Write so many supervised rows too, with prompt and response.
+        /// Also write this many supervised rows, with prompt and response.
         #[arg(long, value_name = "ROWS")]
         sft: Option<usize>,
-        /// Train and write the tokenizer too.
+        /// Also train and write the tokenizer.
         #[arg(long)]
         tokenizer: bool,
     },
@@ -326,7 +325,7 @@ pub(crate) enum DataCommand {
 pub(crate) enum ConfigCommand {
     /// Resolve a config and print every value with where it came from.
     Check(ConfigArgs),
-    /// Say what a key, or each key of a table, means, what it is and where that came from.
+    /// Explain a key, or each key of a table: meaning, value and where it came from.
     Explain {
         /// Dotted key, such as rollout.group_size, or a table, such as rollout.
         key: String,
@@ -334,7 +333,7 @@ pub(crate) enum ConfigCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Print every key with type, default and meaning as JSON.
+    /// Print every key with type, range, default and meaning as JSON.
     Schema,
 }
 

@@ -3,6 +3,10 @@
 
 pub mod error;
 
+mod num;
+
+mod staged;
+
 pub mod config;
 
 pub mod data;
@@ -17,13 +21,11 @@ pub mod reward;
 
 pub mod advantage;
 
-pub mod scalarizer;
-
 pub mod update;
 
 pub mod metrics;
 
-pub mod checkpoint;
+pub mod run;
 
 pub mod report;
 

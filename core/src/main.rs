@@ -24,12 +24,14 @@ use moa_core::{
         convert::{self, Conversion, HubData},
         tiny_math,
     },
-    error::Hint,
+    error::{Error, Fault},
     metrics::Progress,
     model::Model,
     plugin::{self, Plugins, check},
-    report::{self, RunFolder, before_after},
-    train::{self, Resume, Session, SessionError, logprobs, score, sft},
+    report::{self, before_after},
+    reward::score_file,
+    run::RunFolder,
+    train::{self, Resume, Run, logprobs, sft},
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -41,21 +43,27 @@ fn main() -> ExitCode {
     match run(command) {
         Ok(code) => ExitCode::from(code),
         // Who reads our output has seen enough (`| head`).
-        Err(SessionError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            match &error {
-                SessionError::Stopped(stopped) if stopped.was_interrupted() => eprintln!("{error}"),
-                _ => eprintln!("error: {error}"),
+            match error.fault() {
+                Fault::Interrupted => eprintln!("{error}"),
+                Fault::Usage | Fault::Run => eprintln!("error: {error}"),
             }
             if let Some(hint) = error.hint() {
                 eprintln!("hint: {hint}");
             }
-            ExitCode::from(error.exit_code())
+            ExitCode::from(error.fault().exit_code())
         }
     }
 }
 
-fn run(command: Command) -> Result<u8, SessionError> {
+/// Whether the reader of stdout has gone.
+fn is_closed_pipe(error: &Error) -> bool {
+    let error: Option<&io::Error> = error.downcast_ref();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn run(command: Command) -> Result<u8, Error> {
     match command {
         Command::Train(arguments) => train_command(&arguments)?,
         Command::Sft(arguments) => sft_command(&arguments)?,
@@ -68,32 +76,28 @@ fn run(command: Command) -> Result<u8, SessionError> {
     Ok(0)
 }
 
-fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
+fn train_command(arguments: &TrainArgs) -> Result<(), Error> {
     let say = |text: &str| {
         if !arguments.quiet {
             eprintln!("{text}");
         }
     };
-    let (mut session, mut folder) = match &arguments.resume {
+    let (mut run, mut folder) = match &arguments.resume {
         None => new_run(arguments, &say)?,
-        Some(run) => {
-            let resume = Resume::find(run, &arguments.request())?;
+        Some(path) => {
+            let resume = Resume::find(path, &arguments.request())?;
             resume.notes.iter().for_each(|note| say(note));
             use_threads(resume.config().train.threads);
-            let (session, folder) = resume.open()?;
-            say(&session.describe());
-            say(&format!(
-                "{} goes on after step {}",
-                run.display(),
-                session.steps_done()
-            ));
-            (session, folder)
+            let (run, folder) = resume.open()?;
+            say(&run.describe());
+            say(&format!("{} goes on after step {}", path.display(), run.steps_done()));
+            (run, folder)
         }
     };
-    let config = session.config.clone();
+    let config = run.setup.config.clone();
     let stop = stop_on_signals()?;
     let progress = Progress::new(config.train.steps, !config.logging.progress);
-    let outcome = train::train(&mut session, &mut folder, &progress, &stop);
+    let outcome = train::train(&mut run, &mut folder, &progress, &stop);
     progress.finish();
     let outcome = outcome?;
     print!("{}", before_after(&outcome.before, &outcome.after));
@@ -113,31 +117,31 @@ fn train_command(arguments: &TrainArgs) -> Result<(), SessionError> {
 }
 
 /// Loads what the config names and makes the run's folder.
-fn new_run(arguments: &TrainArgs, say: &dyn Fn(&str)) -> Result<(Session, RunFolder), SessionError> {
+fn new_run(arguments: &TrainArgs, say: &dyn Fn(&str)) -> Result<(Run, RunFolder), Error> {
     let resolved = config::resolve(&arguments.request())?;
     use_threads(resolved.config.train.threads);
-    let mut session = Session::open(resolved.config.clone(), resolved.is_default("scalarizer.name"))?;
-    say(&session.describe());
-    let config = session.config.clone();
+    let mut run = Run::open(resolved.config.clone(), resolved.is_default("scalarizer.name"))?;
+    say(&run.describe());
+    let config = run.setup.config.clone();
     if config.data.train != Source::Embedded && config.data.validation == Source::Embedded {
         say("warning: data.validation is the embedded set, not your data; set it to a file to measure on that");
     }
     let folder = RunFolder::create(
         config.train.run_dir.as_deref(),
-        session.scalarizer.name(),
+        run.scalarizer.name(),
         &config.to_toml()?,
         config.checkpoint.keep,
     )?;
     say(&format!("run folder {}", folder.path().display()));
     if config.logging.trace {
-        session.record_trace(&folder.trace())?;
+        run.record_trace(&folder.trace())?;
     }
-    Ok((session, folder))
+    Ok((run, folder))
 }
 
 /// What Ctrl-C or a polite kill does from here on: the first asks the run to stop after the step under way, the second
 /// ends the process at once, as it did before.
-fn stop_on_signals() -> Result<Arc<AtomicBool>, SessionError> {
+fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
@@ -152,7 +156,7 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>, SessionError> {
     Ok(stop)
 }
 
-fn sft_command(arguments: &SftArgs) -> Result<(), SessionError> {
+fn sft_command(arguments: &SftArgs) -> Result<(), Error> {
     let config = config::resolve(&arguments.request())?.config;
     use_threads(config.train.threads);
     let Some(settings) = &config.sft else { return Ok(()) }; // resolving for sft always gives the table
@@ -170,7 +174,7 @@ fn sft_command(arguments: &SftArgs) -> Result<(), SessionError> {
     Ok(())
 }
 
-fn logprobs_command(arguments: &LogprobsArgs) -> Result<(), SessionError> {
+fn logprobs_command(arguments: &LogprobsArgs) -> Result<(), Error> {
     let keys = Keys {
         prompt_key: "prompt".into(),
         require_ground_truth: false,
@@ -182,7 +186,7 @@ fn logprobs_command(arguments: &LogprobsArgs) -> Result<(), SessionError> {
 }
 
 /// The rows of a file, or of stdin for "-".
-fn rows(input: &Path, keys: &Keys) -> Result<Vec<data::Row>, SessionError> {
+fn rows(input: &Path, keys: &Keys) -> Result<Vec<data::Row>, Error> {
     if input != Path::new("-") {
         return Ok(data::read_rows(input, keys)?);
     }
@@ -191,7 +195,7 @@ fn rows(input: &Path, keys: &Keys) -> Result<Vec<data::Row>, SessionError> {
     Ok(data::read_jsonl_bytes(Path::new("stdin"), &bytes, keys)?)
 }
 
-fn reward_command(command: RewardCommand) -> Result<u8, SessionError> {
+fn reward_command(command: RewardCommand) -> Result<u8, Error> {
     let mut out = io::stdout().lock();
     let mut plugins = Plugins::new();
     match command {
@@ -231,7 +235,7 @@ fn reward_command(command: RewardCommand) -> Result<u8, SessionError> {
             };
             let rows = rows(&input, &keys)?;
             let progress = Progress::new(rows.len() as u64, quiet);
-            let summary = score::score(&reward, &rows, &progress, &mut io::BufWriter::new(&mut out));
+            let summary = score_file::score(&reward, &rows, &progress, &mut io::BufWriter::new(&mut out));
             progress.finish();
             let summary = summary?;
             if !quiet {
@@ -244,7 +248,7 @@ fn reward_command(command: RewardCommand) -> Result<u8, SessionError> {
 }
 
 /// An option whose value is a JSON object.
-fn json_option(option: &'static str, text: &str) -> Result<serde_json::Value, SessionError> {
+fn json_option(option: &'static str, text: &str) -> Result<serde_json::Value, Error> {
     let value: Result<serde_json::Value, _> = serde_json::from_str(text);
     let found = match value {
         Ok(value @ serde_json::Value::Object(_)) => return Ok(value),
@@ -259,7 +263,7 @@ fn json_option(option: &'static str, text: &str) -> Result<serde_json::Value, Se
     .into())
 }
 
-fn plugin_command(command: PluginCommand) -> Result<u8, SessionError> {
+fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
     let mut out = io::stdout().lock();
     match command {
         PluginCommand::List => {
@@ -271,8 +275,8 @@ fn plugin_command(command: PluginCommand) -> Result<u8, SessionError> {
                 }
             }
         }
-        PluginCommand::Inspect { lib } => {
-            let mut plugins = Plugins::new();
+        PluginCommand::Inspect { lib, verbose } => {
+            let mut plugins = Plugins::new().verbose(verbose);
             write!(out, "{}", plugin::description_text(plugins.load(&lib)?))?;
         }
         PluginCommand::Check {
@@ -328,7 +332,7 @@ fn plugin_command(command: PluginCommand) -> Result<u8, SessionError> {
     Ok(0)
 }
 
-fn data_command(command: DataCommand) -> Result<(), SessionError> {
+fn data_command(command: DataCommand) -> Result<(), Error> {
     match command {
         DataCommand::Inspect {
             file,
@@ -398,7 +402,7 @@ fn data_command(command: DataCommand) -> Result<(), SessionError> {
     Ok(())
 }
 
-fn config_command(command: ConfigCommand) -> Result<(), SessionError> {
+fn config_command(command: ConfigCommand) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match command {
         ConfigCommand::Check(arguments) => write!(out, "{}", config::resolve(&arguments.train_request())?.report()?)?,
@@ -413,7 +417,7 @@ fn config_command(command: ConfigCommand) -> Result<(), SessionError> {
 }
 
 /// A model by what the user typed: "embedded", a folder, a .gguf file, a hub id.
-fn open_model(name: &str) -> Result<Model, SessionError> {
+fn open_model(name: &str) -> Result<Model, Error> {
     Ok(if name == "embedded" {
         Model::embedded()?
     } else {

@@ -25,7 +25,9 @@ pub struct ScalarizerDescription {
     pub name: String,
     /// The paper that it implements.
     pub paper: String,
-    /// Names of what it needs, see [`crate::Needs::names`].
+    /// Names of the hooks that it implements, see [`crate::Hooks::names`].
+    pub hooks: Vec<String>,
+    /// Names of the data that it needs, see [`crate::Needs::names`].
     pub needs: Vec<String>,
     /// Its params.
     pub params: Vec<ParamSpec>,
@@ -55,6 +57,7 @@ impl ScalarizerDescription {
         Self {
             name: S::NAME.to_owned(),
             paper: S::PAPER.to_owned(),
+            hooks: S::HOOKS.names(),
             needs: S::NEEDS.names(),
             params: S::Params::schema(),
             examples: S::examples(),

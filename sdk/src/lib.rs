@@ -8,11 +8,14 @@ extern crate self as moa_sdk;
 
 mod description;
 mod error;
+mod hooks;
 mod metrics;
 mod params;
 mod reward;
 mod rng;
 mod scalarizer;
+mod setup;
+mod signal;
 
 pub mod abi;
 pub mod answer;
@@ -24,12 +27,15 @@ pub mod views;
 
 pub use description::{Description, RewardDescription, ScalarizerDescription};
 pub use error::{Error, Result};
+pub use hooks::{Hooks, ImplementedHooks, Needs};
 pub use metrics::Metrics;
-pub use moa_sdk_derive::{Choice, Params};
+pub use moa_sdk_derive::{Choice, Params, scalarizer};
 pub use params::{Choice, ParamFields, ParamSpec, ParamValue, Params, choice_kind, nearest};
 pub use reward::{Completion, MeanTokens, Performance, Reward};
 pub use rng::Rng;
-pub use scalarizer::{Direction, Needs, Objective, Scalarized, Scalarizer, Setup, Signal};
+pub use scalarizer::Scalarizer;
+pub use setup::{Direction, Objective, Setup};
+pub use signal::{Number, Signal, SignalKind, weighted_sum};
 
 // A plugin depends on moa-sdk only; this one is there with the feature of its name.
 #[cfg(feature = "regex")]
@@ -47,7 +53,7 @@ pub mod prelude {
     pub use crate::views::{Batch, Gradients, Matrix, Matrix64, Ragged, Update, Validation};
     pub use crate::{
         Choice, Completion, Direction, Error, MeanTokens, Metrics, Needs, Objective, ParamValue as _, Params,
-        Performance, Result, Reward, Rng, Scalarized, Scalarizer, Setup,
+        Performance, Result, Reward, Rng, Scalarizer, Setup, Signal, scalarizer,
     };
     pub use crate::{answer, math};
     // The derive macros of the SDK with the traits of serde: a plugin depends on moa-sdk only.

@@ -3,18 +3,22 @@
 
 use crate::trace::{Event, Expect, Flat};
 use crate::views::{Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput, Validation, check_len};
-use crate::{Error, Metrics, Result, Scalarized, Scalarizer};
+use crate::{Error, Hooks, Metrics, Result, Scalarizer, Signal};
 
-/// The hooks that a trace calls.
-pub trait Hooks {
-    /// What the hooks give when they fail.
+/// The hook calls of a trace.
+pub trait HookCalls {
+    /// What a call fails with.
     type Error: From<Error>;
+    /// The hooks that the scalarizer implements.
+    fn hooks(&self) -> Hooks;
     /// See [`Scalarizer::on_validation`].
     fn on_validation(&mut self, step: u64, values: &[f64]) -> Result<(), Self::Error>;
+    /// See [`Scalarizer::observe_gradients`].
+    fn observe_gradients(&mut self, input: &GradientsInput<'_>) -> Result<(), Self::Error>;
+    /// See [`Scalarizer::scalarize`].
+    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal, Self::Error>;
     /// See [`Scalarizer::weigh_gradients`].
     fn weigh_gradients(&mut self, input: &GradientsInput<'_>) -> Result<Vec<f32>, Self::Error>;
-    /// See [`Scalarizer::scalarize`].
-    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, Self::Error>;
     /// See [`Scalarizer::after_update`].
     fn after_update(&mut self, input: &UpdateInput<'_>) -> Result<(), Self::Error>;
     /// See [`Scalarizer::weights`].
@@ -23,99 +27,130 @@ pub trait Hooks {
     fn metrics(&self) -> Result<Metrics, Self::Error>;
 }
 
-/// What a hook has given back, before weights and metrics are asked for.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Returned {
-    /// Of `weigh_gradients`.
-    pub weights: Option<Vec<f32>>,
+/// What a hook returned, before weights and metrics are asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Returned {
+    /// Of a hook that only looks.
+    Nothing,
+    /// Of `weigh_gradients`: `[M]`.
+    GradientWeights(Vec<f32>),
     /// Of `scalarize`.
-    pub scalarized: Option<Scalarized>,
-    /// Of `scalarize`: the rewards that it makes of the scores.
-    pub rewards: Option<Vec<f32>>,
+    Signal {
+        /// The signal itself.
+        signal: Signal,
+        /// The rewards `[B]` that it makes of the scores, where it does.
+        rewards: Option<Vec<f32>>,
+    },
 }
 
 impl Returned {
-    /// The weights that the hook itself gave, which need not be those that [`Scalarizer::weights`] reports.
-    pub fn own_weights(&self) -> Option<Vec<f32>> {
-        let mixing = || self.scalarized.as_ref()?.mixing_weights().map(<[f32]>::to_vec);
-        self.weights.clone().or_else(mixing)
+    /// Of `scalarize` for the scores `[B, M]`.
+    pub fn signal(signal: Signal, scores: &[f32]) -> Self {
+        let rewards = signal.rewards_of(scores);
+        Self::Signal { signal, rewards }
+    }
+
+    fn into_expect(self) -> Expect {
+        match self {
+            Self::Nothing => Expect::default(),
+            Self::GradientWeights(weights) => Expect {
+                gradient_weights: Some(weights),
+                ..Expect::default()
+            },
+            Self::Signal { signal, rewards } => Expect {
+                mixing_weights: signal.mixing_weights().map(<[f32]>::to_vec),
+                rewards,
+                advantages: signal.own_advantages().map(<[f32]>::to_vec),
+                advantage_scale: Some(signal.advantage_scale()),
+                ..Expect::default()
+            },
+        }
     }
 }
 
-/// Everything that can be expected of an event, as it is now. The weights are the scalarizer's own; where it
-/// names none, what the hook gave back.
-pub fn outcome<H: Hooks>(hooks: &H, returned: Returned) -> Result<Expect, H::Error> {
-    let metrics = hooks.metrics()?;
-    let scalarized = returned.scalarized.as_ref();
-    let mut expect = Expect {
-        weights: hooks.weights()?.or(returned.weights),
-        rewards: returned.rewards,
-        metrics: (!metrics.is_empty()).then_some(metrics),
-        ..Expect::default()
-    };
-    if let Some(scalarized) = scalarized {
-        use crate::Signal;
-        expect.advantage_scale = Some(scalarized.advantage_scale());
-        if let Signal::Advantages(values) | Signal::TokenAdvantages(values) = scalarized.signal() {
-            expect.advantages = Some(values.clone());
-        }
-        if expect.weights.is_none() {
-            expect.weights = scalarized.mixing_weights().map(<[f32]>::to_vec);
-        }
-    }
+/// Everything that can be expected of an event, as it is now: what the hook returned, the scalarizer's current weights
+/// and its metrics. A scalarizer without weights of its own has those that the hook returned.
+///
+/// # Errors
+/// `weights` or `metrics` fails.
+pub fn outcome<H: HookCalls>(calls: &H, returned: Returned) -> Result<Expect, H::Error> {
+    let mut expect = returned.into_expect();
+    let of_hook = expect.gradient_weights.as_ref().or(expect.mixing_weights.as_ref());
+    expect.weights = calls.weights()?.or_else(|| of_hook.cloned());
+    let metrics = calls.metrics()?;
+    expect.metrics = (!metrics.is_empty()).then_some(metrics);
     Ok(expect)
 }
 
-/// Calls the hook of an event and gives its outcome. `m` is the number of objectives of the trace.
-pub fn run_event<H: Hooks>(hooks: &mut H, m: usize, event: &Event) -> Result<Expect, H::Error> {
-    let returned = call_event(hooks, m, event)?;
-    outcome(hooks, returned)
+/// Calls the hook of an event and returns its outcome. `m` is the number of objectives of the trace.
+///
+/// # Errors
+/// The event does not fit the trace, its hook is not implemented, or the hook fails.
+pub fn run_event<H: HookCalls>(calls: &mut H, m: usize, event: &Event) -> Result<Expect, H::Error> {
+    let returned = call_event(calls, m, event)?;
+    outcome(calls, returned)
 }
 
-/// Calls the hook of an event and gives what it returned, before weights and metrics are asked for.
-pub fn call_event<H: Hooks>(hooks: &mut H, m: usize, event: &Event) -> Result<Returned, H::Error> {
-    let mut returned = Returned::default();
+fn call_event<H: HookCalls>(calls: &mut H, m: usize, event: &Event) -> Result<Returned, H::Error> {
+    let hook = event.hook();
+    let hooks = calls.hooks();
+    // A run reports every validation; the other hooks are recorded only where they are implemented.
+    if !matches!(event, Event::OnValidation(_)) && !hooks.has(Hooks::of_methods(&[hook])) {
+        return Err(Error::new(format!("the scalarizer does not implement {hook}")).into());
+    }
     match event {
         Event::OnValidation(event) => {
             check_len("values", event.values.len(), m)?;
-            hooks.on_validation(event.step, &event.values)?;
+            calls.on_validation(event.step, &event.values)?;
         }
-        Event::WeighGradients(event) => {
+        Event::ObserveGradients(event) | Event::WeighGradients(event) => {
             check_len("losses", event.losses.len(), m)?;
             let flat = Flat::gradients(event)?;
-            returned.weights = Some(hooks.weigh_gradients(&flat.gradients_input(event))?);
+            let input = flat.gradients_input(event);
+            if hook == "weigh_gradients" {
+                return Ok(Returned::GradientWeights(calls.weigh_gradients(&input)?));
+            }
+            calls.observe_gradients(&input)?;
         }
         Event::Scalarize(event) => {
             let flat = Flat::batch(event)?;
             let input = flat.batch_input(event, m);
-            let scalarized = hooks.scalarize(&input)?;
-            returned.rewards = scalarized.rewards_of(input.scores);
-            returned.scalarized = Some(scalarized);
+            return Ok(Returned::signal(calls.scalarize(&input)?, input.scores));
         }
         Event::AfterUpdate(event) => {
             let flat = Flat::update(event)?;
-            hooks.after_update(&flat.update_input(event, m))?;
+            calls.after_update(&flat.update_input(event, m))?;
         }
     }
-    Ok(returned)
+    Ok(Returned::Nothing)
 }
 
 /// A scalarizer type of this program, without any library.
 pub struct Direct<S>(pub S);
 
-impl<S: Scalarizer> Hooks for Direct<S> {
+impl<S: Scalarizer> HookCalls for Direct<S> {
     type Error = Error;
+
+    fn hooks(&self) -> Hooks {
+        S::HOOKS
+    }
 
     fn on_validation(&mut self, step: u64, values: &[f64]) -> Result<()> {
         self.0.on_validation(&Validation::new(step, values))
     }
 
-    fn weigh_gradients(&mut self, input: &GradientsInput<'_>) -> Result<Vec<f32>> {
-        self.0.weigh_gradients(&Gradients::new(*input)?)
+    fn observe_gradients(&mut self, input: &GradientsInput<'_>) -> Result<()> {
+        self.0.observe_gradients(&Gradients::new(*input)?)
     }
 
-    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized> {
-        self.0.scalarize(&Batch::new(*input, S::NEEDS)?)
+    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal> {
+        let signal = self.0.scalarize(&Batch::new(*input, S::NEEDS)?)?;
+        signal.check_hooks(S::HOOKS)?;
+        Ok(signal)
+    }
+
+    fn weigh_gradients(&mut self, input: &GradientsInput<'_>) -> Result<Vec<f32>> {
+        self.0.weigh_gradients(&Gradients::new(*input)?)
     }
 
     fn after_update(&mut self, input: &UpdateInput<'_>) -> Result<()> {
@@ -128,5 +163,76 @@ impl<S: Scalarizer> Hooks for Direct<S> {
 
     fn metrics(&self) -> Result<Metrics> {
         Ok(self.0.metrics())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::prelude::*;
+    use crate::testing;
+
+    /// Weighs all gradients by `first` and reports equal weights.
+    #[derive(Serialize, Deserialize)]
+    struct Weighs {
+        first: f32,
+    }
+
+    #[derive(Params)]
+    struct WeighsParams {
+        first: f32,
+    }
+
+    #[scalarizer]
+    impl Scalarizer for Weighs {
+        const NAME: &str = "weighs";
+        const PAPER: &str = "none";
+        type Params = WeighsParams;
+        fn new(_: &Setup, params: WeighsParams) -> Result<Self> {
+            Ok(Self { first: params.first })
+        }
+        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Signal> {
+            Ok(Signal::gradient_weights())
+        }
+        fn weigh_gradients(&mut self, gradients: &Gradients<'_>) -> Result<Vec<f32>> {
+            let mut weights = vec![0.0; gradients.m()];
+            weights[0] = self.first;
+            Ok(weights)
+        }
+        fn weights(&self) -> Option<Vec<f32>> {
+            Some(vec![0.5, 0.5])
+        }
+    }
+
+    fn trace(version: u32, first: f32, event: &str) -> String {
+        let params = json!({ "first": first });
+        format!(
+            r#"{{"format":"moa-trace","version":{version},"scalarizer":"weighs","objectives":[{{"name":"a"}},{{"name":"b"}}],"params":{params}}}
+{event}"#
+        )
+    }
+
+    const WEIGH: &str = r#"{"hook":"weigh_gradients","step":1,"minibatch":0,"lr":1.0,"gram":[[1.0,0.0],[0.0,1.0]],"losses":[0.0,0.0],"expect":{"gradient_weights":[2.0,0.0],"weights":[0.5,0.5]}}"#;
+
+    /// What trains is what is compared, whatever the method reports as its weights.
+    #[test]
+    fn a_replay_compares_what_the_hook_returned() {
+        assert_eq!(testing::replay::<Weighs>(&trace(2, 2.0, WEIGH)), Ok(1));
+        let error = testing::replay::<Weighs>(&trace(2, 5.0, WEIGH)).expect_err("another rule");
+        assert!(
+            error.message.contains("gradient_weights[0] is 5, expected 2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_hook_that_is_not_there_is_not_replayed() {
+        let per_batch = WEIGH.replace("\"minibatch\":0,", "");
+        let error = testing::replay::<Weighs>(&trace(1, 2.0, &per_batch)).expect_err("it does not observe");
+        assert!(
+            error.message.contains("does not implement observe_gradients"),
+            "{error}"
+        );
     }
 }

@@ -5,11 +5,12 @@
 //! ```
 //! # use moa_sdk::prelude::*;
 //! # #[derive(Serialize, Deserialize)] struct Mine;
+//! # #[scalarizer]
 //! # impl Scalarizer for Mine {
 //! #     const NAME: &str = "mine"; const PAPER: &str = "none"; type Params = ();
 //! #     fn new(_: &Setup, (): ()) -> Result<Self> { Ok(Mine) }
-//! #     fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
-//! #         Ok(Scalarized::weights(&vec![1.0; batch.m()]))
+//! #     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
+//! #         Ok(Signal::weights(&vec![1.0; batch.m()]))
 //! #     }
 //! # }
 //! # fn main() -> Result<()> {
@@ -29,9 +30,9 @@ pub use rewards::reward_properties;
 
 use serde_json::Value;
 
-use crate::replay::{Direct, call_event, outcome, run_event};
+use crate::replay::{Direct, run_event};
 use crate::trace::{BatchEvent, Event, Expect, GradientsEvent, Trace, UpdateEvent, ValidationEvent};
-use crate::{Error, Needs, Objective, Params, Result, Rng, Scalarizer, Setup};
+use crate::{Error, Hooks, Needs, Objective, Params, Result, Rng, Scalarizer, Setup};
 
 /// Replays a trace on a scalarizer type and compares what each event expects. Gives the number of events.
 /// Error: names the first event and field that differ, or what the plugin said.
@@ -115,26 +116,28 @@ impl Family {
         Family::Large,
     ];
 
-    /// The events of `steps` steps for `m` objectives, as a run with `needs` makes them.
-    pub fn events(self, m: usize, needs: Needs, steps: u64, seed: u64) -> Vec<Event> {
+    /// The events of `steps` steps for `m` objectives, as a run makes them for a scalarizer with `hooks` and `needs`.
+    pub fn events(self, m: usize, hooks: Hooks, needs: Needs, steps: u64, seed: u64) -> Vec<Event> {
         let mut rng = Rng::new(seed);
         let mut events = vec![self.validation(m, 0, &mut rng)];
         for step in 1..=steps {
             let batch = self.batch(m, step, needs, &mut rng);
-            if needs.has(Needs::GRADIENTS_PER_BATCH) {
-                events.push(self.gradients(m, step, None, &mut rng));
+            if hooks.has(Hooks::OBSERVE_GRADIENTS) {
+                let whole = self.gradients(m, step, None, &mut rng);
+                events.push(Event::ObserveGradients(whole));
             }
             let update = update_of(&batch, &mut rng, self == Family::Large);
             events.push(Event::Scalarize(BatchEvent {
                 old_logprobs: batch.old_logprobs.filter(|_| needs.has(Needs::OLD_LOGPROBS)),
                 ..batch
             }));
-            if needs.has(Needs::GRADIENTS_PER_MINIBATCH) {
+            if hooks.has(Hooks::WEIGH_GRADIENTS) {
                 for minibatch in 0..2 {
-                    events.push(self.gradients(m, step, Some(minibatch), &mut rng));
+                    let part = self.gradients(m, step, Some(minibatch), &mut rng);
+                    events.push(Event::WeighGradients(part));
                 }
             }
-            if needs.has(Needs::AFTER_UPDATE) {
+            if hooks.has(Hooks::AFTER_UPDATE) {
                 events.push(Event::AfterUpdate(update));
             }
             events.push(self.validation(m, step, &mut rng));
@@ -199,7 +202,7 @@ impl Family {
     }
 
     /// The Gramian of M random vectors of five numbers; of zeros where nothing has spread.
-    fn gradients(self, m: usize, step: u64, minibatch: Option<u32>, rng: &mut Rng) -> Event {
+    fn gradients(self, m: usize, step: u64, minibatch: Option<u32>, rng: &mut Rng) -> GradientsEvent {
         let scale = match self {
             Self::Constant => 0.0,
             Self::Large => 1e4,
@@ -215,14 +218,14 @@ impl Family {
                     .collect()
             })
             .collect();
-        Event::WeighGradients(GradientsEvent {
+        GradientsEvent {
             step,
             minibatch,
             lr: 1e-6,
             gram,
             losses: (0..m).map(|_| rng.normal()).collect(),
             expect: None,
-        })
+        }
     }
 }
 
@@ -264,27 +267,11 @@ pub fn properties<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
         seed: 11,
     };
     for family in Family::ALL {
-        let events = family.events(m, S::NEEDS, 4, 5);
+        let events = family.events(m, S::HOOKS, S::NEEDS, 4, 5);
         properties_of::<S>(&setup, params, &events)
             .map_err(|error| Error::new(format!("{family:?} inputs: {error}")))?;
     }
     Ok(())
-}
-
-/// What an event came to: the weights that the hook gave back, and everything else, with the weights that the
-/// scalarizer reports about itself. A method may have both, and both matter.
-#[derive(Debug, PartialEq)]
-struct Seen {
-    own_weights: Option<Vec<f32>>,
-    outcome: Expect,
-}
-
-fn see<S: Scalarizer>(hooks: &mut Direct<S>, m: usize, event: &Event) -> Result<Seen> {
-    let returned = call_event(hooks, m, event)?;
-    Ok(Seen {
-        own_weights: returned.own_weights(),
-        outcome: outcome(hooks, returned)?,
-    })
 }
 
 fn properties_of<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event]) -> Result<()> {
@@ -295,9 +282,9 @@ fn properties_of<S: Scalarizer>(setup: &Setup, params: &Value, events: &[Event])
             let (hook, step) = (event.hook(), event.step());
             Error::new(format!("event {} ({hook}, step {step}): {what}", index + 1))
         };
-        let found = see(&mut first, setup.m(), event).map_err(|e| fail(e.message))?;
+        let found = run_event(&mut first, setup.m(), event).map_err(|e| fail(e.message))?;
         well_formed(&found, event, setup.m()).map_err(|e| fail(e.message))?;
-        let again = see(&mut second, setup.m(), event).map_err(|e| fail(e.message))?;
+        let again = run_event(&mut second, setup.m(), event).map_err(|e| fail(e.message))?;
         if found != again {
             return Err(fail(
                 "two runs differ: is there a clock, an unordered map or an own source of randomness?".to_owned(),
@@ -319,8 +306,7 @@ fn state<S: Scalarizer>(scalarizer: &S) -> Result<String> {
 }
 
 /// Lengths and finite numbers of an outcome.
-fn well_formed(seen: &Seen, event: &Event, m: usize) -> Result<()> {
-    let found = &seen.outcome;
+fn well_formed(found: &Expect, event: &Event, m: usize) -> Result<()> {
     let (b, n) = match event {
         Event::Scalarize(event) => (
             event.groups.len(),
@@ -330,7 +316,8 @@ fn well_formed(seen: &Seen, event: &Event, m: usize) -> Result<()> {
     };
     let lists = [
         ("weights", &found.weights, [m, m]),
-        ("the hook's weights", &seen.own_weights, [m, m]),
+        ("gradient_weights", &found.gradient_weights, [m, m]),
+        ("mixing_weights", &found.mixing_weights, [m, m]),
         ("rewards", &found.rewards, [b, b]),
         ("advantages", &found.advantages, [b, n]),
     ];
@@ -395,10 +382,10 @@ mod tests {
 
     static CALLS: AtomicU32 = AtomicU32::new(0);
 
+    #[scalarizer]
     impl Scalarizer for Faulty {
         const NAME: &str = "faulty";
         const PAPER: &str = "none";
-        const NEEDS: Needs = Needs::NONE.after_update().gradients_per_batch();
         type Params = FaultyParams;
         fn new(_: &Setup, params: FaultyParams) -> Result<Self> {
             Ok(Self {
@@ -407,15 +394,15 @@ mod tests {
                 forgotten: 0.0,
             })
         }
-        fn weigh_gradients(&mut self, gradients: &Gradients<'_>) -> Result<Vec<f32>> {
-            Ok(vec![0.5; gradients.m()])
+        fn observe_gradients(&mut self, _: &Gradients<'_>) -> Result<()> {
+            Ok(())
         }
         fn after_update(&mut self, _: &Update<'_>) -> Result<()> {
             self.steps += 1.0;
             self.forgotten += 1.0;
             Ok(())
         }
-        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Scalarized> {
+        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal> {
             let first: Vec<f32> = batch.scores().column(0).collect();
             let spread = first.iter().any(|score| *score != first[0]);
             let reward = match self.fault {
@@ -426,7 +413,7 @@ mod tests {
                 _ => self.steps,
             };
             let length = batch.len() - usize::from(self.fault == Fault::Length);
-            Ok(Scalarized::rewards(vec![reward; length]))
+            Ok(Signal::rewards(vec![reward; length]))
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the tests of the config share: a request that is built up as a user types it.
 
 use moa_core::config::{Config, ConfigError, Override, Request, Resolved, resolve};
-use moa_core::error::Hint;
+use moa_core::error::Report;
 
 /// A request under construction, with a folder for its files.
 pub struct Typed {

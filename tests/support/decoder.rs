@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use candle_core::{D, Device, Tensor};
-use moa_core::model::Spec;
+use moa_core::model::Architecture;
 
 /// Log-probabilities and entropies of the tokens of `response` after `prompt`, each `[T]`.
 pub fn score(
     params: &BTreeMap<String, Tensor>,
-    spec: &Spec,
+    spec: &Architecture,
     prompt: &[u32],
     response: &[u32],
     temperature: f64,

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use super::root;
+use moa_core::plugin::Plugins;
+use moa_sdk::Description;
+
+use super::{host::built, root};
 
 /// The library of `plugins/<name>`, built from the sources as they are.
 pub fn plugin(name: &str) -> PathBuf {
@@ -84,4 +87,47 @@ pub fn target_folder() -> PathBuf {
         .nth(3)
         .map(Path::to_owned)
         .expect("a test program stands three folders below the target folder")
+}
+
+/// A plugin of `plugins/` as the built library says of itself.
+pub struct FirstParty {
+    /// Its folder in `plugins/`; the library has this name too.
+    pub folder: String,
+    pub description: Description,
+}
+
+/// Every plugin of `plugins/`, by what its library beside the built host exports. A folder without a library that loads,
+/// or whose library exports nothing, fails.
+pub fn first_party() -> Vec<FirstParty> {
+    let entries = std::fs::read_dir(root().join("plugins")).expect("plugins/ can be listed");
+    let mut folders: Vec<String> = entries
+        .map(|entry| {
+            entry
+                .expect("an entry can be read")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    folders.sort();
+    let described = |folder: String| {
+        let mut plugins = Plugins::searching(vec![built()]);
+        let library = plugins
+            .load(&folder)
+            .unwrap_or_else(|e| panic!("plugins/{folder}: {e}"));
+        let description = library.description().clone();
+        let empty = description.scalarizers.is_empty() && description.rewards.is_empty();
+        assert!(!empty, "plugins/{folder} exports nothing");
+        FirstParty { folder, description }
+    };
+    folders.into_iter().map(described).collect()
+}
+
+/// The scalarizers of `plugins/` as (library, name).
+pub fn scalarizers() -> Vec<(String, String)> {
+    let of = |plugin: FirstParty| {
+        let names = plugin.description.scalarizers.into_iter().map(|s| s.name);
+        names.map(|name| (plugin.folder.clone(), name)).collect::<Vec<_>>()
+    };
+    first_party().into_iter().flat_map(of).collect()
 }

@@ -46,7 +46,7 @@ pub fn late(library: &str, more: &[&str]) -> Vec<String> {
         "--set",
         "algorithm.epochs=2",
         "--set",
-        "validation.n=4",
+        "validation.rows=4",
         "--set",
         "optimizer.schedule=constant",
     ];

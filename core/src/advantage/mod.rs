@@ -21,18 +21,20 @@
 mod gdpo;
 pub mod groups;
 mod outcome;
+mod signal;
 
 pub use gdpo::estimate_gdpo;
+pub use signal::{Advantages, Estimation, Per};
 
 pub use crate::config::Estimator;
 
-use crate::error::Hint;
+use crate::error::{Fault, Report};
 
 impl Estimator {
     /// Whether the estimator wants the scores `[B, M]` and weights `[M]` themselves
     /// ([`estimate_gdpo`]) instead of their mix.
     #[must_use]
-    pub fn mixes_objectives(self) -> bool {
+    pub fn normalizes_per_objective(self) -> bool {
         self == Self::Gdpo
     }
 
@@ -80,9 +82,23 @@ pub enum AdvantageError {
         /// The group's number.
         group: u32,
     },
+    /// Something that is defined on the scalar reward of a completion meets a method that has none.
+    #[error("scalarizer `{scalarizer}` returns {found}, found {setting}, which needs {needs}")]
+    NoReward {
+        /// The scalarizer.
+        scalarizer: String,
+        /// What the scalarizer returns.
+        found: &'static str,
+        /// The setting that needs more, as it is written.
+        setting: &'static str,
+        /// What the setting needs.
+        needs: &'static str,
+        /// What to set instead.
+        instead: &'static str,
+    },
 }
 
-impl Hint for AdvantageError {
+impl Report for AdvantageError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Length { .. } | Self::NoGreedy { .. } => None,
@@ -92,6 +108,14 @@ impl Hint for AdvantageError {
             Self::GroupOfOne { .. } => {
                 Some("set rollout.group_size to 2 or more, or choose another algorithm.estimator".into())
             }
+            Self::NoReward { instead, .. } => Some(format!("set {instead}, or choose another scalarizer")),
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        match self {
+            Self::NoReward { .. } => Fault::Usage,
+            _ => Fault::Run,
         }
     }
 }
@@ -117,9 +141,7 @@ pub fn estimate(
         same_length("greedy rewards", greedy.len(), rewards.len())?;
         finite("greedy rewards", greedy)?;
     }
-    if estimator == Estimator::Gdpo {
-        return estimate_gdpo(rewards, &[1.0], groups);
-    }
+    let scores = rewards;
     let rewards: Vec<f64> = rewards.iter().map(|&r| f64::from(r)).collect();
     let by_group = groups::rows_by_group(groups);
     let advantages = match estimator {
@@ -136,7 +158,7 @@ pub fn estimate(
             outcome::minus(&rewards, greedy.ok_or(AdvantageError::NoGreedy { estimator })?)
         }
         Estimator::GrpoPassk => outcome::grpo_passk(&rewards, &by_group)?,
-        Estimator::Gdpo => Vec::new(), // returned above
+        Estimator::Gdpo => return estimate_gdpo(scores, &[1.0], groups),
     };
     Ok(advantages.into_iter().map(to_f32).collect())
 }

@@ -1,9 +1,11 @@
-//! What differs between two resolved configs, key by key: a run that is resumed must be told what it was told before.
+//! What differs between two resolved configs, key by key: a resumed run needs the settings that it began with.
 
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
+use super::keys::join;
 use super::settings::Config;
+use super::table::all_keys;
 
 /// A key with two values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +20,43 @@ pub struct Change {
 
 impl Config {
     /// The config as JSON, for [`Config::changes_since`].
+    ///
+    /// # Errors
+    /// [`ConfigError::Write`] if serde refuses a value.
     pub fn to_json(&self) -> Result<Value, ConfigError> {
         serde_json::to_value(self).map_err(|error| ConfigError::Write {
             problem: error.to_string(),
         })
     }
 
-    /// The keys whose values differ from those that [`Config::to_json`] gave then, in the order of the documentation.
+    /// The keys whose values differ from those that [`Config::to_json`] returned then, in the order of the
+    /// documentation. A key that had another name then is compared by its new one.
+    ///
+    /// # Errors
+    /// As [`Config::to_json`].
     pub fn changes_since(&self, then: &Value) -> Result<Vec<Change>, ConfigError> {
+        let mut then = then.clone();
+        rename_keys(&mut then);
         let mut changes = Vec::new();
-        compare("", then, &self.to_json()?, &mut changes);
+        compare("", &then, &self.to_json()?, &mut changes);
         Ok(changes)
+    }
+}
+
+/// Gives the keys of an older config their names of today.
+fn rename_keys(config: &mut Value) {
+    for key in all_keys() {
+        let (Some(former), Some((path, name))) = (key.formerly, key.name.rsplit_once('.')) else {
+            continue;
+        };
+        let table = path
+            .split('.')
+            .try_fold(&mut *config, |value, part| value.get_mut(part));
+        if let Some(table) = table.and_then(Value::as_object_mut)
+            && let Some(value) = table.remove(former)
+        {
+            table.entry(name).or_insert(value);
+        }
     }
 }
 
@@ -36,11 +64,7 @@ fn compare(path: &str, was: &Value, now: &Value, changes: &mut Vec<Change>) {
     match (was, now) {
         (Value::Object(was), Value::Object(now)) => {
             for name in names(now, was) {
-                let path = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}.{name}")
-                };
+                let path = join(path, name);
                 let value = |table: &Map<String, Value>| table.get(name).cloned().unwrap_or_default();
                 compare(&path, &value(was), &value(now), changes);
             }
@@ -66,7 +90,7 @@ fn names<'a>(first: &'a Map<String, Value>, second: &'a Map<String, Value>) -> i
     first.keys().chain(rest)
 }
 
-/// A value as messages show it; none is a key that is not set.
+/// A value as messages show it; null is a key that is not set.
 fn text(value: &Value) -> String {
     match value {
         Value::Null => "not set".to_owned(),
@@ -79,6 +103,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_renamed_key_is_no_change() {
+        let mut then = json!({"checkpoint": {"every": 1, "undo": true}, "validation": {"n": 4}, "optimizer": 3});
+        rename_keys(&mut then);
+        let now = json!({"checkpoint": {"every": 1, "rollback": true}, "validation": {"rows": 4}, "optimizer": 3});
+        assert_eq!(then, now);
+    }
 
     #[test]
     fn each_key_that_differs_is_named_with_both_values() {

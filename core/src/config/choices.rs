@@ -1,5 +1,5 @@
-//! The words that a config file may use where only certain words make sense, as enums.
-//! The spelling in a file, in messages and in the schema comes from one place, the string beside each variant.
+//! Keys that take one of a few words, as enums. The string beside each variant is its spelling in files, messages and
+//! the schema.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,23 +40,23 @@ macro_rules! choices {
 }
 
 choices! {
-    /// Number type of the model's parameters.
+    /// Number type of the model's parameters. Others follow with other devices.
     pub enum Dtype {
         /// 32-bit floats.
         F32 = "f32",
     }
 
-    /// Where tensors live.
+    /// Where tensors live. Others follow.
     pub enum Device {
-        /// The processor.
+        /// The CPU.
         Cpu = "cpu",
     }
 
     /// What happens to a prompt with more than `data.max_prompt_tokens` tokens.
     pub enum Overlong {
-        /// The row is left out and counted.
+        /// The row is dropped and counted.
         Drop = "drop",
-        /// The first tokens are cut off, so that the end (the question, the assistant's turn) stays.
+        /// The first tokens are cut; the end (question, assistant's turn) stays.
         Truncate = "truncate",
         /// The run stops before it starts.
         Error = "error",
@@ -76,39 +76,39 @@ choices! {
         Stop = "stop",
         /// The completion gets score 0 and is counted.
         Zero = "zero",
-        /// The completion is left out of the update and counted.
+        /// The completion is dropped from the update and counted.
         Skip = "skip",
     }
 
     /// How rewards `[B]` become advantages. Exact formulas and sources: the `advantage` module.
     pub enum Estimator {
-        /// z-score of a completion's reward within its group.
+        /// Reward minus the group's mean, divided by its standard deviation.
         Grpo = "grpo",
-        /// Reward less the group's mean, without division by the standard deviation.
+        /// Reward minus the group's mean, without division by the standard deviation.
         DrGrpo = "dr-grpo",
-        /// Reward less the mean of the other completions of its group.
+        /// Reward minus the mean of the other completions in its group.
         Rloo = "rloo",
-        /// Reward whitened over the batch.
+        /// Reward, whitened over the batch.
         ReinforcePlusPlus = "reinforce++",
-        /// Reward less the group's mean, then whitened over the batch.
+        /// Reward minus the group's mean, then whitened over the batch.
         ReinforcePlusPlusBaseline = "reinforce++-baseline",
-        /// Reward less the length-weighted mean of its group.
+        /// Reward minus the length-weighted mean of its group.
         Opo = "opo",
-        /// Only the best completion of a group gets an advantage: best less second best.
+        /// Only the best completion of a group has an advantage: best minus second best.
         GrpoPassk = "grpo-passk",
         /// z-scores per objective and group, weighted sum, z-score over the batch.
         Gdpo = "gdpo",
-        /// Reward less that of the greedy completion of the same prompt, which each step decodes too.
+        /// Reward minus that of the greedy completion of the same prompt, decoded in each step.
         Remax = "remax",
     }
 
     /// The policy loss.
     pub enum PolicyLoss {
-        /// PPO's clipped surrogate, with a separate low and high range and dual clip.
+        /// PPO's clipped surrogate, with separate low and high ranges and dual clip.
         PpoClip = "ppo",
-        /// The same with one ratio for a whole response.
+        /// The same with one ratio per response.
         Gspo = "gspo",
-        /// Clipped importance weights that are constants.
+        /// Clipped importance weights without a gradient.
         Cispo = "cispo",
     }
 
@@ -120,7 +120,7 @@ choices! {
         SeqMeanTokenSum = "seq-mean-token-sum",
         /// Mean over a response's tokens, mean over responses.
         SeqMeanTokenMean = "seq-mean-token-mean",
-        /// Sum over all tokens divided by the longest length allowed, `rollout.max_new_tokens`.
+        /// Sum over all tokens, divided by `rollout.max_new_tokens`.
         SeqMeanTokenSumNorm = "seq-mean-token-sum-norm",
     }
 
@@ -146,19 +146,19 @@ choices! {
 
     /// How the learning rate changes after the warm-up.
     pub enum ScheduleKind {
-        /// It stays.
+        /// It stays constant.
         Constant = "constant",
-        /// Straight down to `min_lr_ratio`.
+        /// Linear decay to `min_lr_ratio`.
         Linear = "linear",
-        /// Half a cosine down to `min_lr_ratio`.
+        /// Cosine decay to `min_lr_ratio`.
         Cosine = "cosine",
-        /// (1 − progress)^`power` down to `min_lr_ratio`.
+        /// Decay as (1 − progress)^`schedule_power` to `min_lr_ratio`.
         Polynomial = "polynomial",
     }
 
     /// What supervised fine-tuning starts from.
     pub enum SftStart {
-        /// A new model of the sizes in `[sft.fresh]` with random weights.
+        /// A new model with random weights and the sizes in `[sft.fresh]`.
         Fresh = "fresh",
         /// The model that `model.path` names.
         Model = "model",

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::layers::Origin;
-use crate::error::Hint;
+use super::keys::schema_key;
+use super::origin::Origin;
+use crate::error::{Fault, Report};
 
 /// Why a configuration was refused. Nothing has been written or started when one of these comes up.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
 
-    /// A file that holds other bytes than UTF-8 text.
+    /// A file that is not UTF-8 text.
     #[error("config file {}: found a byte that is not UTF-8 at {byte}, expected text", path.display())]
     NotText { path: PathBuf, byte: usize },
 
@@ -30,11 +31,11 @@ pub enum ConfigError {
     IncludeCycle { path: PathBuf, files: Vec<PathBuf> },
 
     /// More included files than anyone means to have.
-    #[error("config file {} leads to more than {limit} included files", path.display())]
+    #[error("config file {} includes more than {limit} files", path.display())]
     TooManyFiles { path: PathBuf, limit: usize },
 
     /// `include` outside a file.
-    #[error("`include` in {origin}: it works in a config file only")]
+    #[error("`include` in {origin}: it works only in a config file")]
     IncludeOutsideFile { origin: Origin },
 
     /// `--set` without a key or a value.
@@ -61,16 +62,24 @@ pub enum ConfigError {
     #[error("unknown key `{key}`")]
     NoSuchKey { key: String, nearest: Option<String> },
 
-    /// A value of another type than the key has.
+    /// A key that has a new name.
+    #[error("unknown key `{key}` in {origin}")]
+    Renamed { key: String, origin: Origin, now: String },
+
+    /// A value that the key does not take: another type, out of its range, or at odds with another key.
     #[error("`{key}` in {origin}: found {found}, expected {expected}")]
-    WrongType {
+    Value {
         key: String,
         origin: Origin,
         found: String,
         expected: String,
     },
 
-    /// A table without a key that it must have.
+    /// A list on the command line or in the environment without its brackets.
+    #[error("`{key}` in {origin}: found {text}, expected a list in brackets")]
+    NoBrackets { key: String, origin: Origin, text: String },
+
+    /// A list entry without a key that it needs.
     #[error("`{key}` is missing in {origin}: expected {expected}")]
     Missing {
         key: String,
@@ -78,16 +87,7 @@ pub enum ConfigError {
         expected: String,
     },
 
-    /// A value of the right type that makes no sense.
-    #[error("`{key}` in {origin}: found {value}, expected {expected}")]
-    OutOfRange {
-        key: String,
-        origin: Origin,
-        value: String,
-        expected: String,
-    },
-
-    /// The layers together do not make a config; a file that should be complete is not.
+    /// A file that should be complete lacks a key.
     #[error("{place}: {problem}")]
     Incomplete { place: String, problem: String },
 
@@ -110,31 +110,34 @@ fn chain(files: &[PathBuf]) -> String {
         .join(" -> ")
 }
 
-impl Hint for ConfigError {
+impl Report for ConfigError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             ConfigError::Read { from: Some(_), .. } => {
                 "an included path is relative to the file that includes it".into()
             }
-            ConfigError::Read { .. } => {
-                "check the path given to --config; it is relative to the working directory".into()
-            }
+            ConfigError::Read { .. } => "check the path after --config; it is relative to the working directory".into(),
             ConfigError::NotText { .. } => "save the file as UTF-8; --config takes a TOML file".into(),
             ConfigError::Syntax { .. } => {
                 "strings need quotes in TOML, and a table starts with a line like [rollout]".into()
             }
-            ConfigError::IncludeCycle { .. } => "take one of these files out of the other's include list".into(),
-            ConfigError::TooManyFiles { .. } => "put the shared keys into one file and include that".into(),
+            ConfigError::IncludeCycle { .. } => "remove one of these files from the other's include list".into(),
+            ConfigError::TooManyFiles { .. } => "put the shared keys into one file and include that one".into(),
             ConfigError::IncludeOutsideFile { .. } => "name the file with --config".into(),
             ConfigError::BadSet { .. } => "for example --set train.steps=50".into(),
-            ConfigError::Option { .. } => "quote the value so that the shell passes it as it is".into(),
+            ConfigError::Option { .. } => "quote the value, so that the shell passes it unchanged".into(),
             ConfigError::UnknownKey { key, nearest, .. } | ConfigError::NoSuchKey { key, nearest } => {
                 unknown_hint(key, nearest.as_deref())
             }
-            ConfigError::WrongType { key, .. } if key == "objective" => LIST_HINT.into(),
-            ConfigError::WrongType { key, .. }
-            | ConfigError::Missing { key, .. }
-            | ConfigError::OutOfRange { key, .. } => {
+            ConfigError::Renamed { now, .. } => format!("it is called `{}` now", without_brackets(now)),
+            ConfigError::NoBrackets { key, text, .. } => {
+                format!("quote it for the shell: '{key}=[{text}]'; a string with commas needs double quotes inside")
+            }
+            ConfigError::Value { key, .. } if key == "plugins" => {
+                "cargo build --release writes libraries to target/release".into()
+            }
+            ConfigError::Value { key, .. } if key == "objective" => LIST_HINT.into(),
+            ConfigError::Value { key, .. } | ConfigError::Missing { key, .. } => {
                 format!("`moa-host config explain {}` says what it means", without_brackets(key))
             }
             ConfigError::Incomplete { .. } => {
@@ -144,12 +147,19 @@ impl Hint for ConfigError {
         };
         Some(hint)
     }
+
+    fn fault(&self) -> Fault {
+        Fault::Usage
+    }
 }
 
-const LIST_HINT: &str = "[[objective]] is a list, given as a whole: objective = [{ name = \"…\", reward = \"…\" }, …]";
+const LIST_HINT: &str = "[[objective]] is a list and set as a whole: objective = [{ name = \"…\", reward = \"…\" }, …]";
+
+const WEIGHTS_HINT: &str = "weights belong to the scalarizer, one per objective: scalarizer.weights = [0.5, 0.3, 0.2]";
 
 fn unknown_hint(key: &str, nearest: Option<&str>) -> String {
     match nearest {
+        _ if key.starts_with("objective") && key.trim_end_matches('s').ends_with(".weight") => WEIGHTS_HINT.into(),
         _ if key.starts_with("objective.") => LIST_HINT.into(),
         Some(nearest) => format!("did you mean `{}`?", without_brackets(nearest)),
         None => "`moa-host config schema` lists every key".into(),
@@ -158,5 +168,5 @@ fn unknown_hint(key: &str, nearest: Option<&str>) -> String {
 
 /// `objective[1].name` -> `objective.name`, which `config explain` takes and no shell expands.
 fn without_brackets(key: &str) -> String {
-    super::keys::general(key).replace("[]", "")
+    schema_key(key).replace("[]", "")
 }

@@ -6,8 +6,11 @@ use serde_json::json;
 use toml::{Table, Value};
 
 use super::error::ConfigError;
-use super::keys::{Key, Kind, Place, all_keys, find, general, nearest};
-use super::layers::{Origin, Resolved, default_values};
+use super::keys::{Key, Kind, schema_key};
+use super::layer::Layer;
+use super::origin::Origin;
+use super::resolve::Resolved;
+use super::table::{KeyKind, all_keys, find, nearest, renamed};
 
 /// All that is known about a key.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,9 +21,9 @@ pub struct Explanation {
     pub value: Option<String>,
     /// Where the value came from.
     pub origin: Origin,
-    /// The type in words.
+    /// What it may be, in words.
     pub expected: String,
-    /// What it is unless someone says otherwise, in TOML's spelling.
+    /// What it is if nobody sets it, in TOML's spelling.
     pub default: Option<String>,
     /// What it means.
     pub doc: String,
@@ -43,13 +46,13 @@ impl Resolved {
     /// Explains a key, or every key of a table (`rollout`), in the order of the documentation.
     pub fn explain(&self, key: &str) -> Result<Vec<Explanation>, ConfigError> {
         let values = self.values()?;
-        let defaults = default_values()?;
+        let defaults = self.defaults();
         let explain = |name: &str, key: &Key| Explanation {
             key: name.to_owned(),
             value: lookup(&values, name).map(|value| value.to_string()),
             origin: self.origin(name),
-            expected: key.kind.expected(),
-            default: default_of(&defaults, name).map(|value| value.to_string()),
+            expected: key.expected(),
+            default: default_of(&defaults, key).map(|value| value.to_string()),
             doc: key.doc.clone(),
         };
         // `objective.name` for `objective[].name`: brackets need quotes in some shells.
@@ -57,24 +60,24 @@ impl Resolved {
             .iter()
             .find(|known| known.name.contains("[]") && known.name.replace("[]", "") == key);
         let key = listed.map_or(key, |known| known.name.as_str());
-        match find(&general(key)) {
-            Place::Leaf(found) => Ok(vec![explain(key, found)]),
-            Place::Table => {
-                let prefix = format!("{}.", general(key));
+        match find(key) {
+            KeyKind::Leaf(found) => Ok(vec![explain(key, found)]),
+            KeyKind::Table => {
+                let prefix = format!("{}.", schema_key(key));
                 Ok(all_keys()
                     .iter()
                     .filter(|k| k.name.starts_with(&prefix))
                     .map(|k| explain(&k.name, k))
                     .collect())
             }
-            Place::Unknown => Err(ConfigError::NoSuchKey {
+            KeyKind::Unknown => Err(ConfigError::NoSuchKey {
                 key: key.to_owned(),
-                nearest: nearest(&general(key)),
+                nearest: renamed(key).map(|now| now.name.clone()).or_else(|| nearest(key)),
             }),
         }
     }
 
-    /// Every value with where it came from, a line each: what `config check` prints.
+    /// Every value with where it came from, one line each: what `config check` prints.
     pub fn report(&self) -> Result<String, ConfigError> {
         let values = self.values()?;
         let mut lines: Vec<(String, Origin)> = Vec::new();
@@ -111,6 +114,13 @@ impl Resolved {
         Ok(lines.iter().map(line).collect())
     }
 
+    /// The values of the built-in layers.
+    fn defaults(&self) -> Table {
+        let built_in = self.layers[..self.built_in].iter().cloned();
+        let merged = built_in.reduce(|low, top| top.merge_over(low));
+        merged.map(|layer: Layer| layer.table).unwrap_or_default()
+    }
+
     fn values(&self) -> Result<Table, ConfigError> {
         Table::try_from(&self.config).map_err(|error| ConfigError::Write {
             problem: error.to_string(),
@@ -118,15 +128,17 @@ impl Resolved {
     }
 }
 
-/// Type, default and documentation of every key, for editors and scripts: `config schema`.
+/// Type, range, default and documentation of every key, for editors and scripts: `config schema`.
 pub fn schema() -> Result<serde_json::Value, ConfigError> {
-    let defaults = default_values()?;
     let entry = |key: &Key| {
         let mut entry = json!({ "key": key.name, "type": key.kind.name(), "doc": key.doc });
         if let Kind::Choice(names) = key.kind {
             entry["choices"] = json!(names);
         }
-        entry["default"] = json!(default_of(&defaults, &key.name));
+        if let Some(range) = key.range {
+            entry["range"] = json!(range.to_string());
+        }
+        entry["default"] = json!(key.default);
         entry["optional"] = json!(key.optional);
         entry
     };
@@ -156,7 +168,9 @@ fn lookup(table: &Table, path: &str) -> Option<Value> {
     }
 }
 
-/// What the built-in files give a key. Entries of lists have no defaults.
-fn default_of(defaults: &Table, key: &str) -> Option<Value> {
-    if key.contains('[') { None } else { lookup(defaults, key) }
+/// The value that the built-in layers set, or the default of a key that they leave out. Entries of lists have none.
+fn default_of(defaults: &Table, key: &Key) -> Option<Value> {
+    lookup(defaults, &key.name)
+        .filter(|_| !key.name.contains('['))
+        .or_else(|| key.default.clone())
 }

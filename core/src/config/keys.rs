@@ -1,15 +1,16 @@
-//! The table of all keys: name, type, documentation. It is derived from the structs of [`super::settings`], so the
-//! two cannot drift apart; the strict check, `config explain` and `config schema` read it.
+//! What is known about a key of the config: name, type, range, default and documentation. A type that can stand in
+//! the config lists the keys below it through [`Setting`].
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
-use super::settings::{Config, Params, Source};
+use toml::Value;
+
+use super::range::Range;
 
 /// What a key's value must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A string.
+    /// A string that is not blank.
     Text,
     /// `true` or `false`.
     Flag,
@@ -17,7 +18,7 @@ pub enum Kind {
     Count,
     /// A finite number.
     Number,
-    /// A list of so many finite numbers.
+    /// A list of this many finite numbers.
     Numbers(usize),
     /// A list of strings.
     Texts,
@@ -30,26 +31,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The type in words, for messages: "expected …".
-    pub fn expected(&self) -> String {
-        match self {
-            Kind::Text => "a string".into(),
-            Kind::Flag => "true or false".into(),
-            Kind::Count => "a whole number, 0 or more".into(),
-            Kind::Number => "a finite number".into(),
-            Kind::Numbers(n) => format!("a list of {n} finite numbers"),
-            Kind::Texts => "a list of strings such as [\"a\", \"b\"]".into(),
-            Kind::Choice(names) => {
-                format!(
-                    "one of {}",
-                    names.iter().map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ")
-                )
-            }
-            Kind::Tables => "a list of tables, [[…]]".into(),
-            Kind::Free => "a value".into(),
-        }
-    }
-
     /// The type as one word, for the schema.
     pub fn name(&self) -> &'static str {
         match self {
@@ -66,28 +47,73 @@ impl Kind {
 }
 
 /// One key that a config file may have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Key {
     /// Dotted name, `rollout.group_size`. Keys of list entries have `[]`: `objective[].name`. A final `*` stands for
     /// any further name: `scalarizer.*`.
     pub name: String,
     /// What its value must look like.
     pub kind: Kind,
-    /// What it means, one line.
+    /// Range of its number or numbers.
+    pub range: Option<Range>,
+    /// Its value if no layer names it. Keys of list entries have none.
+    pub default: Option<Value>,
+    /// Last part of the name that it had before; the strict check refuses it and names the new one.
+    pub formerly: Option<&'static str>,
+    /// What it means.
     pub doc: String,
-    /// Whether it may be left out although no default names it.
+    /// Whether a resolved config may lack it.
     pub optional: bool,
 }
 
 impl Key {
-    /// A key that must have a value.
+    /// A key that must have a value, without range or default.
     pub(crate) fn new(name: String, kind: Kind, doc: &str) -> Key {
         Key {
             name,
             kind,
+            range: None,
+            default: None,
+            formerly: None,
             doc: doc.trim().to_owned(),
             optional: false,
         }
+    }
+
+    /// What the value may be, in words: "expected …".
+    pub fn expected(&self) -> String {
+        let range = self.range.map(|range| range.to_string());
+        let comma = match &range {
+            Some(range) if range.starts_with(|letter: char| letter.is_ascii_digit()) => ", ",
+            _ => " ",
+        };
+        match (self.kind, range) {
+            (Kind::Text, _) => "a string".into(),
+            (Kind::Flag, _) => "true or false".into(),
+            (Kind::Count, None) => "a whole number, 0 or more".into(),
+            (Kind::Count, Some(range)) => format!("a whole number{comma}{range}"),
+            (Kind::Number, None) => "a finite number".into(),
+            (Kind::Number, Some(range)) => format!("a number{comma}{range}"),
+            (Kind::Numbers(n), None) => format!("a list of {n} finite numbers"),
+            (Kind::Numbers(n), Some(range)) => format!("a list of {n} numbers, each {range}"),
+            (Kind::Texts, _) => "a list of strings such as [\"a\", \"b\"]".into(),
+            (Kind::Choice([only]), _) => format!("\"{only}\", the only choice so far"),
+            (Kind::Choice(names), _) => {
+                let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+                format!("one of {}", quoted.join(", "))
+            }
+            (Kind::Tables, _) => "a list of tables, [[…]]".into(),
+            (Kind::Free, _) => "a value".into(),
+        }
+    }
+
+    /// The name that the key had before.
+    pub(crate) fn former_name(&self) -> Option<String> {
+        let former = self.formerly?;
+        Some(match self.name.rsplit_once('.') {
+            Some((table, _)) => format!("{table}.{former}"),
+            None => former.to_owned(),
+        })
     }
 }
 
@@ -110,14 +136,13 @@ macro_rules! leaf {
 leaf! {
     String => Kind::Text,
     PathBuf => Kind::Text,
-    Source => Kind::Text,
     bool => Kind::Flag,
     usize => Kind::Count,
     u64 => Kind::Count,
     f64 => Kind::Number,
     [f64; 2] => Kind::Numbers(2),
     Vec<String> => Kind::Texts,
-    Params => Kind::Free,
+    serde_json::Map<String, serde_json::Value> => Kind::Free,
 }
 
 impl<T: Setting> Setting for Option<T> {
@@ -128,85 +153,8 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// Every key, in the order of a written config file.
-pub fn all_keys() -> &'static [Key] {
-    static KEYS: OnceLock<Vec<Key>> = OnceLock::new();
-    KEYS.get_or_init(|| {
-        // `include` is spent when a file is read, so the resolved config does not have it.
-        let doc = "Files to read first, lower than this one; their paths are relative to the file they stand in.";
-        let mut keys = vec![Key {
-            optional: true,
-            ..Key::new("include".to_owned(), Kind::Texts, doc)
-        }];
-        Config::describe(String::new(), "", &mut keys);
-        keys
-    })
-}
-
-/// What stands at a dotted path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// A key of its own.
-    Leaf(&'static Key),
-    /// A table of keys.
-    Table,
-    /// Nothing.
-    Unknown,
-}
-
-/// What stands at `path`; list entries are written `objective[]`.
-pub(crate) fn find(path: &str) -> Place {
-    for key in all_keys() {
-        if key.name == path {
-            return Place::Leaf(key);
-        }
-        if let Some(open) = key.name.strip_suffix('*')
-            && path.len() > open.len()
-            && path.starts_with(open)
-            && !all_keys().iter().any(|key| key.name == path)
-        {
-            return Place::Leaf(key);
-        }
-    }
-    let below = |key: &Key| key.name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
-    if all_keys().iter().any(below) {
-        Place::Table
-    } else {
-        Place::Unknown
-    }
-}
-
-/// The key or table nearest to a name that does not exist, if one is near: the same last part under another table
-/// (`train.lr` -> `optimizer.lr`), else the smallest edit distance.
-pub(crate) fn nearest(path: &str) -> Option<String> {
-    let mut names: Vec<&str> = Vec::new();
-    for key in all_keys() {
-        let name = key.name.trim_end_matches(".*");
-        for (at, _) in name.match_indices('.') {
-            if !name[..at].ends_with("[]") && !names.contains(&&name[..at]) {
-                names.push(&name[..at]);
-            }
-        }
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let distance = |name: &&str| strsim::damerau_levenshtein(name, path);
-    let same_end = |name: &&&str| last(name) == last(path);
-    if let Some(name) = names.iter().filter(same_end).min_by_key(|name| distance(name)) {
-        return Some((*name).to_owned());
-    }
-    let near = |name: &&&str| distance(name) <= 1 + name.len().min(path.len()) / 4;
-    let close_end = |name: &&&str| strsim::damerau_levenshtein(&last(name), &last(path)) <= 1 + last(path).len() / 5;
-    let by_path = names.iter().filter(near).min_by_key(|name| distance(name));
-    by_path
-        .or_else(|| names.iter().filter(close_end).min_by_key(|name| distance(name)))
-        .map(|name| (*name).to_owned())
-}
-
 /// The name under which the key table lists a concrete path: `objective[2].name` -> `objective[].name`.
-pub(crate) fn general(path: &str) -> String {
+pub(crate) fn schema_key(path: &str) -> String {
     let mut name = String::with_capacity(path.len());
     let mut inside = false;
     for letter in path.chars() {
@@ -217,4 +165,13 @@ pub(crate) fn general(path: &str) -> String {
         inside |= letter == '[';
     }
     name
+}
+
+/// `name` below the table at `path`; "" is the root.
+pub(crate) fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }

@@ -8,9 +8,11 @@ use toml::{Spanned, Table, Value};
 
 use super::check::check;
 use super::error::ConfigError;
-use super::layers::{Layer, Origin};
+use super::keys::join;
+use super::layer::Layer;
+use super::origin::Origin;
 
-/// More files than this are a mistake (a tree of includes that doubles at each level).
+/// More files than this are a mistake, such as a tree of includes that doubles at each level.
 const MOST_FILES: usize = 100;
 
 /// Reads a file and what it includes, lowest layer first. The paths of `include` are relative to the file they
@@ -71,7 +73,7 @@ fn read_into(
     Ok(())
 }
 
-/// Parses and checks the text of one file; `origin` makes the origin of a line.
+/// Parses and checks the text of one file; `origin` returns the origin of a line.
 pub(crate) fn parse(text: &str, origin: &dyn Fn(usize) -> Origin) -> Result<Layer, ConfigError> {
     let syntax = |error: toml::de::Error| {
         let place = match error.span() {
@@ -97,11 +99,7 @@ pub(crate) fn parse(text: &str, origin: &dyn Fn(usize) -> Origin) -> Result<Laye
 /// The line of each path, `objective[1].name` in lists.
 fn collect_lines(path: &str, table: &DeTable<'_>, starts: &[usize], lines: &mut BTreeMap<String, usize>) {
     for (name, value) in table {
-        let path = if path.is_empty() {
-            name.get_ref().to_string()
-        } else {
-            format!("{path}.{}", name.get_ref())
-        };
+        let path = join(path, name.get_ref());
         lines.insert(path.clone(), line_at(starts, name.span().start));
         collect_value(&path, value, starts, lines);
     }

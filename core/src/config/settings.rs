@@ -1,8 +1,8 @@
-//! The resolved configuration, one struct a table. The first line of a field's documentation is also what
-//! `config explain` and `config schema` show. 0 means "off" or "all" where a key says so, so that every value can
-//! be written down and a higher layer can undo a lower one.
+//! The resolved configuration, one struct per table. A field's documentation is what `config explain` and
+//! `config schema` show; its range and default stand beside it. 0 means "disabled" or "all" where a key says so, so
+//! that every value can be written down and a higher layer can override a lower one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,54 +10,35 @@ use super::choices::{
     Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError, Overlong, PolicyLoss,
     ScheduleKind, SftStart,
 };
+use super::declare::settings;
 use super::error::ConfigError;
-use super::keys::{Key, Kind, Setting};
+use super::keys::{Key, Kind, Setting, join};
+use super::range::Range;
+use super::source::Source;
 
 /// Parameters of a plugin or a reward as they were written; the plugin checks them.
 pub type Params = serde_json::Map<String, serde_json::Value>;
 
-/// Defines structs that are tables of the config, and the list of their keys with it.
-macro_rules! settings {
-    ($(
-        $(#[doc = $about:literal])*
-        pub struct $name:ident {
-            $( $(#[doc = $doc:literal])* $(#[serde($($serde:tt)*)])? pub $field:ident $(as $key:literal)? : $type:ty, )+
-        }
-    )+) => {$(
-        $(#[doc = $about])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct $name {
-            $( $(#[doc = $doc])* $(#[serde($($serde)*)])? $(#[serde(rename = $key)])? pub $field: $type, )+
-        }
-
-        impl Setting for $name {
-            fn describe(key: String, _doc: &str, keys: &mut Vec<Key>) {$(
-                let own = [stringify!($field) $(, $key)?];
-                let own = own[own.len() - 1];
-                let path = if key.is_empty() { own.to_owned() } else { format!("{key}.{own}") };
-                let first = keys.len();
-                <$type as Setting>::describe(path, concat!($($doc),*), keys);
-                let has_default = [$(stringify!($($serde)*))?].iter().any(|attribute: &&str| attribute.contains("default"));
-                keys[first..].iter_mut().for_each(|key| key.optional |= has_default);
-            )+}
-        }
-    )+};
-}
+/// Most completions of one step. Beyond it numbers of tokens no longer fit in 32 bits.
+pub(crate) const MOST_COMPLETIONS: i32 = 1 << 20;
+/// Longest prompt or completion.
+const MOST_TOKENS: i32 = 1 << 20;
+/// Most layers, heads, rows or columns of a fresh model.
+const LARGEST_SIZE: i32 = 1 << 20;
 
 settings! {
-    /// Everything that a run is told, resolved.
+    /// The settings of a run, resolved.
     pub struct Config {
         /// Libraries to load: paths or bare names, searched in $MOA_PLUGIN_PATH, ./plugins and beside the binary.
-        pub plugins: Vec<String>,
+        pub plugins: Vec<String> = Vec::new(),
         /// `[model]`
         pub model: Model,
         /// `[data]`
         pub data: Data,
         /// `[rollout]`
         pub rollout: Rollout,
-        /// One block for each objective, in order; a layer that has any replaces the whole list.
-        pub objectives as "objective": Vec<Objective>,
+        /// One block per objective, in order. A layer that has any replaces the whole list.
+        pub objectives as "objective": Vec<Objective> = default_objectives(),
         /// `[algorithm]`
         pub algorithm: Algorithm,
         /// `[scalarizer]`
@@ -72,64 +53,70 @@ settings! {
         pub checkpoint: Checkpoint,
         /// `[logging]`
         pub logging: Logging,
-        /// `[sft]`; none in a run of `train` that does not mention it.
+        /// `[sft]`; absent from a `train` run that does not mention it.
         pub sft: Option<Sft>,
     }
 
     /// `[model]`: what is trained.
     pub struct Model {
         /// "embedded" (the small model inside the binary), a Hugging Face folder, a .gguf file, or a hub id.
-        pub path: Source,
+        pub path: Source = Source::Embedded,
         /// Number type of the parameters.
-        pub dtype: Dtype,
-        /// Where tensors live.
-        pub device: Device,
+        pub dtype: Dtype = Dtype::F32,
+        /// Device of the tensors.
+        pub device: Device = Device::Cpu,
     }
 
     /// `[data]`: prompts with their ground truth.
     pub struct Data {
-        /// Training rows: "embedded" or a .parquet or .jsonl file.
-        pub train: Source,
+        /// Training rows: "embedded", or a .parquet or .jsonl file.
+        pub train: Source = Source::Embedded,
         /// Validation rows: "embedded" or a file.
-        pub validation: Source,
-        /// Test rows, measured once at the end: "embedded" (with embedded training rows only) or a file.
-        pub test: Source,
+        pub validation: Source = Source::Embedded,
+        /// Test rows, measured once at the end: a file, or "embedded", which needs embedded training rows.
+        pub test: Source = Source::Embedded,
         /// Column that holds the prompt, as text or as chat messages.
-        pub prompt_key: String,
+        pub prompt_key: String = "prompt".into(),
         /// Longest prompt in tokens, chat template included.
-        pub max_prompt_tokens: usize,
+        #[range(1..=MOST_TOKENS)]
+        pub max_prompt_tokens: usize = 512,
         /// What happens to a longer prompt.
-        pub overlong: Overlong,
+        pub overlong: Overlong = Overlong::Drop,
     }
 
     /// `[rollout]`: how completions are sampled.
     pub struct Rollout {
-        /// Prompts of a step, P.
-        pub prompts: usize,
-        /// Completions for each prompt, G; a step has P·G completions.
-        pub group_size: usize,
+        /// Prompts per step, P.
+        #[range(1..=MOST_COMPLETIONS)]
+        pub prompts: usize = 16,
+        /// Completions per prompt, G; a step has P·G completions.
+        #[range(1..=MOST_COMPLETIONS)]
+        pub group_size: usize = 8,
         /// Longest completion in tokens.
-        pub max_new_tokens: usize,
-        /// Sampling temperature, above 0.
-        pub temperature: f64,
-        /// Sample from the smallest set of tokens with at least this much probability; 1 is off.
-        pub top_p: f64,
-        /// Sample from so many most probable tokens; 0 is off.
-        pub top_k: usize,
+        #[range(1..=MOST_TOKENS)]
+        pub max_new_tokens: usize = 96,
+        /// Sampling temperature.
+        #[range(Range::above(0.0))]
+        pub temperature: f64 = 1.0,
+        /// Sample from the smallest set of tokens with at least this probability; 1 disables it.
+        #[range(Range::above(0.0).up_to(1.0))]
+        pub top_p: f64 = 1.0,
+        /// Sample from the k most probable tokens; 0 disables it.
+        pub top_k: usize = 0,
     }
 
     /// `[[objective]]`: one objective.
     pub struct Objective {
-        /// Name in metrics, tables and messages; each objective has its own.
+        /// Unique name in metrics, tables and messages.
         pub name: String,
-        /// Reward that scores it, from a loaded library or one of that name on the search path.
+        /// Reward that scores it, from a loaded library or found by name on the search path.
         pub reward: String,
-        /// Whether more is better; the reward says, unless given here.
+        /// Whether more is better. The reward decides unless this is set.
         pub direction: Option<Direction>,
         /// Parameters of the reward, which checks them.
         #[serde(default, skip_serializing_if = "Params::is_empty")]
         pub params: Params,
-        /// What happens to a completion on which the reward fails: stop unless given.
+        /// What happens to a completion on which the reward fails; "stop" if not set.
         #[serde(default)]
         pub on_error: OnError,
         /// What the reward may use if it is a WebAssembly component.
@@ -137,144 +124,174 @@ settings! {
         pub limits: Limits,
     }
 
-    /// `limits` of an `[[objective]]`: what a WebAssembly component may use; a native reward has none.
+    /// `limits` of an `[[objective]]`: what a WebAssembly component may use. A native reward has none.
     pub struct Limits {
-        /// Instructions, roughly, for each completion: 1000000000 unless given.
+        /// Approximate number of instructions per completion; 1000000000 if not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[range(1..)]
         pub fuel: Option<u64>,
-        /// Wall-clock milliseconds of a call, a backstop beside the fuel: 10000 unless given.
+        /// Wall-clock milliseconds per call, a backstop to the fuel; 10000 if not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[range(1..=86_400_000)]
         pub milliseconds: Option<u64>,
-        /// Memory of an instance in MiB: 256 unless given.
+        /// Memory of an instance in MiB; 256 if not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[range(1..=4096)]
         pub memory_mib: Option<u64>,
-        /// Bytes that a call may give back, error texts included: 1048576 unless given.
+        /// Bytes that a call may return, error texts included; 1048576 if not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[range(1..=1 << 30)]
         pub result_bytes: Option<u64>,
     }
 
     /// `[algorithm]`: from rewards to the loss.
     pub struct Algorithm {
         /// How rewards become advantages.
-        pub estimator: Estimator,
+        pub estimator: Estimator = Estimator::Grpo,
         /// The policy loss.
-        pub loss: PolicyLoss,
-        /// The ratio may fall to 1 − this.
-        pub clip_low: f64,
-        /// The ratio may rise to 1 + this.
-        pub clip_high: f64,
-        /// Bound on the loss of tokens with a negative advantage, as a multiple of it, above 1; 0 is off.
-        pub dual_clip: f64,
-        /// How the loss of tokens becomes one number.
-        pub aggregation: Aggregation,
-        /// Weight of the entropy bonus: the loss is lowered by this times the entropy, aggregated alike; 0 is off.
-        pub entropy: f64,
-        /// Prompts of a mini-batch (one optimizer step), at most rollout.prompts; 0 is all.
-        pub minibatch: usize,
-        /// Passes over a step's completions.
-        pub epochs: usize,
-        /// Most tokens, prompts included, that one forward and backward pass holds; memory only, not the result.
-        pub micro_batch_tokens: usize,
+        pub loss: PolicyLoss = PolicyLoss::PpoClip,
+        /// Lower clip range: the ratio is clipped below 1 − clip_low.
+        #[range(Range::above(0.0))]
+        pub clip_low: f64 = 0.2,
+        /// Upper clip range: the ratio is clipped above 1 + clip_high.
+        #[range(Range::above(0.0))]
+        pub clip_high: f64 = 0.2,
+        /// Dual clip: bounds the loss of tokens with a negative advantage to this multiple of it; 0 disables it.
+        #[range(Range::above(1.0).or_zero())]
+        pub dual_clip: f64 = 3.0,
+        /// How token losses become one number.
+        pub aggregation: Aggregation = Aggregation::TokenMean,
+        /// Coefficient of the entropy bonus, aggregated like the loss; 0 disables it.
+        #[range(0.0..)]
+        pub entropy: f64 = 0.0,
+        /// Prompts per mini-batch (one optimizer update), at most rollout.prompts; 0 takes all.
+        pub minibatch: usize = 0,
+        /// Passes over the completions of a step.
+        #[range(1..=MOST_COMPLETIONS)]
+        pub epochs: usize = 1,
+        /// Most tokens, prompts included, in one forward and backward pass. It bounds memory and does not change the result.
+        #[range(1..)]
+        pub micro_batch_tokens: usize = 16384,
         /// `[algorithm.kl]`
         pub kl: Kl,
     }
 
-    /// `[algorithm.kl]`: distance to the model that training began with.
+    /// `[algorithm.kl]`: divergence from the reference policy, the model before training.
     pub struct Kl {
         /// Estimator of the divergence.
-        pub estimator: KlEstimator,
-        /// Weight of the KL term; 0 is off, and then no reference model is kept.
-        pub coefficient: f64,
+        pub estimator: KlEstimator = KlEstimator::K3,
+        /// Coefficient of the KL term; 0 disables it and the reference policy.
+        #[range(0.0..)]
+        pub coefficient: f64 = 0.0,
         /// Where the KL term goes.
-        pub placement: KlPlacement,
-        /// KL of a completion in nats that the weight is steered towards, starting at coefficient; 0: the weight is fixed.
-        pub target: f64,
-        /// Completions over which the weight follows where there is a target.
-        pub horizon: f64,
+        pub placement: KlPlacement = KlPlacement::Loss,
+        /// Target KL per completion in nats. The coefficient adapts towards it; 0 keeps the coefficient fixed.
+        #[range(0.0..)]
+        pub target: f64 = 0.0,
+        /// Completions over which the coefficient adapts to the target.
+        #[range(Range::above(0.0))]
+        pub horizon: f64 = 10000.0,
     }
 
     /// `[optimizer]`: AdamW.
     pub struct Optimizer {
         /// Learning rate after the warm-up.
-        pub lr: f64,
-        /// Decay of the running mean and of the running square.
-        pub betas: [f64; 2],
-        /// Added to the root of the running square.
-        pub eps: f64,
+        #[range(0.0..)]
+        pub lr: f64 = 3e-4,
+        /// Decay rates of the first and the second moment.
+        #[range(0.0..1.0)]
+        pub betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the root of the second moment.
+        #[range(Range::above(0.0))]
+        pub eps: f64 = 1e-8,
         /// Decoupled weight decay, applied to matrices.
-        pub weight_decay: f64,
-        /// Largest norm of all gradients together; 0 is off.
-        pub clip_norm: f64,
-        /// How the learning rate changes after the warm-up.
-        pub schedule: ScheduleKind,
-        /// Steps over which the learning rate rises from 0.
-        pub warmup: u64,
-        /// Last learning rate as a share of lr.
-        pub min_lr_ratio: f64,
+        #[range(0.0..)]
+        pub weight_decay: f64 = 0.0,
+        /// Largest norm of the whole gradient; 0 disables clipping.
+        #[range(0.0..)]
+        pub clip_norm: f64 = 1.0,
+        /// How the learning rate changes after the warm-up, once per step.
+        pub schedule: ScheduleKind = ScheduleKind::Linear,
+        /// Steps of linear warm-up, at most the steps of the run; 0 disables it.
+        pub warmup: u64 = 0,
+        /// Final learning rate as a fraction of lr.
+        #[range(0.0..=1.0)]
+        pub min_lr_ratio: f64 = 0.0,
         /// Exponent of the polynomial schedule.
-        pub power: f64,
+        #[formerly("power")]
+        #[range(Range::above(0.0))]
+        pub schedule_power: f64 = 1.0,
     }
 
     /// `[train]`: the run.
     pub struct Train {
-        /// Steps of training.
-        pub steps: u64,
-        /// Seed of everything random.
-        pub seed: u64,
-        /// Folder for what the run writes; runs/<scalarizer>-<number> unless given.
+        /// Training steps; 0 validates and saves the model without an update.
+        pub steps: u64 = 60,
+        /// Seed of all randomness.
+        pub seed: u64 = 0,
+        /// Folder that the run writes; runs/<scalarizer>-<number> if not set.
         pub run_dir: Option<PathBuf>,
-        /// Processor threads; all cores unless given.
+        /// CPU threads; all cores if not set.
+        #[range(1..=4096)]
         pub threads: Option<usize>,
     }
 
-    /// `[validation]`: how performance is measured. There is always one before step 1 and one at the end.
+    /// `[validation]`: how performance is measured, always before the first step and after the last one.
     pub struct Validation {
-        /// Steps between two validations; 0: only at the start and the end.
-        pub every: u64,
-        /// Rows to validate on, the first of the file; 0 is all.
-        pub n: usize,
-        /// Sampling temperature; 0 is greedy.
-        pub temperature: f64,
-        /// Longest completion in tokens; rollout.max_new_tokens unless given.
+        /// Steps between two validations; 0 validates at the start and the end only.
+        pub every: u64 = 20,
+        /// Number of validation rows, from the start of the file; 0 takes all.
+        #[formerly("n")]
+        pub rows: usize = 200,
+        /// Sampling temperature; 0 decodes greedily.
+        #[range(0.0..)]
+        pub temperature: f64 = 0.0,
+        /// Longest completion in tokens; rollout.max_new_tokens if not set.
+        #[range(1..=MOST_TOKENS)]
         pub max_new_tokens: Option<usize>,
     }
 
-    /// `[checkpoint]`: what a run that was stopped goes on from with `train --resume`. One is always written when a run
-    /// is interrupted or a step fails.
+    /// `[checkpoint]`: what `train --resume` starts from. A run that is interrupted or fails always writes one.
     pub struct Checkpoint {
-        /// Steps between two checkpoints, and one after the last step; 0: only when a run is stopped.
-        pub every: u64,
-        /// Checkpoints that stay, the newest ones; 1 or more.
-        pub keep: usize,
-        /// Keep parameters and moments from before the update in memory (12 bytes a parameter), so that a step that
-        /// fails after it is undone; without, such a run goes back to its newest checkpoint.
-        pub undo: bool,
+        /// Steps between two checkpoints, and one after the last step; 0 writes one only when a run stops early.
+        pub every: u64 = 20,
+        /// Number of newest checkpoints to keep.
+        #[range(1..)]
+        pub keep: usize = 2,
+        /// Copy parameters and moments before each update (12 bytes per parameter), so that a failed step is rolled
+        /// back. Without it such a run resumes from its newest checkpoint.
+        #[formerly("undo")]
+        pub rollback: bool = true,
     }
 
     /// `[logging]`
     pub struct Logging {
         /// Show the progress bar.
-        pub progress: bool,
-        /// Completions of a step that go to samples.jsonl; 0 is none.
-        pub samples: usize,
-        /// Record what the scalarizer is told and answers in trace.jsonl, for `plugin replay`.
-        pub trace: bool,
+        pub progress: bool = true,
+        /// Completions per step written to samples.jsonl; 0 disables it.
+        pub samples: usize = 8,
+        /// Record the scalarizer's inputs and answers in trace.jsonl, for `plugin replay`.
+        pub trace: bool = false,
     }
 
-    /// `[sft]`: supervised fine-tuning, `moa-host sft`; it uses `[optimizer]` and `train.seed` too.
+    /// `[sft]`: supervised fine-tuning, `moa-host sft`. It uses `[optimizer]` and `train.seed` too.
     pub struct Sft {
-        /// A fresh model or the one that model.path names.
-        pub start: SftStart,
-        /// Rows with prompt and response: "tiny-math" (generated) or a .parquet or .jsonl file.
-        pub train: String,
-        /// Rows to generate; 0: steps times batch, so that each is seen once.
-        pub rows: usize,
-        /// Steps of training.
-        pub steps: u64,
-        /// Rows of a step.
-        pub batch: usize,
-        /// The loss is the sum over a step's tokens divided by batch times this, so that each token counts alike.
-        pub tokens_per_row: f64,
+        /// Start from a fresh model or from model.path.
+        pub start: SftStart = SftStart::Fresh,
+        /// Rows with prompt and response: "tiny-math" (generated), or a .parquet or .jsonl file.
+        #[formerly("train")]
+        pub data: String = "tiny-math".into(),
+        /// Rows to generate; 0 generates steps × batch, so that each is seen once.
+        pub rows: usize = 0,
+        /// Training steps.
+        #[range(1..)]
+        pub steps: u64 = 3000,
+        /// Rows per step.
+        #[range(1..=MOST_COMPLETIONS)]
+        pub batch: usize = 32,
+        /// Divisor of the summed token loss, times batch. As a constant it weighs all tokens of the run equally.
+        #[range(Range::above(0.0))]
+        pub tokens_per_row: f64 = 40.0,
         /// `[sft.fresh]`
         pub fresh: FreshModel,
     }
@@ -282,27 +299,35 @@ settings! {
     /// `[sft.fresh]`: sizes of a fresh model.
     pub struct FreshModel {
         /// Architecture.
-        pub family: Family,
-        /// Tokenizer: "embedded" or a folder or file with a tokenizer.json.
-        pub tokenizer: Source,
-        /// Rows of the embedding, at least as many as the tokenizer has tokens.
-        pub vocab: usize,
-        /// Width of the residual stream, a multiple of heads.
-        pub width: usize,
-        /// Layers.
-        pub layers: usize,
+        pub family: Family = Family::Qwen2,
+        /// Tokenizer: "embedded", or a folder or file with a tokenizer.json.
+        pub tokenizer: Source = Source::Embedded,
+        /// Rows of the embedding, at least the number of tokens.
+        #[range(1..=LARGEST_SIZE)]
+        pub vocab: usize = 544,
+        /// Width of the residual stream, a multiple of twice heads.
+        #[range(1..=LARGEST_SIZE)]
+        pub width: usize = 96,
+        /// Number of layers.
+        #[range(1..=LARGEST_SIZE)]
+        pub layers: usize = 3,
         /// Attention heads, a multiple of kv_heads.
-        pub heads: usize,
+        #[range(1..=LARGEST_SIZE)]
+        pub heads: usize = 3,
         /// Key-value heads.
-        pub kv_heads: usize,
-        /// Width inside the SwiGLU.
-        pub mlp: usize,
+        #[range(1..=LARGEST_SIZE)]
+        pub kv_heads: usize = 1,
+        /// Width of the SwiGLU.
+        #[range(1..=LARGEST_SIZE)]
+        pub mlp: usize = 192,
         /// Base of the rotary embedding.
-        pub rope_base: f64,
+        #[range(Range::above(0.0))]
+        pub rope_base: f64 = 1e4,
         /// Longest sequence in tokens.
-        pub max_positions: usize,
-        /// Use the embedding as the head too.
-        pub tied: bool,
+        #[range(1..=MOST_TOKENS)]
+        pub max_positions: usize = 1024,
+        /// Whether the embedding is the output head too.
+        pub tied: bool = true,
     }
 }
 
@@ -318,13 +343,16 @@ pub struct Scalarizer {
 
 impl Setting for Scalarizer {
     fn describe(key: String, _doc: &str, keys: &mut Vec<Key>) {
-        let doc = "Name of the scalarizer; the only one that a loaded library has, unless given. \
-                   A layer that names another one drops the parameters below it.";
-        keys.push(Key::new(format!("{key}.name"), Kind::Text, doc));
+        let doc = "Name of the scalarizer. If it is not set, a loaded library's only scalarizer is taken. \
+                   A layer that sets another name drops the parameters of lower layers.";
+        keys.push(Key {
+            default: Some("linear".into()),
+            ..Key::new(join(&key, "name"), Kind::Text, doc)
+        });
         let doc = "Parameters of the scalarizer, which checks them; `moa-host plugin inspect` lists them.";
         keys.push(Key {
             optional: true,
-            ..Key::new(format!("{key}.*"), Kind::Free, doc)
+            ..Key::new(join(&key, "*"), Kind::Free, doc)
         });
     }
 }
@@ -334,6 +362,19 @@ impl Setting for Vec<Objective> {
         keys.push(Key::new(key.clone(), Kind::Tables, doc));
         Objective::describe(format!("{key}[]"), "", keys);
     }
+}
+
+/// A right, short and clear answer.
+fn default_objectives() -> Vec<Objective> {
+    let objective = |name: &str| Objective {
+        name: name.to_owned(),
+        reward: name.to_owned(),
+        direction: None,
+        params: Params::new(),
+        on_error: OnError::default(),
+        limits: Limits::default(),
+    };
+    ["accuracy", "conciseness", "clarity"].map(objective).to_vec()
 }
 
 #[allow(clippy::derivable_impls, reason = "the macro that defines the struct derives none")]
@@ -349,7 +390,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether no limit was given.
+    /// Whether no limit was set.
     pub fn is_empty(&self) -> bool {
         *self == Limits::default()
     }
@@ -362,51 +403,18 @@ impl Default for OnError {
     }
 }
 
-/// Data or a model: compiled into the binary, or a path (or hub id) as it was typed. A relative path is relative
-/// to the working directory, also when it stands in a config file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub enum Source {
-    /// Written "embedded".
-    Embedded,
-    /// Anything else.
-    Path(String),
-}
-
-impl From<String> for Source {
-    fn from(text: String) -> Source {
-        if text == "embedded" {
-            Source::Embedded
-        } else {
-            Source::Path(text)
-        }
-    }
-}
-
-impl From<Source> for String {
-    fn from(source: Source) -> String {
-        match source {
-            Source::Embedded => "embedded".to_owned(),
-            Source::Path(path) => path,
-        }
-    }
-}
-
 impl Config {
-    /// The config as TOML, in the form of a run folder's config.toml. Reading it back gives the same config.
+    /// The config as TOML, in the form of a run folder's config.toml. Reading it back returns the same config.
+    ///
+    /// # Errors
+    /// [`ConfigError::Write`] if a parameter of a plugin has no form in TOML, such as null.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         toml::to_string(self).map_err(|error| ConfigError::Write {
             problem: error.to_string(),
         })
     }
 
-    /// Reads a resolved config, such as a run folder's config.toml, without any other layer.
-    pub fn read(path: &Path) -> Result<Config, ConfigError> {
-        let resolved = super::layers::resolve_alone(path)?;
-        Ok(resolved.config)
-    }
-
-    /// Completions of a step, B = P·G. Cannot overflow in a config that was resolved.
+    /// Completions per step, B = P·G. Cannot overflow in a config that was resolved.
     pub fn batch_size(&self) -> usize {
         self.rollout.prompts.saturating_mul(self.rollout.group_size)
     }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::error::{DataError, Place};
 use super::kind::Kind;
-use super::{DataError, Keys, Message, Place, PromptText, Row};
+use super::row::{Keys, Message, PromptText, Row};
 
 /// The columns of one row, in the file's order.
 pub(super) type Columns = Map<String, Value>;
 
-/// A file read in full, before the columns get a meaning.
+/// A file read whole, with columns as they are in the file.
 pub(super) struct Table {
     /// The file, for messages.
     pub(super) path: PathBuf,
@@ -21,7 +22,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Gives every column its meaning.
+    /// Turns the columns into rows.
+    ///
+    /// # Errors
+    /// There is no prompt column, a cell has the wrong type, or what `keys` requires is missing.
     pub(super) fn rows(self, keys: &Keys) -> Result<Vec<Row>, DataError> {
         let path = self.path;
         self.rows
@@ -32,7 +36,7 @@ impl Table {
     }
 }
 
-/// Where a cell stands, for messages.
+/// The place of a row, for messages.
 struct Cell<'a> {
     path: &'a Path,
     place: Place,
@@ -160,8 +164,8 @@ fn plain_text(value: Value) -> Option<String> {
     }
 }
 
-/// The columns of a row in the papers' layout; the inverse of [`Table::rows`] with the default [`Keys`]. A name in
-/// [`Row::extra`] that the layout uses itself is left out.
+/// The columns of a row in the papers' layout: the inverse of [`Table::rows`] with the default [`Keys`]. Names in
+/// [`Row::extra`] that the layout itself uses are left out.
 pub(super) fn to_columns(row: &Row) -> Columns {
     let extra: Columns = serde_json::from_str(&row.extra).unwrap_or_default();
     let mut columns = Columns::new();
@@ -196,5 +200,64 @@ fn prompt_value(prompt: &PromptText) -> Value {
             .iter()
             .map(|m| serde_json::json!({"content": m.content, "role": m.role}))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+    use serde_json::json;
+
+    use super::*;
+
+    fn prompts() -> impl Strategy<Value = PromptText> {
+        let message = (".{0,12}", ".{0,12}").prop_map(|(role, content)| Message { role, content });
+        prop_oneof![
+            ".{1,20}".prop_map(PromptText::Text),
+            prop::collection::vec(message, 1..4).prop_map(PromptText::Messages),
+        ]
+    }
+
+    /// Columns besides those of the layout, the rest of `reward_model` among them.
+    fn extras() -> impl Strategy<Value = String> {
+        let value = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+            prop::collection::vec(any::<u8>(), 0..3).prop_map(Value::from),
+        ];
+        let columns = prop::collection::btree_map("[a-c]{1,2}", value, 0..4);
+        (columns, any::<bool>()).prop_map(|(columns, style)| {
+            let mut extra: Columns = columns.into_iter().collect();
+            if style {
+                extra.insert("reward_model".to_owned(), json!({"style": "rule"}));
+            }
+            Value::Object(extra).to_string()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 64,
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(9),
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn columns_and_rows_are_inverse(
+            prompt in prompts(), ground_truth in ".{0,8}", data_source in ".{0,8}",
+            extra in extras(), response in prop::option::of(".{0,8}"),
+        ) {
+            let row = Row { index: 0, prompt, ground_truth, data_source, extra, response };
+            let table = Table {
+                path: PathBuf::from("x.jsonl"),
+                format: "JSON lines",
+                rows: vec![(Place::Line(1), to_columns(&row))],
+            };
+            prop_assert_eq!(table.rows(&Keys::default()).expect("its own layout"), vec![row]);
+        }
     }
 }

@@ -5,10 +5,10 @@
 //! math-lighteval  problem, solution, … -> prompt, ground truth = last box of the solution; level, type stay
 //! gsm8k           question, answer     -> prompt, ground truth = number after "####"; the working stays as solution
 //! ```
-//! A prompt is one user message, the problem followed by [`INSTRUCTION`]. Splits are the papers': one file is cut
-//! 60/20/20 by the permutation that the `datasets` library draws from a seed (42 in the papers' scripts), so that the
-//! hub's MATH-500 gives the papers' 300/100/100 rows in their order; with a test file, the first file is the training
-//! split as it is, and the first half of the test file is the validation split.
+//! A prompt is one user message: the problem, then [`INSTRUCTION`]. Splits are the papers'. One file is cut 60/20/20 by the
+//! permutation that the `datasets` library draws from a seed (42 in the papers' scripts): the hub's MATH-500 becomes the
+//! papers' 300/100/100 rows, in their order. With a test file, the first file is the training split as it is, and the first
+//! half of the test file is the validation split.
 
 use std::path::{Path, PathBuf};
 
@@ -16,9 +16,12 @@ use moa_sdk::answer::last_boxed;
 use serde_json::{Value, json};
 
 use super::columns::Columns;
+use super::error::{DataError, Place};
 use super::kind::Kind;
+use super::parquet_write::write_parquet;
 use super::permutation::permutation;
-use super::{DataError, Message, Place, PromptText, Row, read_table, write_parquet};
+use super::read::read_table;
+use super::row::{Message, PromptText, Row};
 
 /// What the papers' prompts end with, after a blank.
 pub const INSTRUCTION: &str = "Let's think step by step and output the final answer within \\boxed{}.";
@@ -118,12 +121,12 @@ pub struct Conversion {
     pub seed: u64,
 }
 
-/// Writes `train.parquet`, `val.parquet` and `test.parquet` into the folder `out`; gives each path with its number of
-/// rows. The same files and seed give the same bytes.
+/// Writes `train.parquet`, `val.parquet` and `test.parquet` into the folder `out`, and returns each path with its number
+/// of rows. The same files and seed make the same bytes.
 ///
 /// # Errors
-/// A file that cannot be read or written; a row without the data set's fields or without an answer; no row of the
-/// subject; too few rows for three splits.
+/// A file cannot be read or written; a row lacks the data set's fields or an answer; no row is of the subject; there are
+/// too few rows for three splits.
 pub fn convert(conversion: &Conversion, out: &Path) -> Result<Vec<(PathBuf, usize)>, DataError> {
     let mut written = Vec::new();
     for (name, problems) in ["train", "val", "test"].into_iter().zip(split(conversion)?) {
@@ -244,7 +247,7 @@ fn problems(path: &Path, conversion: &Conversion) -> Result<Vec<Problem>, DataEr
     }
 }
 
-/// The contents of the last box as they stand, blanks included, as the papers' files have them.
+/// The contents of the last box with its blanks, as the papers' files have them.
 fn boxed(solution: &str) -> Option<&str> {
     let answer = last_boxed(solution)?;
     let braced = solution.rfind("\\boxed{").map(|at| &solution[at + "\\boxed{".len()..]);
@@ -256,7 +259,7 @@ fn boxed(solution: &str) -> Option<&str> {
     Some(&inner[..end + blanks(&inner[end..])])
 }
 
-/// Where a row stands, for messages.
+/// The place of a row, for messages.
 struct File<'a> {
     path: &'a Path,
     place: Place,

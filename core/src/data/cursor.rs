@@ -4,20 +4,21 @@ use serde::{Deserialize, Serialize};
 
 use super::draw::Draw;
 
-/// A place in an endless walk over a data set: epoch after epoch, each in its own order. A step that begins in one
-/// epoch and ends in the next takes the rest of the first and the beginning of the second, so no row is left out.
+/// A place in an endless walk over a data set, epoch after epoch, each in its own order. A step at the end of an epoch
+/// takes the rest of it and the beginning of the next one, so no row is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Seed of all epochs' orders.
     pub seed: u64,
     /// Current epoch, from 0.
     pub epoch: u64,
-    /// Rows of this epoch that were given out.
+    /// Rows of this epoch that were returned already.
     pub position: usize,
 }
 
 impl Cursor {
-    /// At the first row of the first epoch.
+    /// The first row of the first epoch.
+    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -26,8 +27,8 @@ impl Cursor {
         }
     }
 
-    /// The next `n` indices into a data set of `len` rows. Nothing for an empty data set, which
-    /// [`Dataset`](super::Dataset) rules out.
+    /// The next `n` indices into a data set of `len` rows; none if `len` is 0, which [`Dataset`](super::Dataset) rules
+    /// out.
     pub fn next(&mut self, len: usize, n: usize) -> Vec<usize> {
         let mut indices = Vec::with_capacity(n);
         while indices.len() < n && len > 0 {
@@ -54,6 +55,9 @@ fn order(seed: u64, epoch: u64, len: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
     use super::*;
 
     #[test]
@@ -94,5 +98,28 @@ mod tests {
         };
         assert_eq!(cursor.next(3, 3), order(0, 1, 3));
         assert_ne!(Cursor::new(1).next(50, 50), Cursor::new(2).next(50, 50));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 64,
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(9),
+            ..ProptestConfig::default()
+        })]
+
+        /// Steps of any size, also one that holds several epochs.
+        #[test]
+        fn every_epoch_visits_each_row_once(seed: u64, len in 1usize..30, steps in prop::collection::vec(0usize..40, 1..20)) {
+            let mut cursor = Cursor::new(seed);
+            let walk: Vec<usize> = steps.iter().flat_map(|&n| cursor.next(len, n)).collect();
+            prop_assert_eq!(walk.len(), steps.iter().sum::<usize>());
+            prop_assert_eq!(cursor.epoch * len as u64 + cursor.position as u64, walk.len() as u64);
+            for epoch in walk.chunks_exact(len) {
+                let mut sorted = epoch.to_vec();
+                sorted.sort_unstable();
+                prop_assert!(sorted.into_iter().eq(0..len));
+            }
+        }
     }
 }

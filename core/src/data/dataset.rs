@@ -2,7 +2,8 @@
 
 pub use crate::config::Overlong;
 
-use super::{DataError, PromptText, Row};
+use super::error::DataError;
+use super::row::{PromptText, Row};
 
 /// A prompt after the chat template and the tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +14,10 @@ pub struct Encoded {
     pub tokens: Vec<u32>,
 }
 
-/// What an encoder may fail with.
+/// The error of an encoder.
 pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Renders and tokenises one prompt: the seam to `model`, which stands below this module.
+/// Renders and tokenizes one prompt: the seam to `model`, which stands below this module.
 pub type Encode<'a> = dyn FnMut(&PromptText) -> Result<Encoded, EncodeError> + 'a;
 
 /// A prompt ready for the model, with what rewards need to know.
@@ -51,7 +52,7 @@ impl Dataset {
     /// Encodes every row and applies the limit `max_prompt_tokens`.
     ///
     /// # Errors
-    /// A row that `encode` refuses or that has no tokens; an overlong row with [`Overlong::Error`]; no row left.
+    /// `encode` refuses a row; a row has no tokens; a row is overlong under [`Overlong::Error`]; no row is left.
     pub fn new(
         rows: Vec<Row>,
         max_prompt_tokens: usize,
@@ -114,11 +115,13 @@ impl Dataset {
     }
 
     /// Number of prompts.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.prompts.len()
     }
 
     /// Never true: a data set has at least one prompt.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.prompts.is_empty()
     }
@@ -127,7 +130,7 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Hint;
+    use crate::error::Report;
 
     fn rows(lengths: &[usize]) -> Vec<Row> {
         let row = |(index, &n): (usize, &usize)| Row {

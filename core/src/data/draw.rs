@@ -1,5 +1,6 @@
 //! Seeded draws: ChaCha8 with the seed as key and a stream number for each use, so that two uses of one seed share
-//! nothing. Written out here, because the numbers are a promise: a library's sampling may change with its version.
+//! nothing. The sampling is written out here because its numbers must never change; a library's may, with a new
+//! version.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};

@@ -1,4 +1,4 @@
-//! The data compiled into the binary, so that a first run needs no file: data/tiny-math, made by `data generate`.
+//! The data inside the binary, so that a first run needs no file: data/tiny-math, made by `data generate`.
 
 /// Training rows, Parquet.
 pub const TRAIN: &[u8] = include_bytes!("../../../data/tiny-math/train.parquet");

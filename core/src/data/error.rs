@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::Hint;
+use crate::error::Report;
 
 /// Where in a file: a Parquet row, counted from 0 as other tools do, or a line of text, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +72,11 @@ pub enum DataError {
         path: PathBuf,
         /// The row that failed, if known, from 0.
         row: Option<usize>,
-        /// The decoder's words.
+        /// The decoder's message.
         message: String,
     },
     /// A compression that this build cannot read.
-    #[error("{}: column `{column}` is compressed with {codec}, which is not built in (zstd, snappy and none are)", path.display())]
+    #[error("{}: column `{column}` is compressed with {codec}, expected zstd, snappy or no compression", path.display())]
     Codec {
         /// The file.
         path: PathBuf,
@@ -140,7 +140,7 @@ pub enum DataError {
         expected: &'static str,
     },
     /// Text prompts and conversations in one file to be written.
-    #[error("{}: row {row} (from 0) has another kind of prompt than row 0: plain text and messages do not go into one column", path.display())]
+    #[error("{}: row {row} (from 0) has another kind of prompt than row 0: one column holds plain text or messages, not both", path.display())]
     MixedPrompts {
         /// The file.
         path: PathBuf,
@@ -152,7 +152,7 @@ pub enum DataError {
     Encode {
         /// The row.
         row: usize,
-        /// The template's or tokenizer's words.
+        /// The template's or tokenizer's message.
         message: String,
     },
     /// A prompt with no tokens.
@@ -234,7 +234,7 @@ pub enum DataError {
     Encoder {
         /// What was being made.
         what: &'static str,
-        /// The library's words.
+        /// The library's message.
         message: String,
     },
 }
@@ -256,7 +256,7 @@ fn list(names: &[String]) -> String {
         .join(", ")
 }
 
-impl Hint for DataError {
+impl Report for DataError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -279,7 +279,7 @@ impl Hint for DataError {
                 "write the file again with zstd or snappy, e.g. pandas: to_parquet(path, compression=\"zstd\")"
                     .to_owned()
             }
-            Self::Empty { .. } => "give a file with at least one row".to_owned(),
+            Self::Empty { .. } => "the file needs at least one row".to_owned(),
             Self::BadLine { .. } => {
                 "each line is one JSON object, without commas between lines and without [ ] around them".to_owned()
             }
@@ -296,9 +296,9 @@ impl Hint for DataError {
             Self::NoField { other: Some(other), .. } => {
                 format!("it looks like {other}: `moa-host data convert {other} …`")
             }
-            Self::NoField { .. } => "give the hub's own file, .parquet or JSON lines".to_owned(),
-            Self::NoAnswer { .. } => "take the row out of the file, or download it again".to_owned(),
-            Self::NoSubject { .. } => "give one of the subjects found, or --subject all".to_owned(),
+            Self::NoField { .. } => "use the hub's own file, .parquet or JSON lines".to_owned(),
+            Self::NoAnswer { .. } => "remove the row, or download the file again".to_owned(),
+            Self::NoSubject { .. } => "use one of the subjects found, or --subject all".to_owned(),
             Self::TooFewRows { .. } => "a split needs a row for each part".to_owned(),
             Self::NoTokens { .. } => "drop the row".to_owned(),
             Self::Overlong { .. } | Self::AllDropped { .. } => {

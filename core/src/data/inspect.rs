@@ -8,8 +8,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::dataset::{Encode, Encoded};
+use super::error::DataError;
 use super::kind::Kind;
-use super::{DataError, Keys, PromptText, read_table};
+use super::read::read_table;
+use super::row::{Keys, PromptText};
 
 /// One column of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,6 +42,7 @@ pub struct Summary {
 
 impl Summary {
     /// The summary of `lengths`; none if there are none.
+    #[must_use]
     pub fn of(mut lengths: Vec<usize>) -> Option<Self> {
         lengths.sort_unstable();
         let (&min, &max) = (lengths.first()?, lengths.last()?);
@@ -76,10 +79,10 @@ pub struct Inspection {
     pub sample: String,
 }
 
-/// Looks into a data file. With an encoder, token counts come too and the sample is rendered.
+/// Looks into a data file. With an encoder, token counts are included and the sample is rendered.
 ///
 /// # Errors
-/// As [`read_rows`](super::read_rows); a prompt that the encoder refuses.
+/// As [`read_rows`](super::read_rows), or the encoder refuses a prompt.
 pub fn inspect(path: &Path, keys: &Keys, encode: Option<&mut Encode<'_>>) -> Result<Inspection, DataError> {
     let table = read_table(path)?;
     let format = table.format.to_owned();
@@ -132,7 +135,7 @@ pub fn inspect(path: &Path, keys: &Keys, encode: Option<&mut Encode<'_>>) -> Res
     })
 }
 
-/// Names, types and gaps of all columns.
+/// Names, types and missing values of all columns.
 fn columns<'a>(rows: impl Iterator<Item = &'a serde_json::Map<String, Value>>) -> Vec<Column> {
     let mut found: Vec<(String, Kind, usize)> = Vec::new();
     let mut total = 0;

@@ -5,9 +5,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::columns::{Table, to_columns};
-use super::{DataError, Place, Row, write_file};
+use super::error::{DataError, Place};
+use super::row::Row;
+use super::write::write_file;
 
-/// Reads the objects of all lines. Blank lines and a byte order mark are skipped.
+/// Reads the object of each line. Blank lines and a byte order mark are skipped.
+///
+/// # Errors
+/// A line is not a JSON object, or there are no objects.
 pub(super) fn read_lines(path: &Path, bytes: &[u8]) -> Result<Table, DataError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut rows = Vec::new();
@@ -43,7 +48,7 @@ pub(super) fn read_lines(path: &Path, bytes: &[u8]) -> Result<Table, DataError> 
 /// Writes rows as JSON lines in the papers' layout (see [`read_rows`](super::read_rows)).
 ///
 /// # Errors
-/// A file that cannot be written.
+/// The file cannot be written.
 pub fn write_jsonl(path: &Path, rows: &[Row]) -> Result<(), DataError> {
     let mut text = String::new();
     for row in rows {

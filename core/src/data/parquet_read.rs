@@ -12,7 +12,8 @@ use parquet::record::{Field, Row as Record};
 use serde_json::Value;
 
 use super::columns::{Columns, Table};
-use super::{DataError, Keys, Place, Row};
+use super::error::{DataError, Place};
+use super::row::{Keys, Row};
 
 /// First and last bytes of every Parquet file.
 pub(super) const MAGIC: &[u8] = b"PAR1";
@@ -23,8 +24,8 @@ pub(super) const MAGIC: &[u8] = b"PAR1";
 /// # Errors
 /// As [`read_rows`](super::read_rows).
 pub fn read_parquet_bytes(name: &Path, bytes: &[u8], keys: &Keys) -> Result<Vec<Row>, DataError> {
-    // The crate reads from `bytes::Bytes`; a page's buffer is the one public place that names the type, which
-    // spares a dependency of our own.
+    // The parquet crate reads from `bytes::Bytes`. A page's buffer is its one public place that names the type, which
+    // saves a dependency of our own.
     let holder = Page::DictionaryPage {
         buf: bytes.to_vec().into(),
         num_values: 0,
@@ -37,6 +38,9 @@ pub fn read_parquet_bytes(name: &Path, bytes: &[u8], keys: &Keys) -> Result<Vec<
 }
 
 /// Reads the columns of all rows of an open file.
+///
+/// # Errors
+/// As [`read_rows`](super::read_rows).
 pub(super) fn read_file(path: &Path, file: File) -> Result<Table, DataError> {
     let unreadable = |source| DataError::Unreadable {
         path: path.to_owned(),
@@ -50,7 +54,7 @@ pub(super) fn read_file(path: &Path, file: File) -> Result<Table, DataError> {
     read(path, file)
 }
 
-/// The marks at both ends, for clearer messages than the decoder's.
+/// Checks the marks at both ends, for clearer messages than the decoder's.
 fn check_ends(path: &Path, starts: &[u8], bytes: u64, ends: bool) -> Result<(), DataError> {
     if bytes == 0 {
         return Err(DataError::Empty { path: path.to_owned() });
@@ -158,7 +162,7 @@ fn decode<R: ChunkReader + 'static>(
                 path: path.to_owned(),
                 place: Place::Row(rows.len()),
                 column,
-                found: "bytes that are no UTF-8 text".to_owned(),
+                found: "bytes that are not UTF-8".to_owned(),
                 expected: "text",
             })
         })?;
@@ -172,7 +176,7 @@ fn decode<R: ChunkReader + 'static>(
     Ok(rows)
 }
 
-/// A record as JSON. The error is the name of the column with bytes that are no text.
+/// A record as JSON. The error is the name of a column with bytes that are not UTF-8.
 fn columns(record: Record) -> Result<Columns, String> {
     record
         .into_columns()
@@ -184,7 +188,7 @@ fn columns(record: Record) -> Result<Columns, String> {
         .collect()
 }
 
-/// A field as JSON: dates, times and decimals as text; none for bytes that are no text.
+/// A field as JSON: dates, times and decimals as text; none for bytes that are not UTF-8.
 fn value(field: &Field) -> Option<Value> {
     let float = |number: f64| {
         serde_json::Number::from_f64(number).map_or_else(|| Value::from(number.to_string()), Value::Number)

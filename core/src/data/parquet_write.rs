@@ -5,7 +5,7 @@
 //! · reward_model struct<ground_truth, …> · every other column of `extra`, with its type found from the values
 //! ```
 //! Lists other than the prompt, and columns with values of several kinds, are written as JSON text. Everything is
-//! optional, as pandas writes it. The same rows give the same bytes: one row group, no clock, a fixed writer name.
+//! optional, as pandas writes it. The same rows make the same bytes: one row group, no clock, a fixed writer name.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,24 +19,26 @@ use parquet::schema::types::{Type, TypePtr};
 use serde_json::Value;
 
 use super::columns::{Columns, to_columns};
+use super::error::DataError;
 use super::kind::Kind;
-use super::{DataError, PromptText, Row, write_file};
+use super::row::{PromptText, Row};
+use super::write::write_file;
 
 /// Strong and still fast; a data set is written once and read often.
 const ZSTD_LEVEL: i32 = 15;
 
-/// Writes rows to a Parquet file; the same rows give the same bytes.
+/// Writes rows to a Parquet file; the same rows make the same bytes.
 ///
 /// # Errors
-/// A file that cannot be written; text prompts and conversations in one file.
+/// The file cannot be written, or [`parquet_bytes`] fails.
 pub fn write_parquet(path: &Path, rows: &[Row]) -> Result<(), DataError> {
     write_file(path, &parquet_bytes(path, rows)?)
 }
 
-/// What [`write_parquet`] writes; `path` is for messages only.
+/// The bytes that [`write_parquet`] writes; `path` is for messages only.
 ///
 /// # Errors
-/// No rows; text prompts and conversations in one file.
+/// There are no rows, or both text prompts and conversations.
 pub fn parquet_bytes(path: &Path, rows: &[Row]) -> Result<Vec<u8>, DataError> {
     let first = rows.first().ok_or_else(|| DataError::Empty { path: path.to_owned() })?;
     let is_text = |row: &Row| matches!(row.prompt, PromptText::Text(_));

@@ -56,7 +56,7 @@ pub struct InterferenceError {
     pub expected: usize,
 }
 
-impl crate::error::Hint for InterferenceError {
+impl crate::error::Report for InterferenceError {
     fn hint(&self) -> Option<String> {
         None
     }

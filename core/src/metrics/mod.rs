@@ -6,7 +6,7 @@ mod progress;
 mod record;
 
 pub use progress::Progress;
-pub use record::{JsonLines, Record};
+pub use record::{JsonLines, Numbers, Record};
 
 /// Whether a high value is good, bad, or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,12 @@ pub const DEFINITIONS: &[Definition] = &[
         "1",
         Better::Neither,
         "weight that the KL estimate had in the step's loss or rewards",
+    ),
+    define(
+        "policy/sampler_gap",
+        "nat",
+        Better::Low,
+        "mean over N of |log-probability when sampled - log-probability in the first pass of the update|",
     ),
     define(
         "policy/clip_fraction",

@@ -51,6 +51,38 @@ impl Record {
     }
 }
 
+/// Sums of named numbers: parts of a mini-batch add up to it, mini-batches are averaged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Numbers {
+    entries: Vec<(&'static str, f64)>,
+}
+
+impl Numbers {
+    /// Adds `value` to the number called `name`, which must be one of [`super::DEFINITIONS`].
+    pub fn add(&mut self, name: &'static str, value: f64) {
+        match self.entries.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, sum)) => *sum += value,
+            None => self.entries.push((name, value)),
+        }
+    }
+
+    /// Adds each number of `other`.
+    pub fn add_all(&mut self, other: &Self) {
+        other.entries.iter().for_each(|&(name, value)| self.add(name, value));
+    }
+
+    /// The number called `name`; 0 where none was added.
+    #[must_use]
+    pub fn get(&self, name: &str) -> f64 {
+        self.entries.iter().find(|(n, _)| *n == name).map_or(0.0, |&(_, v)| v)
+    }
+
+    /// The numbers divided by `n`, in the order in which they were first added.
+    pub fn divided_by(&self, n: f64) -> impl Iterator<Item = (&'static str, f64)> + '_ {
+        self.entries.iter().map(move |&(name, sum)| (name, sum / n))
+    }
+}
+
 /// A file with one JSON object a line, flushed after each, so that a run that is killed has lost nothing.
 #[derive(Debug)]
 pub struct JsonLines {

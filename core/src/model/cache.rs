@@ -1,31 +1,31 @@
-//! Sampling's side of the decoder: prompts are computed once, their keys and values shared by all their completions,
-//! and each completion keeps its own after that. No graph, no candle.
+//! The KV cache that sampling decodes with. A prompt is computed once, and all its completions share its keys and
+//! values; each completion adds its own.
 
 use rayon::prelude::*;
 
-use super::decoder::{Weights, check_tokens};
+use super::decoder::Weights;
 use super::error::ModelError;
 use super::ops::attention::Heads;
 use super::ops::decode::{HeadCache, attend};
 use super::ops::gemm::{Threads, linear};
-use super::ops::head::norm_rows;
-use super::ops::layer::{self, LayerShape};
+use super::ops::layer::{AttentionInputs, LayerOutputs, LayerShape};
 use super::ops::rope::RopeTable;
-use super::ops::{ROWS, norm};
+use super::ops::rows::ROWS;
+use super::ops::{final_norm, norm};
 use super::packed::Packed;
 
-/// Weights below which every thread takes some completions through the whole model on its own (the weights then stay in
-/// its cache); above, all threads share each product, so that the weights are read from memory once a step.
+/// With fewer weights than this, each thread takes some completions through the whole model alone: the weights stay in
+/// its cache. With more, all threads share each product, so that the weights are read from memory once a step.
 const SMALL: usize = 4 << 20;
 
-/// One completion under way.
+/// A completion that is being decoded.
 struct Row {
     prompt: usize,
     position: u32,
     own: Vec<HeadCache>, // [layers, K]
 }
 
-/// Keys and values of P prompts and of the completions that are still going.
+/// Keys and values of P prompts and of the completions that are still being decoded.
 pub struct Cache<'w> {
     weights: &'w Weights,
     rope: RopeTable,
@@ -34,8 +34,11 @@ pub struct Cache<'w> {
 }
 
 impl<'w> Cache<'w> {
-    /// Computes the prompts and opens one completion for each entry of `groups` [B], the index of its prompt. Gives the
-    /// cache and the logits [B, V] of each completion's first token. At most `max_new` tokens may follow.
+    /// Computes the `prompts` [P] and opens one completion for each entry of `groups` [B], the index of its prompt.
+    /// Returns the cache and the logits of each completion's first token [B, V]. At most `max_new` tokens may follow.
+    ///
+    /// # Errors
+    /// A prompt is empty, a token is beyond the vocabulary, or an index names no prompt.
     pub fn prefill<P: AsRef<[u32]>>(
         weights: &'w Weights,
         prompts: &[P],
@@ -44,7 +47,7 @@ impl<'w> Cache<'w> {
     ) -> Result<(Self, Vec<f32>), ModelError> {
         let none: [&[u32]; 0] = [];
         let packed = Packed::new(prompts, &none, &[])?;
-        check_tokens(&weights.spec, &packed)?;
+        weights.check_tokens(&packed)?;
         if let Some(group) = groups.iter().find(|g| **g as usize >= prompts.len()) {
             return Err(ModelError::Batch {
                 what: "group of a completion",
@@ -54,11 +57,11 @@ impl<'w> Cache<'w> {
         }
         let shape = &weights.shape;
         let (heads, d) = (shape.heads, shape.hidden);
-        let rope = RopeTable::new(&weights.spec, packed.context() + max_new);
+        let rope = RopeTable::new(&weights.architecture, packed.context() + max_new);
         let mut caches = vec![Vec::with_capacity(weights.layers.len() * heads.kv); prompts.len()];
         let mut x = weights.embed(packed.tokens());
-        for layer in &weights.layers {
-            let (z, saved) = layer::forward(shape, layer, &rope, &packed, &x, true);
+        for layer in weights.layers(&rope) {
+            let (z, saved) = layer.forward(&packed, &x, true);
             if let Some(saved) = saved {
                 caches
                     .par_iter_mut()
@@ -80,8 +83,8 @@ impl<'w> Cache<'w> {
             let end = segment.start + segment.len;
             last.extend_from_slice(&x[(end - 1) * d..end * d]);
         }
-        let hidden = norm_rows(&last, &weights.norm, shape.eps).0;
-        let vocab = weights.spec.vocab;
+        let hidden = final_norm::forward(&last, &weights.norm, shape.eps).0;
+        let vocab = weights.architecture.vocab;
         let mut by_prompt = vec![0f32; prompts.len() * vocab];
         linear(&hidden, weights.head(), d, vocab, &mut by_prompt, false, Threads::All);
         let mut logits = Vec::with_capacity(groups.len() * vocab);
@@ -106,7 +109,8 @@ impl<'w> Cache<'w> {
         ))
     }
 
-    /// Completions that are still going.
+    /// Completions that are still being decoded.
+    #[must_use]
     pub fn alive(&self) -> usize {
         self.rows.len()
     }
@@ -117,9 +121,12 @@ impl<'w> Cache<'w> {
         self.rows.retain(|_| keep.next().copied().unwrap_or(false));
     }
 
-    /// Appends one token to each completion [B alive] and gives the logits of the next one [B alive, V].
+    /// Appends one token to each completion [B alive] and returns the logits of the next one [B alive, V].
+    ///
+    /// # Errors
+    /// There are not B alive tokens, a token is beyond the vocabulary, or more than `max_new` tokens follow a prompt.
     pub fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
-        let spec = &self.weights.spec;
+        let architecture = &self.weights.architecture;
         let bad = |what, found: String, expected: String| Err(ModelError::Batch { what, found, expected });
         if tokens.len() != self.rows.len() {
             return bad(
@@ -128,11 +135,11 @@ impl<'w> Cache<'w> {
                 self.rows.len().to_string(),
             );
         }
-        if let Some(token) = tokens.iter().find(|t| **t as usize >= spec.vocab) {
+        if let Some(token) = tokens.iter().find(|t| **t as usize >= architecture.vocab) {
             return bad(
                 "token",
                 token.to_string(),
-                format!("less than the vocabulary's {}", spec.vocab),
+                format!("less than the vocabulary's {}", architecture.vocab),
             );
         }
         if let Some(row) = self.rows.iter().find(|r| r.position as usize >= self.rope.positions()) {
@@ -142,7 +149,7 @@ impl<'w> Cache<'w> {
                 format!("less than {}", self.rope.positions()),
             );
         }
-        let mut logits = vec![0f32; tokens.len() * spec.vocab];
+        let mut logits = vec![0f32; tokens.len() * architecture.vocab];
         let small = self.weights.layers.iter().map(Vec::len).sum::<usize>() < SMALL;
         let step = Step {
             weights: self.weights,
@@ -154,7 +161,7 @@ impl<'w> Cache<'w> {
             self.rows
                 .par_chunks_mut(span)
                 .zip(tokens.par_chunks(span))
-                .zip(logits.par_chunks_mut(span * spec.vocab))
+                .zip(logits.par_chunks_mut(span * architecture.vocab))
                 .for_each(|((rows, tokens), logits)| step.run(rows, tokens, logits, Threads::One));
         } else {
             step.run(&mut self.rows, tokens, &mut logits, Threads::All);
@@ -194,9 +201,14 @@ impl Step<'_> {
         let mut mixed = vec![0f32; n * heads.out()];
         let mut wide = vec![0f32; n * 2 * f];
         let mut scratch = Vec::new();
-        for (index, w) in self.weights.layers.iter().enumerate() {
-            let to = (&mut rstd[..], &mut qkv[..]);
-            layer::project(shape, w, self.rope, &positions, &x, to, None, &mut scratch, threads);
+        for (index, layer) in self.weights.layers(self.rope).enumerate() {
+            let to = AttentionInputs {
+                rstd: &mut rstd,
+                qkv: &mut qkv,
+                qk_raw: &mut [],
+                qk_rstd: &mut [],
+            };
+            layer.attention_inputs(&positions, &x, to, &mut scratch, threads);
             let attend = |scores: &mut Vec<f32>, ((row, qkv), mixed): ((&mut Row, &[f32]), &mut [f32])| {
                 self.attend(row, index, heads, qkv, scores, mixed);
             };
@@ -215,8 +227,13 @@ impl Step<'_> {
                     .zip(mixed.par_chunks_exact_mut(mixed_rows))
                     .for_each_init(Vec::new, |scores, item| attend(scores, item)),
             }
-            let to = (&mut y[..], &mut rstd[..], &mut wide[..]);
-            layer::finish(shape, w, &x, &mixed, to, &mut z, &mut scratch, threads);
+            let to = LayerOutputs {
+                y: &mut y,
+                rstd: &mut rstd,
+                gate_up: &mut wide,
+                z: &mut z,
+            };
+            layer.attention_output_and_mlp(&x, &mixed, to, &mut scratch, threads);
             std::mem::swap(&mut x, &mut z);
         }
         for (x, z) in x.chunks(ROWS * d).zip(z.chunks_mut(ROWS * d)) {
@@ -226,7 +243,7 @@ impl Step<'_> {
             &z,
             self.weights.head(),
             d,
-            self.weights.spec.vocab,
+            self.weights.architecture.vocab,
             logits,
             false,
             threads,

@@ -1,8 +1,8 @@
-//! What can be wrong with a model, its files or a batch given to it.
+//! What can be wrong with a model, its files or a batch.
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Hint;
+use crate::error::Report;
 
 /// Errors of the model module; each names the file, key or tensor.
 #[derive(Debug, thiserror::Error)]
@@ -18,27 +18,27 @@ pub enum ModelError {
     File {
         /// The file.
         path: PathBuf,
-        /// The system's or the parser's words.
+        /// The system's or the parser's message.
         message: String,
     },
-    /// A key that is needed is not there.
+    /// A required key is missing.
     #[error("{}: key `{key}` is missing; expected {expected}", path.display())]
     MissingKey {
         /// The file.
         path: PathBuf,
         /// The key.
         key: String,
-        /// What should stand there.
+        /// What it should hold.
         expected: String,
     },
-    /// A key holds something else than it should.
+    /// A key has a value that is not allowed.
     #[error("{}: key `{key}` is {found}; expected {expected}", path.display())]
     BadValue {
         /// The file.
         path: PathBuf,
         /// The key.
         key: String,
-        /// What stands there.
+        /// What it holds.
         found: String,
         /// What should.
         expected: String,
@@ -53,7 +53,7 @@ pub enum ModelError {
         /// What would work.
         known: String,
     },
-    /// A weight that the architecture needs is not there.
+    /// A weight of the architecture is missing.
     #[error("{}: tensor `{name}` is missing; expected it with shape {expected:?}", path.display())]
     MissingTensor {
         /// File or folder.
@@ -63,7 +63,7 @@ pub enum ModelError {
         /// Its shape.
         expected: Vec<usize>,
     },
-    /// Weights that the architecture does not know.
+    /// Weights that the architecture does not have.
     #[error("{}: {count} tensors that this architecture does not have, the first is `{name}`", path.display())]
     ExtraTensors {
         /// File or folder.
@@ -110,7 +110,7 @@ pub enum ModelError {
     /// The chat template failed.
     #[error("chat template: {message}")]
     Template {
-        /// The template engine's words.
+        /// The template engine's message.
         message: String,
     },
     /// The hub could not be reached, or has no such file.
@@ -120,10 +120,10 @@ pub enum ModelError {
         id: String,
         /// The file asked for.
         file: String,
-        /// The client's words.
+        /// The client's message.
         message: String,
     },
-    /// A trainable weight that a backward pass has no gradient for.
+    /// A trainable weight that a backward pass left out.
     #[error("weight `{name}` gets no gradient")]
     NoGradient {
         /// Its Hugging Face name.
@@ -139,13 +139,13 @@ pub enum ModelError {
         /// What it should be.
         expected: String,
     },
-    /// A tensor operation failed: shapes that this module let through.
+    /// A tensor operation failed.
     #[error("tensor operation: {0}")]
     Candle(#[from] candle_core::Error),
 }
 
 impl ModelError {
-    /// A file error with the words of its cause.
+    /// A file error with the message of its cause.
     pub(crate) fn file(path: &Path, cause: impl std::fmt::Display) -> Self {
         ModelError::File {
             path: path.to_path_buf(),
@@ -154,11 +154,11 @@ impl ModelError {
     }
 }
 
-impl Hint for ModelError {
+impl Report for ModelError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             ModelError::NotFound { .. } => {
-                "give a folder with config.json, tokenizer.json and *.safetensors, or a .gguf file".to_string()
+                "name a folder with config.json, tokenizer.json and *.safetensors, or a .gguf file".to_string()
             }
             ModelError::Architecture { .. } => "convert the model, or use one of the known families".to_string(),
             ModelError::MissingTensor { .. } | ModelError::TensorShape { .. } | ModelError::ExtraTensors { .. } => {
@@ -178,7 +178,7 @@ impl Hint for ModelError {
             ModelError::Tensor { .. } => "the file may be damaged: fetch it again".to_string(),
             ModelError::Hub { .. } => {
                 "check the network and the name, set HF_TOKEN for a gated model, or fetch the folder beforehand and \
-                 give its path"
+                 use its path"
                     .to_string()
             }
             _ => return None,

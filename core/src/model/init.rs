@@ -1,13 +1,13 @@
-//! Random weights: embedding N(0, .02²), matrices N(0, 1 / inputs), those that write to the residual stream divided by
-//! sqrt(2 · layers) besides, biases 0, norms 1.
+//! Random weights: embedding N(0, .02²), matrices N(0, 1 / inputs), biases 0, norms 1. Matrices that write to the
+//! residual stream are also divided by sqrt(2 · layers).
 
-use candle_core::{Device, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
+use super::architecture::Architecture;
 use super::error::ModelError;
-use super::ops::narrow;
-use super::spec::Spec;
+use super::params::{Params, trainable};
+use crate::num::to_f32;
 
 /// Uniform in (0, 1).
 fn uniform(rng: &mut ChaCha8Rng) -> f64 {
@@ -20,18 +20,22 @@ fn normals(rng: &mut ChaCha8Rng, n: usize, std: f64) -> Vec<f32> {
     while values.len() < n {
         let radius = std * (-2.0 * uniform(rng).ln()).sqrt();
         let angle = 2.0 * std::f64::consts::PI * uniform(rng);
-        values.push(narrow(radius * angle.cos()));
-        values.push(narrow(radius * angle.sin()));
+        values.push(to_f32(radius * angle.cos()));
+        values.push(to_f32(radius * angle.sin()));
     }
     values.truncate(n);
     values
 }
 
-/// All weights of a new model, the same for the same seed.
-pub(crate) fn random(spec: &Spec, seed: u64) -> Result<Vec<(String, Var)>, ModelError> {
+/// All weights of a new model; the same seed makes the same weights.
+///
+/// # Errors
+/// A tensor cannot be made.
+pub(crate) fn random(architecture: &Architecture, seed: u64) -> Result<Params, ModelError> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let residual = (2.0 * spec.layers as f64).sqrt();
-    spec.parameters()
+    let residual = (2.0 * architecture.layers as f64).sqrt();
+    architecture
+        .parameters()
         .into_iter()
         .map(|(name, shape)| {
             let n = shape.iter().product();
@@ -47,7 +51,7 @@ pub(crate) fn random(spec: &Spec, seed: u64) -> Result<Vec<(String, Var)>, Model
                 };
                 normals(&mut rng, n, std)
             };
-            Ok((name, Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)?))
+            Ok((name, trainable(values, &shape)?))
         })
         .collect()
 }

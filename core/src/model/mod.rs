@@ -1,46 +1,39 @@
-//! Hugging Face and GGUF models: tokenizer, weights, differentiable decoder, KV cache.
+//! Language models from Hugging Face and GGUF files: tokenizer, weights, decoder with gradients, KV cache.
 //!
-//! Letters: P prompts, B responses, N response tokens, T tokens of a packed batch, V vocabulary, D width.
+//! Letters in shapes: P prompts, B responses, N response tokens, T tokens of a packed batch, R rows of a backward pass,
+//! M columns of it, V vocabulary, D width, F width of the MLP, H query heads, K key-value heads of d values.
+//!
+//! ```text
+//! what a model is     architecture, params, tokenizer, template;  files/ reads and writes them
+//! what it is given    packed                   what it returns   token_stats
+//! how it computes     decoder and activations chain the kernels of ops/;  backward_plan, cache
+//! what others see     language_model, builtin
+//! ```
 
+mod activations;
+mod architecture;
+mod backward_plan;
+mod builtin;
+mod cache;
+mod decoder;
 mod error;
-
-mod spec;
-
+mod files;
+mod init;
+mod language_model;
+mod ops;
+mod packed;
+mod params;
 mod template;
-
+mod token_stats;
 mod tokenizer;
 
-mod packed;
-
-mod pass;
-
-pub mod ops;
-
-mod decoder;
-
-mod cache;
-
-mod init;
-
-mod load;
-
-mod gguf_tokenizer;
-
-mod gguf;
-
-mod hub;
-
-mod save;
-
-mod causal;
-
-mod embedded;
-
+pub use activations::Activations;
+pub use architecture::{Architecture, Family, RopeScaling};
 pub use cache::Cache;
-pub use causal::{Model, ModelFiles};
-pub use decoder::{Forward, Weights};
+pub use decoder::Weights;
 pub use error::ModelError;
-pub use ops::head::{Cotangent, Scored};
+pub use language_model::{Model, ModelFiles};
 pub use packed::{Group, Packed, Segment};
-pub use spec::{Family, RopeScaling, Spec};
+pub use params::Params;
+pub use token_stats::{Cotangent, TokenStats};
 pub use tokenizer::{Tokenizer, TokenizerFiles};

@@ -1,13 +1,13 @@
 //! A batch without padding: each prompt once, followed by its responses, all in one row of T tokens.
 //!
-//! Only tokens that predict something stand in the row: a response of n tokens takes n − 1 places, as its first token is
-//! predicted by the prompt's last one and its last token predicts nothing.
+//! The row holds only tokens that predict something. A response of n tokens takes n − 1 places: the prompt's last token
+//! predicts its first one, and its last token predicts nothing.
 
 use std::ops::Range;
 
 use super::error::ModelError;
 
-/// A run of rows that attends causally to itself and, if it is a response, to its whole prompt.
+/// Rows that attend causally to each other and, in a response, to the whole prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// First row.
@@ -18,7 +18,7 @@ pub struct Segment {
     pub prompt: Option<(usize, usize)>,
 }
 
-/// A prompt and its responses: rows that see nothing of any other group.
+/// A prompt and its responses. Their rows attend to no other group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Its rows.
@@ -40,8 +40,11 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs `responses` [B], each a continuation of the prompt that `groups` [B] names; in any order. A prompt without
-    /// responses and a response without tokens are fine; a prompt without tokens is not.
+    /// Packs `prompts` [P] and `responses` [B]. `groups` [B] is the index of each response's prompt, in any order. A
+    /// prompt may have no responses, and a response no tokens.
+    ///
+    /// # Errors
+    /// `groups` has another length than `responses`, or an index of no prompt; a prompt has no tokens.
     pub fn new<P: AsRef<[u32]>, R: AsRef<[u32]>>(
         prompts: &[P],
         responses: &[R],
@@ -123,9 +126,9 @@ impl Packed {
         Ok(packed)
     }
 
-    /// The rows of some groups, in their order, with each prompt as often as `copies` [P] says, and groups of 0 left out:
-    /// what a backward pass goes through. Responses continue the first copy. Nothing is predicted.
-    pub(crate) fn repeated(&self, copies: &[usize]) -> Self {
+    /// The rows of a backward pass: each group's prompt `copies` [P] times, then its responses, which continue the
+    /// first copy. Groups with 0 copies are left out. Nothing is predicted.
+    pub(crate) fn with_prompt_copies(&self, copies: &[usize]) -> Self {
         let mut part = Packed {
             tokens: Vec::new(),
             positions: Vec::new(),
@@ -173,21 +176,25 @@ impl Packed {
     }
 
     /// Input tokens [T].
+    #[must_use]
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
     /// Position of each token in its sequence [T].
+    #[must_use]
     pub fn positions(&self) -> &[u32] {
         &self.positions
     }
 
     /// All segments, in the order of their rows.
+    #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
     /// Groups [P], in the order of their rows; together they cover all T rows.
+    #[must_use]
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -197,21 +204,25 @@ impl Packed {
     }
 
     /// Row whose hidden state predicts each response token [N].
+    #[must_use]
     pub fn predictors(&self) -> &[u32] {
         &self.predictors
     }
 
     /// Response tokens [N].
+    #[must_use]
     pub fn targets(&self) -> &[u32] {
         &self.targets
     }
 
-    /// Where each response begins in the N response tokens [B + 1].
+    /// Where each response begins among the N response tokens [B + 1].
+    #[must_use]
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
     }
 
     /// One more than the largest position.
+    #[must_use]
     pub fn context(&self) -> usize {
         self.positions.iter().max().map_or(0, |p| *p as usize + 1)
     }
@@ -223,7 +234,10 @@ fn to_u32(value: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
     use super::*;
 
     #[test]
@@ -255,13 +269,13 @@ mod tests {
         let prompts = [vec![1, 2, 3], vec![4], vec![11, 12]];
         let responses = [vec![5, 6], vec![7], vec![8, 9, 10], vec![13, 14, 15]];
         let whole = Packed::new(&prompts, &responses, &[1, 0, 0, 2]).expect("valid");
-        let part = whole.repeated(&[1, 0, 1]);
+        let part = whole.with_prompt_copies(&[1, 0, 1]);
         let alone = Packed::new(&[prompts[0].clone(), prompts[2].clone()], &responses[1..], &[0, 0, 1]).expect("valid");
         assert_eq!((part.tokens(), part.positions()), (alone.tokens(), alone.positions()));
         assert_eq!((part.segments(), part.groups()), (alone.segments(), alone.groups()));
         let groups: Vec<usize> = (0..whole.tokens().len()).map(|row| whole.group_of(row)).collect();
         assert_eq!(groups, [0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2]);
-        let twice = whole.repeated(&[0, 1, 2]);
+        let twice = whole.with_prompt_copies(&[0, 1, 2]);
         assert_eq!(twice.tokens(), [4, 5, 11, 12, 11, 12, 13, 14]);
         assert_eq!(twice.positions(), [0, 1, 0, 1, 0, 1, 2, 3]);
         let segment = |start, prompt| Segment { start, len: 2, prompt };
@@ -283,5 +297,48 @@ mod tests {
         assert!(Packed::new(&[vec![1]], &[vec![1]], &[1]).is_err());
         assert!(Packed::new(&[vec![1]], &[vec![1]], &[]).is_err());
         assert_eq!(Packed::new(&[vec![1]], &none, &[]).expect("prompt alone").tokens(), [1]);
+    }
+
+    /// Up to four prompts of one to five tokens, and up to nine responses of at most six, each of some prompt.
+    pub(in crate::model) fn batches() -> impl Strategy<Value = (Vec<Vec<u32>>, Vec<Vec<u32>>, Vec<u32>)> {
+        let prompts = prop::collection::vec(prop::collection::vec(0u32..1000, 1..6), 1..5);
+        prompts.prop_flat_map(|prompts| {
+            let response = (prop::collection::vec(0u32..1000, 0..7), 0..prompts.len());
+            prop::collection::vec(response, 0..10).prop_map(move |responses| {
+                let groups = responses.iter().map(|(_, group)| to_u32(*group)).collect();
+                let responses = responses.into_iter().map(|(tokens, _)| tokens).collect();
+                (prompts.clone(), responses, groups)
+            })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 64,
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(9),
+            ..ProptestConfig::default()
+        })]
+
+        /// The row that predicts a token sees exactly the tokens before it in its sequence, at their positions.
+        #[test]
+        fn a_predictor_sees_its_sequence_and_nothing_else((prompts, responses, groups) in batches()) {
+            let packed = Packed::new(&prompts, &responses, &groups).expect("valid");
+            for (b, response) in responses.iter().enumerate() {
+                let sequence = [prompts[groups[b] as usize].as_slice(), response].concat();
+                let first = sequence.len() - response.len();
+                for (i, n) in (packed.offsets()[b]..packed.offsets()[b + 1]).enumerate() {
+                    let row = packed.predictors()[n] as usize;
+                    let segments = packed.segments_of(packed.group_of(row));
+                    let own = segments.iter().find(|s| (s.start..s.start + s.len).contains(&row)).expect("a segment");
+                    let (start, len) = own.prompt.unwrap_or((0, 0));
+                    let seen: Vec<usize> = (start..start + len).chain(own.start..=row).collect();
+                    let tokens: Vec<u32> = seen.iter().map(|&row| packed.tokens()[row]).collect();
+                    prop_assert_eq!(&tokens[..], &sequence[..first + i]);
+                    prop_assert!(seen.iter().enumerate().all(|(at, &row)| packed.positions()[row] as usize == at));
+                    prop_assert_eq!(packed.targets()[n], response[i]);
+                }
+            }
+        }
     }
 }

@@ -7,6 +7,9 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, context};
 use super::error::ModelError;
 
 /// Renders `source` for (role, content) messages with `add_generation_prompt`.
+///
+/// # Errors
+/// The template does not parse or run, or raises an exception.
 pub(crate) fn render(source: &str, messages: &[(&str, &str)], bos: &str, eos: &str) -> Result<String, ModelError> {
     let mut environment = Environment::new();
     let mut syntax = SyntaxConfig::builder();

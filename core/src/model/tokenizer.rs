@@ -1,4 +1,4 @@
-//! Text to tokens and back, and the chat template. The files it came from are kept as they are, for saving.
+//! Text to tokens and back, and the chat template. The files that it came from are kept byte for byte, for saving.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::error::ModelError;
 use super::template;
+use crate::data::PromptText;
 
 /// A tokenizer with its chat template and its end tokens.
 #[derive(Clone)]
@@ -63,7 +64,10 @@ fn ids(value: &Value) -> Vec<u32> {
 }
 
 impl Tokenizer {
-    /// From the bytes of its files.
+    /// The tokenizer in the bytes of its files.
+    ///
+    /// # Errors
+    /// A file is not JSON, or tokenizer.json is not one of the `tokenizers` crate.
     pub fn from_bytes(files: &TokenizerFiles<'_>) -> Result<Self, ModelError> {
         let mut inner = tokenizers::Tokenizer::from_bytes(files.tokenizer)
             .map_err(|e| ModelError::file(Path::new("tokenizer.json"), e))?;
@@ -101,7 +105,10 @@ impl Tokenizer {
         })
     }
 
-    /// From a model folder.
+    /// The tokenizer of a model folder.
+    ///
+    /// # Errors
+    /// There is no tokenizer.json; a file cannot be read; as [`Tokenizer::from_bytes`].
     pub fn from_folder(folder: &Path) -> Result<Self, ModelError> {
         let read = |name: &str| -> Result<Option<Vec<u8>>, ModelError> {
             let path = folder.join(name);
@@ -133,8 +140,11 @@ impl Tokenizer {
         })
     }
 
-    /// Token ids of a text; `add_special` adds what the tokenizer puts around every text (a begin token, for Llama 3).
-    /// Special tokens written in the text become their ids in either case.
+    /// Token ids of a text. `add_special` adds what the tokenizer puts around every text, such as Llama 3's begin
+    /// token. Special tokens that are written in the text always become their ids.
+    ///
+    /// # Errors
+    /// The tokenizer cannot encode the text.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, ModelError> {
         let encoding = self
             .inner
@@ -145,7 +155,10 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The text of some ids, without special tokens.
+    /// The text of token ids, without special tokens.
+    ///
+    /// # Errors
+    /// The tokenizer cannot decode them.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
         self.inner.decode(ids, true).map_err(|e| ModelError::Tokenizer {
             message: format!("cannot decode {} ids: {e}", ids.len()),
@@ -187,8 +200,11 @@ impl Tokenizer {
         self.template.is_some()
     }
 
-    /// The prompt for a conversation of (role, content), up to where the assistant answers. Without a template it is
-    /// the contents, one after another, separated by an empty line.
+    /// The prompt for a conversation of (role, content), up to where the assistant answers. Without a chat template, it
+    /// is the contents joined by empty lines.
+    ///
+    /// # Errors
+    /// The template refuses a message or does not run.
     pub fn render_messages(&self, messages: &[(&str, &str)]) -> Result<String, ModelError> {
         match &self.template {
             Some(source) => {
@@ -203,12 +219,32 @@ impl Tokenizer {
         }
     }
 
-    /// The prompt for a plain text: one user message where there is a chat template, else the text itself.
+    /// The prompt for a plain text: one user message if there is a chat template, else the text itself.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::render_messages`].
     pub fn render_text(&self, text: &str) -> Result<String, ModelError> {
         self.render_messages(&[("user", text)])
     }
 
-    /// Whether a rendered prompt still needs the tokens that [`Tokenizer::encode`] can add: a chat template writes them.
+    /// A prompt as the model reads it: the text after the chat template, and its tokens.
+    ///
+    /// # Errors
+    /// The template refuses a message, or the text cannot be encoded.
+    pub fn prompt(&self, prompt: &PromptText) -> Result<(String, Vec<u32>), ModelError> {
+        let text = match prompt {
+            PromptText::Text(text) => self.render_text(text)?,
+            PromptText::Messages(messages) => {
+                let pairs: Vec<(&str, &str)> = messages.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect();
+                self.render_messages(&pairs)?
+            }
+        };
+        let tokens = self.encode(&text, self.prompt_needs_special())?;
+        Ok((text, tokens))
+    }
+
+    /// Whether a rendered prompt still needs the tokens that [`Tokenizer::encode`] can add. A chat template writes them
+    /// itself.
     pub fn prompt_needs_special(&self) -> bool {
         self.template.is_none()
     }

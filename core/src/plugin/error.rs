@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::Hint;
+use crate::error::{Fault, Report};
 
 /// Everything that the module gives as an error. Display is one line.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -15,8 +15,8 @@ pub enum PluginError {
         plugin: String,
         /// All places, in order.
         looked: Vec<PathBuf>,
-        /// A library with a similar name.
-        nearest: Option<String>,
+        /// What to do about it, where that is known.
+        advice: Option<String>,
     },
     /// A file without the handshake.
     #[error("{} is not a moa plugin: {reason}", path.display())]
@@ -36,7 +36,7 @@ pub enum PluginError {
     },
     /// Built with an SDK whose interface is another one.
     #[error(
-        "plugin {} was built with moa-sdk {found} (interface {found_abi}), this host has moa-sdk {expected} (interface {expected_abi})",
+        "plugin {} was built for plugin interface {found_abi} (moa-sdk {found}), this host has interface {expected_abi} (moa-sdk {expected})",
         path.display()
     )]
     Version {
@@ -77,9 +77,9 @@ pub enum PluginError {
     },
     /// No loaded library has it.
     #[error(
-        "{}; loaded are {}",
+        "{}; {}",
         name.as_ref().map_or(format!("there is no {kind}"), |name| format!("there is no {kind} `{name}`")),
-        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+        if known.is_empty() { format!("no library with a {kind} is loaded") } else { format!("loaded are {}", known.join(", ")) }
     )]
     Unknown {
         /// "scalarizer" or "reward".
@@ -88,6 +88,8 @@ pub enum PluginError {
         name: Option<String>,
         /// All that there are.
         known: Vec<String>,
+        /// Libraries of the search path that are not loaded, by name.
+        libraries: Vec<String>,
     },
     /// More than one loaded library has it.
     #[error(
@@ -128,6 +130,8 @@ pub enum PluginError {
         found: String,
         /// What it should have given.
         expected: String,
+        /// What its author should change, where that is known.
+        hint: Option<String>,
     },
     /// A file that was given as a reward and is no component that can be one.
     #[error("component {}: {reason}", path.display())]
@@ -199,28 +203,48 @@ impl From<moa_sdk::Error> for PluginError {
     }
 }
 
-impl Hint for PluginError {
+impl Report for PluginError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { nearest, .. } => Some(match nearest {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => "give a path, or set MOA_PLUGIN_PATH to the folder that holds the library".to_owned(),
-            }),
+            Self::NotFound { advice, .. } => Some(advice.clone().unwrap_or_else(|| {
+                "give the path of the library, or set MOA_PLUGIN_PATH to the folder that holds it".to_owned()
+            })),
             Self::NotAPlugin { .. } => {
                 Some("a plugin is a library built from a crate that calls moa_sdk::export!".to_owned())
             }
             Self::Open { .. } => Some("is it built for this machine, and whole?".to_owned()),
-            Self::Version { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
+            Self::Version {
+                found,
+                found_abi,
+                expected,
+                expected_abi,
+                ..
+            } => Some(if found_abi > expected_abi {
+                format!(
+                    "the plugin is newer than this host: update the host, or build the plugin with moa-sdk {expected}"
+                )
+            } else if found == expected {
+                format!(
+                    "build the plugin again with this host's moa-sdk: its version is {expected} as well, its interface newer"
+                )
+            } else {
+                format!("build the plugin again with moa-sdk {expected}, and follow what the compiler says")
+            }),
             Self::Layout {
                 details: None,
                 expected,
                 ..
             } => Some(format!(
-                "build the plugin again with moa-sdk {expected}; --verbose shows all differences"
+                "build the plugin again with moa-sdk {expected}; `plugin inspect LIB --verbose` shows all differences"
             )),
             Self::Layout { expected, .. } => Some(format!("build the plugin again with moa-sdk {expected}")),
-            Self::Unknown { name, known, kind } => {
-                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+            Self::Unknown {
+                name,
+                known,
+                libraries,
+                kind,
+            } => {
+                let names: Vec<&str> = known.iter().chain(libraries).map(String::as_str).collect();
                 match name.as_ref().and_then(|name| moa_sdk::nearest(name, &names)) {
                     Some(near) => Some(format!("did you mean `{near}`?")),
                     None => Some(format!("load a library that has the {kind} with --plugin")),
@@ -232,6 +256,7 @@ impl Hint for PluginError {
             Self::Limits { .. } => {
                 Some("only WebAssembly components have limits; leave them out, or use a .wasm".to_owned())
             }
+            Self::Output { hint: Some(hint), .. } => Some(hint.clone()),
             Self::Output { plugin, .. } => Some(format!(
                 "this is a defect of {plugin}; `plugin check` runs its own tests"
             )),
@@ -240,6 +265,29 @@ impl Hint for PluginError {
             | Self::Description { .. }
             | Self::Input { .. }
             | Self::Event(_) => None,
+        }
+    }
+
+    /// Usage: a library, a name or params that the user can change; `new` that refuses params has no step.
+    fn fault(&self) -> Fault {
+        match self {
+            Self::NotFound { .. }
+            | Self::NotAPlugin { .. }
+            | Self::Open { .. }
+            | Self::Version { .. }
+            | Self::Layout { .. }
+            | Self::Description { .. }
+            | Self::Component { .. }
+            | Self::Limits { .. }
+            | Self::Unknown { .. }
+            | Self::Ambiguous { .. }
+            | Self::Hook { step: None, .. } => Fault::Usage,
+            Self::Hook { .. }
+            | Self::Output { .. }
+            | Self::Trace { .. }
+            | Self::Difference { .. }
+            | Self::Input { .. }
+            | Self::Event(_) => Fault::Run,
         }
     }
 }

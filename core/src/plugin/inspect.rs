@@ -28,10 +28,11 @@ pub fn description_text(library: &Library) -> String {
         } else {
             scalarizer.needs.join(", ")
         };
+        let hooks = scalarizer.hooks.join(", ");
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "\nscalarizer {}\n  paper  {}\n  needs  {needs}\n",
+            "\nscalarizer {}\n  paper  {}\n  hooks  {hooks}\n  needs  {needs}\n",
             scalarizer.name, scalarizer.paper
         );
         if !scalarizer.examples.is_empty() {

@@ -9,7 +9,7 @@ use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::{AbiHeader, AbiHeaderRef, LibHeader, LibraryError};
 use moa_sdk::abi::raw::{PluginRoot_Ref, RawError};
 use moa_sdk::abi::{ABI, Handshake, MAGIC, SYMBOL_PREFIX};
-use moa_sdk::{Description, Needs, Setup};
+use moa_sdk::{Description, Hooks, Needs, Setup};
 use serde_json::Value;
 
 use super::error::PluginError;
@@ -79,16 +79,20 @@ impl Library {
         self.description.rewards.iter().any(|r| r.name == name)
     }
 
-    /// A new scalarizer. Errors: what the plugin says of setup and params, or needs that this host does not know.
+    /// A new scalarizer. Errors: what the plugin says of setup and params, or hooks and needs that this host
+    /// does not know.
     pub fn scalarizer(&self, name: &str, setup: &Setup, params: &Value) -> Result<ScalarizerPlugin, PluginError> {
         let Some(described) = self.description.scalarizers.iter().find(|s| s.name == name) else {
             return Err(PluginError::Unknown {
                 kind: "scalarizer",
                 name: Some(name.to_owned()),
                 known: self.description.scalarizers.iter().map(|s| s.name.clone()).collect(),
+                libraries: Vec::new(),
             });
         };
-        let needs = Needs::from_names(&described.needs).map_err(|error| hook_error(name, "new", error.into()))?;
+        let unknown = |error: moa_sdk::Error| hook_error(name, "new", error.into());
+        let hooks = Hooks::from_names(&described.hooks).map_err(unknown)?;
+        let needs = Needs::from_names(&described.needs).map_err(unknown)?;
         let setup_json = serde_json::json!(setup).to_string();
         let object = self.root.new_scalarizer()(
             name.into(),
@@ -97,7 +101,7 @@ impl Library {
         )
         .into_result()
         .map_err(|error| hook_error(name, "new", error))?;
-        ScalarizerPlugin::new(name, &self.path, needs, setup.m(), object)
+        ScalarizerPlugin::new(name, &self.path, hooks, needs, setup.m(), object)
     }
 
     /// A new reward. Errors: what the plugin says of its params.
@@ -107,6 +111,7 @@ impl Library {
                 kind: "reward",
                 name: Some(name.to_owned()),
                 known: self.description.rewards.iter().map(|r| r.name.clone()).collect(),
+                libraries: Vec::new(),
             });
         };
         let object = self.root.new_reward()(name.into(), params.to_string().as_str().into())

@@ -16,6 +16,7 @@ mod record;
 mod replay;
 mod reward;
 mod scalarizer;
+mod score;
 mod search;
 
 pub use component::Limits;
@@ -24,12 +25,13 @@ pub use inspect::{description_json, description_text};
 pub use library::Library;
 pub use record::Recorder;
 pub use replay::{Replayed, replay};
-pub use reward::{Cause, Failure, RewardPlugin, Score};
+pub use reward::RewardPlugin;
 pub use scalarizer::ScalarizerPlugin;
+pub use score::{Cause, Failure, Score};
 
 pub use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
 pub use moa_sdk::{
-    Completion, Description, Direction, MeanTokens, Needs, Objective, Performance, Scalarized, Setup, Signal,
+    Completion, Description, Direction, Hooks, MeanTokens, Needs, Objective, Performance, Setup, Signal, SignalKind,
 };
 
 use serde_json::Value;
@@ -82,6 +84,16 @@ impl Plugins {
     /// Loads a library by path or bare name; a library that is loaded already is given again. Errors: not found
     /// (with the places that were looked at), not a plugin, or built with another SDK.
     pub fn load(&mut self, plugin: &str) -> Result<&Library, PluginError> {
+        if search::is_component(plugin) {
+            return Err(PluginError::Component {
+                path: PathBuf::from(plugin),
+                reason: "is a WebAssembly component, expected a library with scalarizers or native rewards".to_owned(),
+                hint: Some(
+                    "a component is one reward: name it as an objective's reward, or `moa-host reward score`"
+                        .to_owned(),
+                ),
+            });
+        }
         let path = self.search.resolve(plugin)?;
         let index = match self.libraries.iter().position(|l| l.path() == path) {
             Some(index) => index,
@@ -129,6 +141,7 @@ impl Plugins {
                 kind: "scalarizer",
                 name: name.map(str::to_owned),
                 known: all.iter().map(|(_, name)| (*name).to_owned()).collect(),
+                libraries: Vec::new(),
             }),
             several => Err(PluginError::Ambiguous {
                 name: name.map(str::to_owned),
@@ -246,6 +259,13 @@ impl Plugins {
                     .iter()
                     .flat_map(|library| &library.description().rewards)
                     .map(|reward| reward.name.clone())
+                    .collect(),
+                // A library of rewards has most often the name of its one reward.
+                libraries: self
+                    .search
+                    .libraries()
+                    .iter()
+                    .map(|library| search::bare_name(library).replace('_', "-"))
                     .collect(),
             }),
             several => Err(PluginError::Ambiguous {

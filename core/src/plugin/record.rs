@@ -4,9 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use moa_sdk::trace::{
-    BatchEvent, Event, Expect, GradientsEvent, Header, UpdateEvent, ValidationEvent, ragged_rows_of, rows_of,
-};
+use moa_sdk::trace::{BatchEvent, Event, Expect, GradientsEvent, Header, UpdateEvent, ValidationEvent};
 use moa_sdk::views::{BatchInput, GradientsInput, UpdateInput};
 
 use super::error::PluginError;
@@ -86,46 +84,24 @@ impl Recorder {
         }))
     }
 
-    /// Writes a call of `weigh_gradients`.
-    pub fn weigh_gradients(&mut self, input: &GradientsInput<'_>, expect: Expect) -> Result<(), PluginError> {
-        self.write(Event::WeighGradients(GradientsEvent {
-            step: input.step,
-            minibatch: input.minibatch,
-            lr: input.lr,
-            gram: rows_of(input.gram, input.losses.len()),
-            losses: input.losses.to_vec(),
-            expect: Some(expect),
-        }))
+    /// Writes a call of `observe_gradients`.
+    pub fn observe_gradients(&mut self, input: &GradientsInput<'_>, expect: Expect) -> Result<(), PluginError> {
+        self.write(Event::ObserveGradients(GradientsEvent::of(input, Some(expect))))
     }
 
     /// Writes a call of `scalarize`.
     pub fn scalarize(&mut self, input: &BatchInput<'_>, expect: Expect) -> Result<(), PluginError> {
-        let ragged = |values: Option<&[f32]>| values.map(|v| ragged_rows_of(v, input.offsets));
-        self.write(Event::Scalarize(BatchEvent {
-            step: input.step,
-            groups: input.groups.to_vec(),
-            lengths: input.lengths.to_vec(),
-            scores: rows_of(input.scores, input.m),
-            objective_advantages: input.objective_advantages.map(|a| rows_of(a, input.m)),
-            old_logprobs: ragged(input.old_logprobs),
-            ref_logprobs: ragged(input.ref_logprobs),
-            expect: Some(expect),
-        }))
+        self.write(Event::Scalarize(BatchEvent::of(input, Some(expect))))
+    }
+
+    /// Writes a call of `weigh_gradients`.
+    pub fn weigh_gradients(&mut self, input: &GradientsInput<'_>, expect: Expect) -> Result<(), PluginError> {
+        self.write(Event::WeighGradients(GradientsEvent::of(input, Some(expect))))
     }
 
     /// Writes a call of `after_update`.
     pub fn after_update(&mut self, input: &UpdateInput<'_>, expect: Expect) -> Result<(), PluginError> {
-        self.write(Event::AfterUpdate(UpdateEvent {
-            step: input.step,
-            groups: input.groups.to_vec(),
-            scores: rows_of(input.scores, input.m),
-            advantages: input.advantages.to_vec(),
-            old_logprobs: ragged_rows_of(input.old_logprobs, input.offsets),
-            new_logprobs: ragged_rows_of(input.new_logprobs, input.offsets),
-            clip_low: input.clip_low,
-            clip_high: input.clip_high,
-            expect: Some(expect),
-        }))
+        self.write(Event::AfterUpdate(UpdateEvent::of(input, Some(expect))))
     }
 
     fn write(&mut self, mut event: Event) -> Result<(), PluginError> {

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use moa_sdk::abi::raw::{RawResult, RawScalarizerBox};
-use moa_sdk::replay::{Hooks, Returned, outcome};
+use moa_sdk::abi::raw::{RawBatch, RawColumn, RawResult, RawScalarizerBox};
+use moa_sdk::replay::{HookCalls, Returned, outcome};
+use moa_sdk::trace::Expect;
 use moa_sdk::views::{Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput};
-use moa_sdk::{Metrics, Needs, Scalarized, Signal};
+use moa_sdk::{Hooks, Metrics, Needs, Signal, SignalKind};
 
 use super::error::PluginError;
 use super::record::Recorder;
@@ -14,6 +15,7 @@ use super::record::Recorder;
 pub struct ScalarizerPlugin {
     name: String,
     library: PathBuf,
+    hooks: Hooks,
     needs: Needs,
     m: usize,
     gradient_layers: Vec<String>,
@@ -27,6 +29,7 @@ impl ScalarizerPlugin {
     pub(super) fn new(
         name: &str,
         library: &Path,
+        hooks: Hooks,
         needs: Needs,
         m: usize,
         object: RawScalarizerBox,
@@ -34,6 +37,7 @@ impl ScalarizerPlugin {
         let mut plugin = Self {
             name: name.to_owned(),
             library: library.to_owned(),
+            hooks,
             needs,
             m,
             gradient_layers: Vec::new(),
@@ -56,7 +60,17 @@ impl ScalarizerPlugin {
         &self.library
     }
 
-    /// What it asked for.
+    /// The file that it came from, as short as it is typed.
+    pub fn file(&self) -> String {
+        super::shown(&self.library)
+    }
+
+    /// The hooks that it implements. A run calls these and no others.
+    pub fn hooks(&self) -> Hooks {
+        self.hooks
+    }
+
+    /// The data that it wants beyond scores, groups and lengths.
     pub fn needs(&self) -> Needs {
         self.needs
     }
@@ -81,23 +95,75 @@ impl ScalarizerPlugin {
         self.recorder.as_ref()
     }
 
-    /// After a validation: `values [M]`, each in its objective's own unit.
+    /// Reports a validation: `values [M]`, each in its objective's own unit.
+    ///
+    /// # Errors
+    /// The plugin fails, or `values` is not `[M]`.
     pub fn on_validation(&mut self, step: u64, values: &[f64]) -> Result<(), PluginError> {
         const HOOK: &str = "on_validation";
         self.step = Some(step);
         self.check_m(HOOK, "values", values.len())?;
         let called = self.object.on_validation(step, values.into());
         self.call(HOOK, called)?;
-        self.record(Returned::default(), |recorder, expect| {
-            recorder.on_validation(step, values, expect)
-        })
+        self.record(
+            || Returned::Nothing,
+            |recorder, expect| recorder.on_validation(step, values, expect),
+        )
     }
 
-    /// Weights `[M]` of the objectives' gradients.
+    /// Shows the Gramian `[M, M]` and the losses `[M]` of the whole batch, before `scalarize`.
+    ///
+    /// # Errors
+    /// The plugin fails, or an input has another shape.
+    pub fn observe_gradients(&mut self, step: u64, lr: f64, gram: &[f64], losses: &[f64]) -> Result<(), PluginError> {
+        const HOOK: &str = "observe_gradients";
+        let input = GradientsInput {
+            step,
+            minibatch: None,
+            lr,
+            gram,
+            losses,
+        };
+        self.check_gradients(HOOK, &input)?;
+        let called = self.object.observe_gradients(input.into());
+        self.call(HOOK, called)?;
+        self.record(
+            || Returned::Nothing,
+            |recorder, expect| recorder.observe_gradients(&input, expect),
+        )
+    }
+
+    /// The training signal of a step.
+    ///
+    /// # Errors
+    /// The plugin fails, an input has another shape, or the signal has another length, a number that is not finite, or
+    /// a form that does not go with the plugin's hooks.
+    pub fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal, PluginError> {
+        const HOOK: &str = "scalarize";
+        self.step = Some(input.step);
+        self.check_m(HOOK, "the batch", input.m)?;
+        Batch::new(*input, self.needs).map_err(|e| self.input_error(HOOK, e.message))?;
+        let columns = RawColumn::all_of(input);
+        let called = self.object.scalarize(RawBatch::new(input, &columns));
+        let raw = self.call(HOOK, called)?;
+        let signal = Signal::try_from(raw)
+            .map_err(|error| self.output_error(HOOK, error.message, "a form that this host knows".to_owned()))?;
+        self.check_signal(HOOK, &signal, input)?;
+        self.record(
+            || Returned::signal(signal.clone(), input.scores),
+            |recorder, expect| recorder.scalarize(input, expect),
+        )?;
+        Ok(signal)
+    }
+
+    /// Weights `[M]` of the objectives' gradients in a mini-batch, from its Gramian `[M, M]` and losses `[M]`.
+    ///
+    /// # Errors
+    /// The plugin fails, an input has another shape, or the answer is not M finite numbers.
     pub fn weigh_gradients(
         &mut self,
         step: u64,
-        minibatch: Option<u32>,
+        minibatch: u32,
         lr: f64,
         gram: &[f64],
         losses: &[f64],
@@ -105,48 +171,26 @@ impl ScalarizerPlugin {
         const HOOK: &str = "weigh_gradients";
         let input = GradientsInput {
             step,
-            minibatch,
+            minibatch: Some(minibatch),
             lr,
             gram,
             losses,
         };
-        self.step = Some(step);
-        self.check_m(HOOK, "losses", losses.len())?;
-        Gradients::new(input).map_err(|error| self.input_error(HOOK, error.message))?;
+        self.check_gradients(HOOK, &input)?;
         let called = self.object.weigh_gradients(input.into());
         let weights = self.call(HOOK, called)?.into_vec();
-        self.check(HOOK, "weights", &weights, self.m)?;
-        let returned = Returned {
-            weights: Some(weights.clone()),
-            ..Returned::default()
-        };
-        self.record(returned, |recorder, expect| recorder.weigh_gradients(&input, expect))?;
+        self.check(HOOK, "weights", &weights, (self.m, "objective"))?;
+        self.record(
+            || Returned::GradientWeights(weights.clone()),
+            |recorder, expect| recorder.weigh_gradients(&input, expect),
+        )?;
         Ok(weights)
     }
 
-    /// The training signal of a step.
-    pub fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, PluginError> {
-        const HOOK: &str = "scalarize";
-        self.step = Some(input.step);
-        self.check_m(HOOK, "the batch", input.m)?;
-        Batch::new(*input, self.needs).map_err(|e| self.input_error(HOOK, e.message))?;
-        let called = self.object.scalarize((*input).into());
-        let raw = self.call(HOOK, called)?;
-        let scalarized = Scalarized::try_from(raw)
-            .map_err(|error| self.output_error(HOOK, error.message, "a form that this host knows".to_owned()))?;
-        self.check_signal(HOOK, &scalarized, input)?;
-        if self.recorder.is_some() {
-            let returned = Returned {
-                weights: None,
-                rewards: scalarized.rewards_of(input.scores),
-                scalarized: Some(scalarized.clone()),
-            };
-            self.record(returned, |recorder, expect| recorder.scalarize(input, expect))?;
-        }
-        Ok(scalarized)
-    }
-
-    /// After the optimizer step.
+    /// Shows what the update did to log-probabilities.
+    ///
+    /// # Errors
+    /// The plugin fails, or an input has another shape.
     pub fn after_update(&mut self, input: &UpdateInput<'_>) -> Result<(), PluginError> {
         const HOOK: &str = "after_update";
         self.step = Some(input.step);
@@ -154,25 +198,33 @@ impl ScalarizerPlugin {
         Update::new(*input).map_err(|error| self.input_error(HOOK, error.message))?;
         let called = self.object.after_update((*input).into());
         self.call(HOOK, called)?;
-        self.record(Returned::default(), |recorder, expect| {
-            recorder.after_update(input, expect)
-        })
+        self.record(
+            || Returned::Nothing,
+            |recorder, expect| recorder.after_update(input, expect),
+        )
     }
 
-    /// The current weights `[M]`, where the method has any.
+    /// The scalarizer's own current weights `[M]`; `None` where it leaves them to the host, which takes those that the last
+    /// signal or the last `weigh_gradients` carried.
+    ///
+    /// # Errors
+    /// The plugin fails, or the answer is not M finite numbers.
     pub fn weights(&self) -> Result<Option<Vec<f32>>, PluginError> {
         const HOOK: &str = "weights";
         let weights = self.call(HOOK, self.object.weights())?.into_option();
         weights
             .map(|weights| {
                 let weights = weights.into_vec();
-                self.check(HOOK, "weights", &weights, self.m)?;
+                self.check(HOOK, "weights", &weights, (self.m, "objective"))?;
                 Ok(weights)
             })
             .transpose()
     }
 
     /// Its named numbers, in its order.
+    ///
+    /// # Errors
+    /// The plugin fails, or a number is not finite.
     pub fn metrics(&self) -> Result<Vec<(String, f64)>, PluginError> {
         const HOOK: &str = "metrics";
         let metrics: Vec<(String, f64)> = self
@@ -214,13 +266,13 @@ impl ScalarizerPlugin {
 
     fn record(
         &mut self,
-        returned: Returned,
-        write: impl FnOnce(&mut Recorder, moa_sdk::trace::Expect) -> Result<(), PluginError>,
+        returned: impl FnOnce() -> Returned,
+        write: impl FnOnce(&mut Recorder, Expect) -> Result<(), PluginError>,
     ) -> Result<(), PluginError> {
         let Some(mut recorder) = self.recorder.take() else {
             return Ok(());
         };
-        let written = outcome(self, returned).and_then(|expect| write(&mut recorder, expect));
+        let written = outcome(self, returned()).and_then(|expect| write(&mut recorder, expect));
         self.recorder = Some(recorder);
         written
     }
@@ -241,7 +293,15 @@ impl ScalarizerPlugin {
             step: self.step,
             found,
             expected,
+            hint: None,
         }
+    }
+
+    fn check_gradients(&mut self, hook: &'static str, input: &GradientsInput<'_>) -> Result<(), PluginError> {
+        self.step = Some(input.step);
+        self.check_m(hook, "losses", input.losses.len())?;
+        Gradients::new(*input).map_err(|error| self.input_error(hook, error.message))?;
+        Ok(())
     }
 
     fn check_m(&self, hook: &'static str, what: &str, found: usize) -> Result<(), PluginError> {
@@ -253,12 +313,18 @@ impl ScalarizerPlugin {
     }
 
     /// Length and finite numbers of an output.
-    fn check(&self, hook: &'static str, what: &str, values: &[f32], expected: usize) -> Result<(), PluginError> {
+    fn check(
+        &self,
+        hook: &'static str,
+        what: &str,
+        values: &[f32],
+        (expected, of): (usize, &str),
+    ) -> Result<(), PluginError> {
         if values.len() != expected {
             return Err(self.output_error(
                 hook,
                 format!("{what} has {} values", values.len()),
-                expected.to_string(),
+                format!("{expected}, one for each {of}"),
             ));
         }
         match values.iter().position(|value| !value.is_finite()) {
@@ -271,50 +337,57 @@ impl ScalarizerPlugin {
         }
     }
 
-    fn check_signal(
-        &self,
-        hook: &'static str,
-        scalarized: &Scalarized,
-        input: &BatchInput<'_>,
-    ) -> Result<(), PluginError> {
+    fn check_signal(&self, hook: &'static str, signal: &Signal, input: &BatchInput<'_>) -> Result<(), PluginError> {
         let (b, n) = (
             input.groups.len(),
             input.lengths.iter().map(|length| *length as usize).sum(),
         );
-        match scalarized.signal() {
-            Signal::Weights(values) | Signal::AdvantageWeights(values) => {
-                self.check(hook, "weights", values, self.m)?;
+        match signal.kind() {
+            SignalKind::Weights(values) | SignalKind::AdvantageWeights(values) => {
+                self.check(hook, "weights", values, (self.m, "objective"))?;
             }
-            Signal::Rewards(values) => self.check(hook, "rewards", values, b)?,
-            Signal::Advantages(values) => self.check(hook, "advantages", values, b)?,
-            Signal::TokenAdvantages(values) => self.check(hook, "token advantages", values, n)?,
-            Signal::GradientWeights => {
-                if !self.needs.has(Needs::GRADIENTS_PER_MINIBATCH) {
-                    return Err(self.output_error(
-                        hook,
-                        "weights on gradients without gradients_per_minibatch in its NEEDS".to_owned(),
-                        "a form that goes with its NEEDS".to_owned(),
-                    ));
-                }
-            }
+            SignalKind::Rewards(values) => self.check(hook, "rewards", values, (b, "completion"))?,
+            SignalKind::Advantages(values) => self.check(hook, "advantages", values, (b, "completion"))?,
+            SignalKind::TokenAdvantages(values) => self.check(hook, "token advantages", values, (n, "token"))?,
+            SignalKind::GradientWeights => {}
         }
-        self.check(hook, "advantage_scale", &[scalarized.advantage_scale()], 1)
+        self.check(hook, "advantage_scale", &[signal.advantage_scale()], (1, "step"))?;
+        signal.check_hooks(self.hooks).map_err(|error| PluginError::Output {
+            plugin: self.name.clone(),
+            hook,
+            step: self.step,
+            found: error.message,
+            expected: match self.hooks.has(Hooks::WEIGH_GRADIENTS) {
+                true => "gradient_weights".to_owned(),
+                false => "another signal".to_owned(),
+            },
+            hint: error.hint,
+        })
     }
 }
 
-impl Hooks for ScalarizerPlugin {
+impl HookCalls for ScalarizerPlugin {
     type Error = PluginError;
+
+    fn hooks(&self) -> Hooks {
+        self.hooks
+    }
 
     fn on_validation(&mut self, step: u64, values: &[f64]) -> Result<(), PluginError> {
         self.on_validation(step, values)
     }
 
-    fn weigh_gradients(&mut self, input: &GradientsInput<'_>) -> Result<Vec<f32>, PluginError> {
-        self.weigh_gradients(input.step, input.minibatch, input.lr, input.gram, input.losses)
+    fn observe_gradients(&mut self, input: &GradientsInput<'_>) -> Result<(), PluginError> {
+        self.observe_gradients(input.step, input.lr, input.gram, input.losses)
     }
 
-    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Scalarized, PluginError> {
+    fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal, PluginError> {
         self.scalarize(input)
+    }
+
+    fn weigh_gradients(&mut self, input: &GradientsInput<'_>) -> Result<Vec<f32>, PluginError> {
+        let minibatch = input.minibatch.unwrap_or_default();
+        self.weigh_gradients(input.step, minibatch, input.lr, input.gram, input.losses)
     }
 
     fn after_update(&mut self, input: &UpdateInput<'_>) -> Result<(), PluginError> {

@@ -1,7 +1,5 @@
-//! Run folders: where a run's files lie, and the table before and after.
+//! What a run shows at its end: the table before and after.
 
-mod folder;
 mod table;
 
-pub use folder::{FolderError, RunFolder, Written};
-pub use table::{ValidationRecord, before_after, one_line};
+pub use table::{before_after, one_line};

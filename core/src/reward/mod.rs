@@ -1,8 +1,9 @@
 //! Objectives: rollouts -> scores `[B, M]`, and what a validation reports for each of them.
 
+pub mod score_file;
 mod scoring;
 
-pub use scoring::Early;
+pub use scoring::EarlyScores;
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use thiserror::Error;
 
 use crate::{
     config::OnError,
-    error::Hint,
-    plugin::{Cause, Direction, Objective, Performance, PluginError, RewardPlugin},
+    error::Report,
+    plugin::{Cause, Direction, Objective as ObjectiveInfo, Performance, PluginError, RewardPlugin},
     rollout::Rollouts,
 };
 
@@ -46,7 +47,7 @@ pub enum RewardError {
     },
 }
 
-impl Hint for RewardError {
+impl Report for RewardError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Plugin { source, .. } => source.hint(),
@@ -58,7 +59,7 @@ impl Hint for RewardError {
 }
 
 /// One `[[objective]]`, ready to score.
-pub struct ScoredObjective {
+pub struct Objective {
     name: String,
     reward: RewardPlugin,
     /// Direction of the raw score, as the config says.
@@ -66,7 +67,7 @@ pub struct ScoredObjective {
     on_error: OnError,
 }
 
-impl ScoredObjective {
+impl Objective {
     /// An objective called `name`, scored by `reward`. `direction` says whether high scores are good (the default)
     /// or low ones.
     #[must_use]
@@ -81,7 +82,7 @@ impl ScoredObjective {
 
     /// What the objective's performance is called in a table.
     #[must_use]
-    pub fn performance_name(&self) -> String {
+    pub fn display_name(&self) -> String {
         match self.reward.performance() {
             Performance::Score => self.name.clone(),
             Performance::ResponseTokens => format!("{} (tokens)", self.name),
@@ -105,7 +106,7 @@ pub struct Scores {
     /// Row-major `[B, M]`.
     pub values: Vec<f32>,
     /// Completions left out by `on_error = "skip"`, by their numbers in the batch that was sampled: until
-    /// [`Scores::select`] takes them out, their rows hold 0.
+    /// [`Scores::without_skipped`] takes them out, their rows hold 0.
     pub skipped: Vec<usize>,
     /// Failures per objective, by cause `[M]`.
     pub failures: Vec<BTreeMap<Cause, usize>>,
@@ -132,9 +133,21 @@ impl Scores {
         self.values.iter().skip(m).step_by(self.m).copied().collect()
     }
 
+    /// Takes the completions out that a reward could not score, where the config says "skip".
+    #[must_use]
+    pub fn without_skipped(self, rollouts: Rollouts) -> (Rollouts, Self) {
+        if self.skipped.is_empty() {
+            return (rollouts, self);
+        }
+        let keep: Vec<usize> = (0..rollouts.len())
+            .filter(|b| self.skipped.binary_search(b).is_err())
+            .collect();
+        (rollouts.select(&keep), self.select(&keep))
+    }
+
     /// The rows of `keep`, in their order.
     #[must_use]
-    pub fn select(&self, keep: &[usize]) -> Self {
+    fn select(&self, keep: &[usize]) -> Self {
         Self {
             values: keep
                 .iter()
@@ -148,12 +161,12 @@ impl Scores {
 
 /// Running mean of response lengths over all training responses so far, in tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct LengthBaseline {
+pub struct MeanLength {
     tokens: u64,
     responses: u64,
 }
 
-impl LengthBaseline {
+impl MeanLength {
     /// Counts a batch in.
     pub fn add(&mut self, rollouts: &Rollouts) {
         self.tokens += rollouts.tokens.len() as u64;
@@ -173,13 +186,13 @@ impl LengthBaseline {
 
 /// All objectives of a run.
 pub struct Objectives {
-    list: Vec<ScoredObjective>,
+    list: Vec<Objective>,
 }
 
 impl Objectives {
     /// The objectives in the order of the config; never empty (the config refuses that).
     #[must_use]
-    pub fn new(list: Vec<ScoredObjective>) -> Self {
+    pub fn new(list: Vec<Objective>) -> Self {
         Self { list }
     }
 
@@ -203,16 +216,16 @@ impl Objectives {
 
     /// Names and units for tables `[M]`.
     #[must_use]
-    pub fn performance_names(&self) -> Vec<String> {
-        self.list.iter().map(ScoredObjective::performance_name).collect()
+    pub fn display_names(&self) -> Vec<String> {
+        self.list.iter().map(Objective::display_name).collect()
     }
 
     /// What a scalarizer is told: names, and directions of the performance that it sees in `on_validation`.
     #[must_use]
-    pub fn for_scalarizer(&self) -> Vec<Objective> {
+    pub fn for_scalarizer(&self) -> Vec<ObjectiveInfo> {
         self.list
             .iter()
-            .map(|o| Objective {
+            .map(|o| ObjectiveInfo {
                 name: o.name.clone(),
                 direction: o.performance_direction(),
             })
@@ -223,7 +236,7 @@ impl Objectives {
     /// in tokens for rewards that say so.
     #[must_use]
     pub fn performance(&self, rollouts: &Rollouts, scores: &Scores) -> Vec<f64> {
-        let mean = |(m, objective): (usize, &ScoredObjective)| match objective.reward.performance() {
+        let mean = |(m, objective): (usize, &Objective)| match objective.reward.performance() {
             Performance::ResponseTokens => rollouts.mean_length(),
             Performance::Score => {
                 let sign = if objective.direction == Direction::Minimize {

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{LengthBaseline, Objectives, RewardError, ScoredObjective, Scores};
+use super::{MeanLength, Objective, Objectives, RewardError, Scores};
 use crate::{
     config::OnError,
     data::Prompt,
@@ -21,7 +21,7 @@ type GroupScores = Result<Vec<Score>, PluginError>;
 
 /// Scores of groups that were finished while others were still being sampled: per objective `[M]`, by group.
 #[derive(Debug, Default)]
-pub struct Early {
+pub struct EarlyScores {
     columns: Vec<BTreeMap<usize, GroupScores>>,
 }
 
@@ -67,14 +67,14 @@ impl Group {
 
 /// What each completion may be measured against, `[B]`. Before the first training response the running mean is that
 /// of the batch: a policy that was never trained has no other length.
-fn mean_tokens(rollouts: &Rollouts, baseline: &LengthBaseline) -> Vec<MeanTokens> {
+fn mean_tokens(rollouts: &Rollouts, mean_length: &MeanLength) -> Vec<MeanTokens> {
     #[allow(clippy::cast_possible_truncation, reason = "a mean length fits f32")]
     let narrow = |mean: f64| mean as f32;
     let batch = rollouts.mean_length();
-    let running = if baseline.responses == 0 {
+    let running = if mean_length.responses == 0 {
         batch
     } else {
-        baseline.mean()
+        mean_length.mean()
     };
     let mut means = Vec::with_capacity(rollouts.len());
     for group in rollouts.groups.chunk_by(|a, b| a == b) {
@@ -94,12 +94,15 @@ impl Objectives {
     /// Runs `sample`, which calls its argument for each group that is finished; rewards that do not need the step's
     /// mean lengths score it meanwhile on a thread of their own. A score depends on its completion alone, so the
     /// result is the same as scoring afterwards.
-    pub fn while_sampling<T>(&self, sample: impl FnOnce(&mut dyn FnMut(FinishedGroup<'_>)) -> T) -> (T, Early) {
+    pub fn score_while_sampling<T>(
+        &self,
+        sample: impl FnOnce(&mut dyn FnMut(FinishedGroup<'_>)) -> T,
+    ) -> (T, EarlyScores) {
         let (send, receive) = mpsc::channel::<Group>();
         std::thread::scope(|scope| {
             let scoring = std::thread::Builder::new().name("early scores".to_owned());
             let scorer = scoring.spawn_scoped(scope, move || {
-                let mut early = Early {
+                let mut early = EarlyScores {
                     columns: self.list.iter().map(|_| BTreeMap::new()).collect(),
                 };
                 for group in receive {
@@ -120,7 +123,7 @@ impl Objectives {
         })
     }
 
-    /// Scores `[B, M]` of a batch, with what is in `early` taken from there. `baseline` has the lengths of all training
+    /// Scores `[B, M]` of a batch, with what is in `early` taken from there. `mean_length` has the lengths of all training
     /// responses so far; in training it must include this batch. `done` counts scores, B·M in all.
     ///
     /// # Errors
@@ -128,11 +131,11 @@ impl Objectives {
     pub fn score(
         &self,
         rollouts: &Rollouts,
-        baseline: &LengthBaseline,
-        early: Early,
+        mean_length: &MeanLength,
+        early: EarlyScores,
         done: &AtomicUsize,
     ) -> Result<Scores, RewardError> {
-        let means = mean_tokens(rollouts, baseline);
+        let means = mean_tokens(rollouts, mean_length);
         let lengths = rollouts.lengths();
         let completions: Vec<Completion<'_>> = (0..rollouts.len())
             .map(|b| {
@@ -159,7 +162,7 @@ impl Objectives {
         let mut columns = early.columns;
         columns.resize_with(m, BTreeMap::new);
         for (column, (objective, early)) in self.list.iter().zip(columns).enumerate() {
-            let results = match assembled(rollouts, early) {
+            let results = match take_group_scores(rollouts, early) {
                 Some(results) => {
                     done.fetch_add(completions.len(), Ordering::Relaxed);
                     results
@@ -170,7 +173,7 @@ impl Objectives {
                 objective: objective.name.clone(),
                 source,
             })?;
-            objective.enter(&mut scores, column, rollouts, results)?;
+            objective.write_column(&mut scores, column, rollouts, results)?;
         }
         scores.skipped.sort_unstable();
         scores.skipped.dedup();
@@ -179,7 +182,7 @@ impl Objectives {
 }
 
 /// The scores `[B]` of a column whose groups were all scored early; None if one was not.
-fn assembled(rollouts: &Rollouts, mut early: BTreeMap<usize, GroupScores>) -> Option<GroupScores> {
+fn take_group_scores(rollouts: &Rollouts, mut early: BTreeMap<usize, GroupScores>) -> Option<GroupScores> {
     let mut scores = Vec::with_capacity(rollouts.len());
     for group in rollouts.groups.chunk_by(|a, b| a == b) {
         match early.remove(&(group[0] as usize))? {
@@ -191,9 +194,9 @@ fn assembled(rollouts: &Rollouts, mut early: BTreeMap<usize, GroupScores>) -> Op
     Some(Ok(scores))
 }
 
-impl ScoredObjective {
+impl Objective {
     /// Writes the results `[B]` of one objective into its column, as `on_error` says.
-    fn enter(
+    fn write_column(
         &self,
         scores: &mut Scores,
         column: usize,
@@ -239,7 +242,7 @@ impl ScoredObjective {
 
 #[cfg(test)]
 mod tests {
-    use super::{LengthBaseline, mean_tokens};
+    use super::{MeanLength, mean_tokens};
     use crate::{data::Prompt, plugin::MeanTokens, rollout::Rollouts};
 
     /// Rollouts with the given response lengths by group.
@@ -267,13 +270,13 @@ mod tests {
             batch: 5.0,
             group,
         };
-        let mut baseline = LengthBaseline::default();
-        let first = mean_tokens(&batch, &baseline);
+        let mut mean_length = MeanLength::default();
+        let first = mean_tokens(&batch, &mean_length);
         assert_eq!(first, [means(5.0, 3.0), means(5.0, 3.0), means(5.0, 9.0)]);
-        baseline.add(&batch);
-        baseline.add(&rollouts(&[&[1]]));
-        let later = mean_tokens(&batch, &baseline);
+        mean_length.add(&batch);
+        mean_length.add(&rollouts(&[&[1]]));
+        let later = mean_tokens(&batch, &mean_length);
         assert_eq!(later, [means(4.0, 3.0), means(4.0, 3.0), means(4.0, 9.0)]);
-        assert!(mean_tokens(&rollouts(&[]), &baseline).is_empty());
+        assert!(mean_tokens(&rollouts(&[]), &mean_length).is_empty());
     }
 }

@@ -6,6 +6,6 @@ mod rollouts;
 mod sampler;
 
 pub use gradients::{GradientSet, gramian};
-pub use policy::{FinishedGroup, FinishedResponse, Forward, Frozen, Policy, PolicyError};
+pub use policy::{FinishedGroup, FinishedResponse, Forward, Policy, PolicyError, ReferencePolicy};
 pub use rollouts::Rollouts;
 pub use sampler::{Sampling, Stream, draw};

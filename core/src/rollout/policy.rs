@@ -8,8 +8,8 @@ use thiserror::Error;
 use super::{GradientSet, Rollouts, Sampling, Stream, sampler::draw};
 use crate::{
     data::Prompt,
-    error::Hint,
-    model::{self, Cache, Cotangent, Model, ModelError, Packed, Weights},
+    error::Report,
+    model::{Activations, Cache, Cotangent, Model, ModelError, Packed, Weights},
 };
 
 /// Completions that are decoded side by side; more take turns. Bounds the memory of keys and values.
@@ -34,7 +34,7 @@ pub enum PolicyError {
     Tensor(#[from] candle_core::Error),
 }
 
-impl Hint for PolicyError {
+impl Report for PolicyError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Model(e) => e.hint(),
@@ -77,21 +77,21 @@ impl Policy {
         sampling: &Sampling,
         stream: Stream,
     ) -> Result<Rollouts, PolicyError> {
-        self.sample_watched(prompts, group_size, sampling, stream, &mut |_| {})
+        self.sample_streaming(prompts, group_size, sampling, stream, &mut |_| {})
     }
 
-    /// As [`Policy::sample`]; `finished` is told of each group as soon as its last completion has ended, while others
+    /// As [`Policy::sample`]; `on_group` sees each group as soon as its last completion has ended, while others
     /// are still being sampled.
     ///
     /// # Errors
     /// As [`Policy::sample`].
-    pub fn sample_watched(
+    pub fn sample_streaming(
         &self,
         prompts: Vec<Prompt>,
         group_size: usize,
         sampling: &Sampling,
         stream: Stream,
-        finished: &mut dyn FnMut(FinishedGroup<'_>),
+        on_group: &mut dyn FnMut(FinishedGroup<'_>),
     ) -> Result<Rollouts, PolicyError> {
         let weights = self.model.weights()?;
         let mut rollouts = Rollouts {
@@ -101,7 +101,7 @@ impl Policy {
         let per_wave = (DECODE_ROWS / group_size.max(1)).max(1);
         for (wave, some) in prompts.chunks(per_wave).enumerate() {
             let first = wave * per_wave;
-            for completion in self.decode(&weights, some, first, group_size, sampling, stream, finished)? {
+            for completion in self.decode(&weights, some, first, group_size, sampling, stream, on_group)? {
                 let group = first + completion.prompt;
                 rollouts.groups.extend(u32::try_from(group));
                 rollouts.truncated.push(!completion.finished);
@@ -125,7 +125,7 @@ impl Policy {
         group_size: usize,
         sampling: &Sampling,
         stream: Stream,
-        finished: &mut dyn FnMut(FinishedGroup<'_>),
+        on_group: &mut dyn FnMut(FinishedGroup<'_>),
     ) -> Result<Vec<Completion>, PolicyError> {
         let mut completions: Vec<Completion> = (0..prompts.len() * group_size)
             .map(|b| Completion {
@@ -142,7 +142,7 @@ impl Policy {
         let groups: Vec<u32> = completions.iter().flat_map(|c| u32::try_from(c.prompt)).collect();
         let tokens: Vec<&[u32]> = prompts.iter().map(|p| p.tokens.as_slice()).collect();
         let ends = self.model.tokenizer.eos_ids();
-        let vocab = self.model.spec.vocab;
+        let vocab = self.model.architecture.vocab;
         let (mut cache, mut logits) = Cache::prefill(weights, &tokens, &groups, sampling.max_new_tokens)?;
         let mut alive: Vec<usize> = (0..completions.len()).collect();
         let mut open = vec![group_size; prompts.len()]; // completions of each prompt that go on
@@ -190,7 +190,7 @@ impl Policy {
                 open[prompt] -= 1;
                 if open[prompt] == 0 {
                     let members = &completions[prompt * group_size..(prompt + 1) * group_size];
-                    finished(FinishedGroup {
+                    on_group(FinishedGroup {
                         group: first + prompt,
                         prompt: &prompts[prompt],
                         responses: members.iter().map(Completion::view).collect(),
@@ -210,15 +210,15 @@ impl Policy {
     /// # Errors
     /// The model fails.
     pub fn logprobs(&self, rollouts: &Rollouts) -> Result<Vec<f32>, PolicyError> {
-        self.frozen()?.logprobs(rollouts)
+        self.to_reference()?.logprobs(rollouts)
     }
 
     /// The policy as it is now: what a KL term compares with.
     ///
     /// # Errors
     /// The weights cannot be read.
-    pub fn frozen(&self) -> Result<Frozen, PolicyError> {
-        Ok(Frozen {
+    pub fn to_reference(&self) -> Result<ReferencePolicy, PolicyError> {
+        Ok(ReferencePolicy {
             weights: self.model.weights()?,
             temperature: self.temperature,
         })
@@ -236,7 +236,7 @@ impl Policy {
 
     /// For each parameter, whether its name contains one of `parts`; all of them if there are none.
     #[must_use]
-    pub fn selects(&self, parts: &[String]) -> Vec<bool> {
+    pub fn parameter_mask(&self, parts: &[String]) -> Vec<bool> {
         let chosen = |name: &String| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
         self.model.params().iter().map(|(name, _)| chosen(name)).collect()
     }
@@ -251,12 +251,12 @@ impl Policy {
 }
 
 /// Weights that no longer change.
-pub struct Frozen {
+pub struct ReferencePolicy {
     weights: Weights,
     temperature: f32,
 }
 
-impl Frozen {
+impl ReferencePolicy {
     /// Log-probability of every response token `[N]`, at the temperature of the policy that it was taken from.
     ///
     /// # Errors
@@ -323,20 +323,20 @@ fn packed(rollouts: &Rollouts) -> Result<Packed, ModelError> {
 
 /// One forward pass over N response tokens, with what backward passes need of it.
 pub struct Forward {
-    inner: model::Forward,
+    inner: Activations,
 }
 
 impl Forward {
     /// Log-probabilities `[N]`.
     #[must_use]
     pub fn logprobs(&self) -> &[f32] {
-        &self.inner.scored().logprobs
+        &self.inner.stats().logprobs
     }
 
     /// Entropy of each token's distribution in nats `[N]`.
     #[must_use]
     pub fn entropies(&self) -> &[f32] {
-        &self.inner.scored().entropy
+        &self.inner.stats().entropy
     }
 
     /// The gradient set of each column of cotangents (the derivatives of a loss by each log-probability and entropy, `[N]`),
@@ -345,7 +345,7 @@ impl Forward {
     /// # Errors
     /// A backward pass fails.
     pub fn gradients(&self, columns: &[Cotangent<'_>]) -> Result<Vec<GradientSet>, PolicyError> {
-        let sets = self.inner.columns(columns)?;
+        let sets = self.inner.gradients(columns)?;
         Ok(sets.into_iter().map(GradientSet::new).collect::<Result<_, _>>()?)
     }
 }

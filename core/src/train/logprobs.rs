@@ -4,9 +4,9 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::SessionError;
 use crate::{
     data::{Prompt, Row},
+    error::Error,
     model::Model,
     rollout::{Policy, Rollouts},
 };
@@ -19,7 +19,7 @@ const MICRO_BATCH_TOKENS: usize = 4096;
 ///
 /// # Errors
 /// A prompt cannot be rendered or tokenized, the model fails, `out` cannot be written.
-pub fn logprobs(model: Model, rows: &[Row], out: &mut dyn Write) -> Result<(), SessionError> {
+pub fn logprobs(model: Model, rows: &[Row], out: &mut dyn Write) -> Result<(), Error> {
     let mut pairs = Rollouts {
         offsets: vec![0],
         ..Rollouts::default()

@@ -1,33 +1,38 @@
-//! The training loop: one function, straight down, a step in data-flow order.
+//! The training loop. [`train_steps`] is the whole algorithm: a step in data-flow order, with the shapes at the lines.
+//!
+//! P prompts of a step, G completions of each, B = P·G completions, N response tokens, M objectives.
 
-mod keep;
+mod clock;
+mod log;
 pub mod logprobs;
-mod phase;
 mod resume;
-pub mod score;
-mod session;
+mod run;
+mod setup;
 pub mod sft;
-mod summary;
+mod snapshot;
+mod stopped;
 mod validate;
 
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
 
-use serde_json::{Value, json};
-
-pub use keep::Stopped;
 pub use resume::{Resume, ResumeError};
-pub use session::{Session, SessionError};
+pub use run::Run;
+pub use setup::{Setup, Wants};
+pub use stopped::{Interrupted, Stopped};
 
+use self::{clock::Clock, log::TrainedStep, stopped::Recoverable};
 use crate::{
+    advantage::{Advantages, Estimation},
+    error::Error,
     metrics::Progress,
-    plugin::Needs,
-    report::{RunFolder, ValidationRecord},
-    reward::Scores,
-    rollout::{Rollouts, Stream},
+    plugin::{BatchInput, Needs, UpdateInput},
+    rollout::Stream,
+    run::{RunFolder, ValidationRecord, checkpoint::CheckpointError},
+    update::{UpdateBatch, UpdateSettings, batch_gramian, update_policy},
 };
 
 /// What a finished run has to show.
@@ -41,7 +46,7 @@ pub struct Outcome {
     pub test: Option<ValidationRecord>,
     /// Steps taken; fewer than the config says where an earlier process took the first ones.
     pub steps: u64,
-    /// Seconds that it took, from the first validation to the saved model.
+    /// Seconds from the first validation to the saved model.
     pub seconds: f64,
     /// The trained model, in the Hugging Face layout.
     pub model: PathBuf,
@@ -49,217 +54,230 @@ pub struct Outcome {
     pub failures: (usize, Option<String>),
 }
 
-/// Trains to the end: validates, takes the configured number of steps, saves the model. A session that was resumed goes
-/// on where its checkpoint was. Once `stop` is true, the run ends after the step that is under way.
+/// Trains to the end: validates, takes the configured number of steps, saves the model. A resumed run continues from its
+/// checkpoint. Once `stop` is true, the run ends after the step under way.
 ///
 /// # Errors
-/// [`SessionError::Stopped`]: whatever failed in which step, and the checkpoint that was written of the last whole step.
-pub fn train(
-    session: &mut Session,
-    folder: &mut RunFolder,
-    progress: &Progress,
-    stop: &AtomicBool,
-) -> Result<Outcome, SessionError> {
-    match run(session, folder, progress, stop) {
-        Ok(outcome) => Ok(outcome),
-        Err(cause) => Err(session.stopped(cause, folder).into()),
-    }
+/// [`Stopped`]: what failed in which step, and the checkpoint of the last completed step.
+pub fn train(run: &mut Run, folder: &mut RunFolder, progress: &Progress, stop: &AtomicBool) -> Result<Outcome, Error> {
+    train_steps(run, folder, progress, stop).map_err(|cause| stopped(run, cause, folder).into())
 }
 
-/// The loop. What it returns with an error is put in order by [`train`].
-fn run(
-    session: &mut Session,
+/// The loop, straight down.
+#[allow(clippy::too_many_lines, reason = "a reader sees the whole step on one screen")]
+fn train_steps(
+    run: &mut Run,
     folder: &mut RunFolder,
     progress: &Progress,
     stop: &AtomicBool,
-) -> Result<Outcome, SessionError> {
+) -> Result<Outcome, Error> {
     let start = Instant::now();
-    let config = session.config.clone();
+    let (config, wants, needs) = (run.setup.config.clone(), run.setup.wants, run.scalarizer.needs());
     let (seed, steps) = (config.train.seed, config.train.steps);
-    let needs = session.scalarizer.needs();
+    let m = run.setup.objectives.len();
+    let gradient_layers = run.scalarizer.gradient_layers().to_vec();
 
     let (before, mut after) = match folder.validations()? {
         Some(of_earlier_process) => of_earlier_process,
         None => {
             progress.phase("validate");
-            let first = session.validate(0, folder)?;
-            session.step_is_whole(0, folder)?;
+            let first = run.validate(0, folder)?;
+            run.commit(0, folder)?;
             (first.clone(), first)
         }
     };
-    let done = session.steps_done();
-    progress.resume(done);
+    let steps_done = run.steps_done();
+    progress.resume(steps_done);
     let mut failures = (0, None);
-    for step in done + 1..=steps {
-        if stop.load(Ordering::Relaxed) {
-            return Err(SessionError::Interrupted);
-        }
-        let mut clock = Clock::start();
-        let lr = session.learning_rate();
+    for step in steps_done + 1..=steps {
+        check_stop(stop)?;
+        let mut clock = Clock::start(progress);
 
-        progress.phase("rollout");
-        let prompts = session.next_prompts();
+        clock.phase("rollout");
+        let prompts = run.next_prompts(); // [P]
         let stream = Stream::training(seed, step);
-        let (rollouts, early) = session.objectives.while_sampling(|finished| {
-            let group_size = config.rollout.group_size;
-            let sampling = &session.sampling;
-            session
-                .policy
-                .sample_watched(prompts, group_size, sampling, stream, finished)
-        });
-        let rollouts = rollouts?;
-        session.baseline.add(&rollouts);
-        clock.lap("rollout");
+        let (rollouts, early) = run.sample(prompts, config.rollout.group_size, &run.setup.sampling, stream)?; // [B], [N]
+        run.mean_length.add(&rollouts);
 
-        progress.phase("score");
-        let (objectives, done) = (&session.objectives, AtomicUsize::new(0));
-        let scores = progress.counting("score", rollouts.len() * objectives.len(), &done, || {
-            objectives.score(&rollouts, &session.baseline, early, &done)
-        })?;
-        let (rollouts, scores) = without_skipped(rollouts, scores);
-        let greedy = session.greedy_scores(step, &rollouts)?;
-        clock.lap("score");
+        clock.phase("score");
+        let scores = run.score(&rollouts, early, progress)?; // [B, M]
+        let (rollouts, scores) = scores.without_skipped(rollouts);
+        let greedy = when(wants.greedy, || run.greedy_scores(step, &rollouts))?; // [B, M]
 
-        progress.phase("update");
-        let (signal, report) = session.improve(step, &rollouts, &scores, greedy.as_ref(), lr)?;
-        clock.lap("update");
+        clock.phase("update");
+        let (lengths, offsets) = (rollouts.lengths(), &rollouts.offsets); // [B], [B + 1]
+        let old = when(wants.old_logprobs, || Ok(run.policy.logprobs(&rollouts)?))?; // [N]
+        let reference = run
+            .setup
+            .reference
+            .as_ref()
+            .map(|policy| policy.logprobs(&rollouts))
+            .transpose()?; // [N]
+        let kl_in_reward = run.kl.in_reward(old.as_deref(), reference.as_deref(), offsets); // [B]
+        let kl_penalty = kl_in_reward.as_ref().map(|kl| run.kl.penalties(kl)); // [B]
 
-        let record = session.record(&rollouts, &scores, &signal, &report, lr)?;
-        progress.step(summary::message(
-            &record,
-            &session.objectives.names(),
-            &clock,
-            rollouts.tokens.len(),
-        ));
-        let mut line = record.to_json();
-        if let Some(failure) = &scores.first_failure {
-            line.insert("first_failure".into(), failure.as_str().into());
-            failures.0 += scores.failures.iter().flat_map(|causes| causes.values()).sum::<usize>();
-            failures.1.get_or_insert_with(|| format!("step {step}, {failure}"));
+        let estimation = Estimation {
+            scalarizer: &config.scalarizer.name,
+            estimator: config.algorithm.estimator,
+            rollouts: &rollouts,
+            scores: &scores,
+            kl_penalty: kl_penalty.as_deref(),
+            greedy: greedy.as_deref(),
+        };
+        let of_objectives = when(wants.objective_advantages, || Ok(estimation.of_objectives()?))?; // [B, M]
+        let lr = run.setup.learning_rate(step - 1);
+        let (mut gram, mut forward) = (None, None);
+        if let (true, Some(of_objectives)) = (wants.batch_gramian, &of_objectives) {
+            let advantages = Advantages::of_objectives(of_objectives.clone(), m);
+            let batch = batch_gramian(&run.policy, &rollouts, &advantages, &gradient_layers, &run.setup.update)?;
+            run.scalarizer.observe_gradients(step, lr, &batch.gram, &batch.losses)?; // [M, M], [M]
+            (gram, forward) = (Some(batch.gram), batch.forward);
         }
-        line.insert("time".into(), clock.to_json(rollouts.tokens.len()));
-        let mut whole = serde_json::Map::from_iter([("step".to_owned(), Value::from(step))]);
-        whole.append(&mut line);
-        folder.metrics.write(&whole)?;
-        write_samples(
-            folder,
+
+        let signal = run.scalarizer.scalarize(&BatchInput {
             step,
-            &rollouts,
-            &scores,
-            &signal.rewards,
-            config.logging.samples,
+            m,
+            scores: &scores.values,
+            groups: &rollouts.groups,
+            lengths: &lengths,
+            objective_advantages: of_objectives
+                .as_deref()
+                .filter(|_| needs.has(Needs::OBJECTIVE_ADVANTAGES)),
+            old_logprobs: old.as_deref().filter(|_| needs.has(Needs::OLD_LOGPROBS)),
+            ref_logprobs: reference.as_deref().filter(|_| needs.has(Needs::REF_LOGPROBS)),
+            offsets,
+        })?; // weights [M], rewards [B], or advantages [B] or [N]
+        let advantages = estimation.of_signal(&signal, of_objectives)?; // [B], [N], or [B, M] to weigh gradients
+
+        run.copy_parameters()?;
+        let batch = UpdateBatch {
+            rollouts: &rollouts,
+            advantages: &advantages,
+            old: old.as_deref().filter(|_| wants.off_policy),
+            reference: reference.as_deref(),
+            gradient_layers: &gradient_layers,
+        };
+        let settings = UpdateSettings {
+            loss: run.setup.update.loss.with_kl(run.kl.loss_term()),
+            ..run.setup.update.clone()
+        };
+        let mut report = update_policy(
+            &run.policy,
+            &mut run.optimizer,
+            batch,
+            &settings,
+            forward,
+            lr,
+            &mut |minibatch, gram, losses| {
+                run.scalarizer.weigh_gradients(step, minibatch, lr, gram, losses) // [M]
+            },
         )?;
+        if let Some(kl) = &kl_in_reward {
+            report.add_reward_kl(kl, rollouts.tokens.len(), run.kl.coefficient());
+        }
+        run.kl.observe(report.completion_kl, rollouts.len());
+        if let (true, Some(old)) = (wants.after_update, &old) {
+            let new = run.policy.logprobs(&rollouts)?; // [N]
+            run.scalarizer.after_update(&UpdateInput {
+                step,
+                m,
+                groups: &rollouts.groups,
+                scores: &scores.values,
+                advantages: &advantages.of_completions(offsets), // [B]
+                old_logprobs: old,
+                new_logprobs: &new,
+                offsets,
+                clip_low: config.algorithm.clip_low,
+                clip_high: config.algorithm.clip_high,
+            })?;
+        }
+        clock.end_phase();
 
-        let every = config.validation.every;
-        if step == steps || (every > 0 && step % every == 0) || needs.has(Needs::VALIDATION_EACH_STEP) {
+        let trained = TrainedStep {
+            step,
+            lr,
+            rollouts: &rollouts,
+            scores: &scores,
+            signal: &signal,
+            report: &report,
+            gram: report.gram.as_deref().or(gram.as_deref()),
+        };
+        run.weights = trained.weights();
+        trained.write(run, folder, progress, &clock, &mut failures)?;
+
+        if step == steps || is_due(config.validation.every, step) || wants.validation_each_step {
             progress.phase("validate");
-            after = session.validate(step, folder)?;
+            after = run.validate(step, folder)?;
         }
-
-        session.step_is_whole(step, folder)?;
-        let every = config.checkpoint.every;
-        if every > 0 && (step == steps || step % every == 0) {
+        run.commit(step, folder)?;
+        if is_due(config.checkpoint.every, step) || (config.checkpoint.every > 0 && step == steps) {
             progress.phase("save");
-            session.checkpoint(folder)?;
+            run.checkpoint(folder)?;
         }
     }
-    if stop.load(Ordering::Relaxed) {
-        return Err(SessionError::Interrupted);
-    }
+    check_stop(stop)?;
     let model = folder.model();
-    session.policy.save(&model)?;
+    run.policy.save(&model)?;
     progress.phase("test");
-    let test = session.test(steps, folder)?;
+    let test = run.test(steps, folder)?;
     Ok(Outcome {
         before,
         after,
         test,
-        steps: steps.saturating_sub(done),
+        steps: steps.saturating_sub(steps_done),
         seconds: start.elapsed().as_secs_f64(),
         model,
         failures,
     })
 }
 
-/// Takes the completions out of the step that a reward could not score, where the config says "skip".
-fn without_skipped(rollouts: Rollouts, scores: Scores) -> (Rollouts, Scores) {
-    if scores.skipped.is_empty() {
-        return (rollouts, scores);
-    }
-    let keep: Vec<usize> = (0..rollouts.len())
-        .filter(|b| scores.skipped.binary_search(b).is_err())
-        .collect();
-    let kept = scores.select(&keep);
-    (rollouts.select(&keep), kept)
+/// The result of `work` where it is wanted.
+fn when<T>(wanted: bool, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
+    if wanted { work().map(Some) } else { Ok(None) }
 }
 
-/// The first completions of a step, with what they were worth.
-fn write_samples(
-    folder: &mut RunFolder,
-    step: u64,
-    rollouts: &Rollouts,
-    scores: &Scores,
-    rewards: &[f32],
-    count: usize,
-) -> std::io::Result<()> {
-    for (b, reward) in rewards.iter().enumerate().take(count) {
-        let prompt = rollouts.prompt(b);
-        folder.samples.write(&json!({
-            "step": step,
-            "row": prompt.row,
-            "prompt": prompt.text,
-            "response": rollouts.texts[b],
-            "ground_truth": prompt.ground_truth,
-            "tokens": rollouts.response(b).len(),
-            "truncated": rollouts.truncated[b],
-            "scores": scores.values[b * scores.m..(b + 1) * scores.m],
-            "reward": reward,
-        }))?;
+/// Whether something that is done every `every` steps, never if that is 0, is due after `step`.
+fn is_due(every: u64, step: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}
+
+fn check_stop(stop: &AtomicBool) -> Result<(), Error> {
+    if stop.load(Ordering::Relaxed) {
+        return Err(Interrupted.into());
     }
     Ok(())
 }
 
-/// Seconds of the phases of a step.
-pub(crate) struct Clock {
-    start: Instant,
-    last: Instant,
-    laps: Vec<(&'static str, f64)>,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let now = Instant::now();
-        Self {
-            start: now,
-            last: now,
-            laps: Vec::new(),
+/// Ends the run because of `cause`, with a checkpoint of the last completed step.
+fn stopped(run: &mut Run, cause: Error, folder: &mut RunFolder) -> Stopped {
+    let older = |folder: &RunFolder, why: String| Recoverable::Older {
+        newest: folder.checkpoints.newest(),
+        why,
+    };
+    let completed = run.snapshot.committed().map(|state| state.step());
+    let recoverable = if completed.is_none() {
+        Recoverable::Nothing
+    } else if cause.downcast_ref::<CheckpointError>().is_some() {
+        older(folder, "it was not written".into())
+    } else {
+        match run.snapshot.roll_back(run.policy.model(), &mut run.optimizer) {
+            Ok(true) => match run.checkpoint(folder) {
+                Ok(Some(path)) => Recoverable::All(path),
+                Ok(None) => Recoverable::Nothing,
+                Err(error) => older(folder, format!("no checkpoint could be written ({error})")),
+            },
+            Ok(false) => older(
+                folder,
+                "the parameters had changed and checkpoint.rollback is off".into(),
+            ),
+            Err(error) => older(folder, format!("the step could not be undone ({error})")),
         }
-    }
-
-    /// Ends a phase.
-    fn lap(&mut self, name: &'static str) {
-        let now = Instant::now();
-        self.laps.push((name, (now - self.last).as_secs_f64()));
-        self.last = now;
-    }
-
-    /// Seconds since the step began, up to the last lap.
-    fn total(&self) -> f64 {
-        (self.last - self.start).as_secs_f64()
-    }
-
-    /// The phases in seconds, their sum, and response tokens per second.
-    fn to_json(&self, tokens: usize) -> Value {
-        let mut laps: serde_json::Map<String, Value> = self
-            .laps
-            .iter()
-            .map(|&(name, seconds)| (name.to_owned(), Value::from(seconds)))
-            .collect();
-        laps.insert("step".into(), self.total().into());
-        laps.insert(
-            "tokens_per_second".into(),
-            (tokens as f64 / self.total().max(1e-9)).into(),
-        );
-        Value::Object(laps)
+    };
+    Stopped {
+        cause,
+        completed,
+        steps: run.setup.config.train.steps,
+        run: folder.path().to_owned(),
+        recoverable,
     }
 }

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Session, SessionError};
+use super::{run::Run, snapshot::Fingerprint};
 use crate::{
-    checkpoint::{Checkpoint, CheckpointError, Found, newest},
-    config::{self, Change, Config, Request, ScheduleKind},
-    error::Hint,
-    report::RunFolder,
+    config::{self, Change, Config, Request, ScheduleKind, Source},
+    error::{self, Fault, Report},
+    plugin::Recorder,
+    run::{
+        RunFolder,
+        checkpoint::{Checkpoint, CheckpointError, NewestCheckpoint, newest},
+    },
 };
 
 /// Keys, and beginnings of keys, that do not decide what the steps of a run do. Whether a model or data file that
@@ -57,7 +60,7 @@ pub enum ResumeError {
     OtherPrompts { train: String, validation: String },
 }
 
-impl Hint for ResumeError {
+impl Report for ResumeError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotARun { .. } => "give the folder that a run has written, such as runs/first".into(),
@@ -73,6 +76,10 @@ impl Hint for ResumeError {
             Self::OtherModel { .. } => "if the model moved, give its place with --model".into(),
             Self::OtherPrompts { .. } => "if the files moved, give their places with --set data.train=…".into(),
         })
+    }
+
+    fn fault(&self) -> Fault {
+        Fault::Usage
     }
 }
 
@@ -92,13 +99,13 @@ impl Resume {
     ///
     /// # Errors
     /// It is no run, has no whole checkpoint, or something was typed that would change what the run does.
-    pub fn find(run: &Path, request: &Request) -> Result<Self, SessionError> {
+    pub fn find(run: &Path, request: &Request) -> Result<Self, error::Error> {
         let run = run.to_owned();
         if !run.join("config.toml").is_file() {
             return Err(ResumeError::NotARun { run }.into());
         }
         let config = config::resolve(request)?.config;
-        let Found {
+        let NewestCheckpoint {
             checkpoint,
             passed_over,
         } = match newest(&run) {
@@ -156,13 +163,14 @@ impl Resume {
     /// Loads everything, then opens the folder: from here on it is written to.
     ///
     /// # Errors
-    /// As [`Session::open`]; model or data have changed, the run is finished, or another process has its folder.
-    pub fn open(self) -> Result<(Session, RunFolder), SessionError> {
+    /// As [`Run::open`]; model or data have changed, the run is finished, or another process has its folder.
+    pub fn open(self) -> Result<(Run, RunFolder), error::Error> {
         let state = &self.checkpoint.state;
-        let mut session = Session::open(self.config, false)?;
-        session.restore(&self.checkpoint)?;
-        let config = &session.config;
-        let tested = session.test.is_none() || self.run.join("test.json").exists();
+        let mut run = Run::open(self.config, false)?;
+        check_fingerprint(&run, &state.part("began")?)?;
+        run.restore(&self.checkpoint)?;
+        let config = &run.setup.config;
+        let tested = run.setup.test.is_none() || self.run.join("test.json").exists();
         if state.step() >= config.train.steps && self.run.join("model").exists() && tested {
             let steps = config.train.steps;
             return Err(ResumeError::Finished { run: self.run, steps }.into());
@@ -172,10 +180,27 @@ impl Resume {
         let written = state.part("lines")?;
         let folder = RunFolder::resume(&self.run, &written, state.step(), text.as_deref(), keep)?;
         if let Some(events) = state.part::<Option<u64>>("trace_events")? {
-            session.resume_trace(&folder.trace(), events)?;
+            run.scalarizer.record_to(Recorder::resume(&folder.trace(), events)?);
         }
-        Ok((session, folder))
+        Ok((run, folder))
     }
+}
+
+/// Model, tokenizer and prompts must be those that the run began with.
+fn check_fingerprint(run: &Run, began: &Fingerprint) -> Result<(), ResumeError> {
+    let (config, now) = (&run.setup.config, &run.snapshot.fingerprint);
+    let named = |source: &Source| String::from(source.clone());
+    if began.model != now.model {
+        let path = named(&config.model.path);
+        return Err(ResumeError::OtherModel { path });
+    }
+    if began.prompts != now.prompts {
+        return Err(ResumeError::OtherPrompts {
+            train: named(&config.data.train),
+            validation: named(&config.data.validation),
+        });
+    }
+    Ok(())
 }
 
 /// Whether `key` is `above`, or one of its keys.

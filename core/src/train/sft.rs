@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{SessionError, session};
+use super::setup;
 use crate::{
     config::{Config, Sft, SftStart, Source},
     data::{self, Cursor, Keys, Prompt, Row},
+    error::Error,
     metrics::{JsonLines, Progress},
-    model::{Cotangent, Model, Spec, Tokenizer},
+    model::{Architecture, Cotangent, Model, Tokenizer},
     rollout::{GradientSet, Policy, Rollouts},
     update::{AdamW, Schedule},
 };
@@ -31,21 +32,14 @@ pub struct SftOutcome {
 ///
 /// # Errors
 /// Rows or model cannot be read, a gradient is not finite, `out` cannot be written.
-pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) -> Result<SftOutcome, SessionError> {
+pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) -> Result<SftOutcome, Error> {
     let model = match sft.start {
-        SftStart::Model => session::load_model(config)?,
+        SftStart::Model => setup::load_model(config)?,
         SftStart::Fresh => fresh(sft, config.train.seed)?,
     };
     let examples = examples(&rows(sft, config)?, &model)?;
-    let mut optimizer = AdamW::new(session::adamw_settings(config), model.params().to_vec())?;
-    let schedule = Schedule {
-        kind: config.optimizer.schedule,
-        warmup: config.optimizer.warmup,
-        total: sft.steps,
-        floor: config.optimizer.min_lr_ratio,
-        power: config.optimizer.power,
-    };
-    schedule.check()?;
+    let mut optimizer = AdamW::new((&config.optimizer).into(), model.params().to_vec())?;
+    let schedule = Schedule::new(&config.optimizer, sft.steps);
     let policy = Policy::new(model, 1.0);
     let mut cursor = Cursor::new(config.train.seed);
     // Beside the model's folder, which is written whole at the end.
@@ -94,17 +88,17 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
 }
 
 /// A new model with random weights.
-fn fresh(sft: &Sft, seed: u64) -> Result<Model, SessionError> {
+fn fresh(sft: &Sft, seed: u64) -> Result<Model, Error> {
     let fresh = &sft.fresh;
     let tokenizer = match &fresh.tokenizer {
         Source::Embedded => Tokenizer::embedded()?,
         Source::Path(path) => Tokenizer::from_folder(Path::new(path))?,
     };
-    Ok(Model::init(Spec::fresh(fresh), tokenizer, seed)?)
+    Ok(Model::init(Architecture::fresh(fresh), tokenizer, seed)?)
 }
 
-fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, SessionError> {
-    if sft.train == "tiny-math" {
+fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, Error> {
+    if sft.data == "tiny-math" {
         let whole = usize::try_from(sft.steps)
             .unwrap_or(usize::MAX)
             .saturating_mul(sft.batch);
@@ -116,7 +110,7 @@ fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, SessionError> {
         require_ground_truth: false,
         require_response: true,
     };
-    Ok(data::read_rows(Path::new(&sft.train), &keys)?)
+    Ok(data::read_rows(Path::new(&sft.data), &keys)?)
 }
 
 /// A prompt and the response to learn, the end token included.
@@ -125,7 +119,7 @@ struct Example {
     response: Vec<u32>,
 }
 
-fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, SessionError> {
+fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, Error> {
     let tokenizer = &model.tokenizer;
     rows.iter()
         .map(|row| {

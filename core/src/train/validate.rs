@@ -4,23 +4,24 @@ use std::sync::atomic::AtomicUsize;
 
 use serde_json::{Map, Value};
 
-use super::{Session, SessionError};
+use super::run::Run;
 use crate::{
     data::Prompt,
-    report::{RunFolder, ValidationRecord},
+    error::Error,
     rollout::{Sampling, Stream},
+    run::{RunFolder, ValidationRecord},
 };
 
-impl Session {
+impl Run {
     /// Measures the policy on the validation prompts, writes a line to validation.jsonl and tells the scalarizer.
     ///
     /// # Errors
     /// Sampling, a reward or the scalarizer fails; the line cannot be written.
-    pub fn validate(&mut self, step: u64, folder: &mut RunFolder) -> Result<ValidationRecord, SessionError> {
-        let stream = Stream::validation(self.config.train.seed, step);
-        let (mut record, performance) = self.measure(&self.validation.prompts, step, stream)?;
+    pub fn validate(&mut self, step: u64, folder: &mut RunFolder) -> Result<ValidationRecord, Error> {
+        let stream = Stream::validation(self.setup.config.train.seed, step);
+        let (mut record, performance) = self.measure(&self.setup.validation.prompts, step, stream)?;
         self.scalarizer.on_validation(step, &performance)?;
-        record.weights = self.scalarizer.weights()?;
+        record.weights = self.scalarizer.weights()?.or_else(|| self.weights.clone());
         folder.validation.write(&record)?;
         Ok(record)
     }
@@ -30,39 +31,31 @@ impl Session {
     ///
     /// # Errors
     /// Sampling or a reward fails; the file cannot be written.
-    pub fn test(&self, step: u64, folder: &RunFolder) -> Result<Option<ValidationRecord>, SessionError> {
-        let Some(test) = &self.test else { return Ok(None) };
-        let (record, _) = self.measure(&test.prompts, step, Stream::test(self.config.train.seed, step))?;
+    pub fn test(&self, step: u64, folder: &RunFolder) -> Result<Option<ValidationRecord>, Error> {
+        let Some(test) = &self.setup.test else { return Ok(None) };
+        let (record, _) = self.measure(&test.prompts, step, Stream::test(self.setup.config.train.seed, step))?;
         let text = serde_json::to_string(&record).map_err(std::io::Error::from)?;
         std::fs::write(folder.path().join("test.json"), text + "\n")?;
         Ok(Some(record))
     }
 
     /// The record of one response to each prompt, and the performance `[M]` alone.
-    fn measure(
-        &self,
-        prompts: &[Prompt],
-        step: u64,
-        stream: Stream,
-    ) -> Result<(ValidationRecord, Vec<f64>), SessionError> {
-        let settings = &self.config.validation;
+    fn measure(&self, prompts: &[Prompt], step: u64, stream: Stream) -> Result<(ValidationRecord, Vec<f64>), Error> {
+        let settings = &self.setup.config.validation;
         #[allow(clippy::cast_possible_truncation, reason = "a temperature is a small number")]
         let sampling = Sampling {
             temperature: settings.temperature as f32,
-            max_new_tokens: settings.max_new_tokens.unwrap_or(self.config.rollout.max_new_tokens),
+            max_new_tokens: settings
+                .max_new_tokens
+                .unwrap_or(self.setup.config.rollout.max_new_tokens),
             top_p: 1.0,
             top_k: 0,
         };
-        let (rollouts, early) = self.objectives.while_sampling(|finished| {
-            self.policy
-                .sample_watched(prompts.to_vec(), 1, &sampling, stream, finished)
-        });
-        let rollouts = rollouts?;
-        let scores = self
-            .objectives
-            .score(&rollouts, &self.baseline, early, &AtomicUsize::new(0))?;
-        let performance = self.objectives.performance(&rollouts, &scores);
-        let named = self.objectives.performance_names().into_iter().zip(&performance);
+        let (rollouts, early) = self.sample(prompts.to_vec(), 1, &sampling, stream)?;
+        let (objectives, done) = (&self.setup.objectives, AtomicUsize::new(0));
+        let scores = objectives.score(&rollouts, &self.mean_length, early, &done)?;
+        let performance = objectives.performance(&rollouts, &scores);
+        let named = objectives.display_names().into_iter().zip(&performance);
         let record = ValidationRecord {
             step,
             prompts: rollouts.len(),

@@ -8,6 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kl::{KlEstimator, KlPenalty, completion_kl};
+use crate::config::KlPlacement;
+
 /// The error is clipped to ± this: one odd step moves β little.
 const LARGEST_ERROR: f64 = 0.2;
 
@@ -27,18 +30,56 @@ pub struct KlControlState {
     pub coefficient: f64,
 }
 
-/// The weight β of the KL penalty.
+/// The KL penalty of a run: which estimate, where it is subtracted, and its weight β, which is kept here alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KlControl {
+    estimator: KlEstimator,
+    /// None: the run has no penalty.
+    placement: Option<KlPlacement>,
     coefficient: f64,
     target: Option<KlTarget>,
 }
 
 impl KlControl {
-    /// Starts at `coefficient`, and stays there without a target.
+    /// β starts at `coefficient`, and stays there without a target. A coefficient of 0 is no penalty.
     #[must_use]
-    pub fn new(coefficient: f64, target: Option<KlTarget>) -> Self {
-        Self { coefficient, target }
+    pub fn new(estimator: KlEstimator, placement: KlPlacement, coefficient: f64, target: Option<KlTarget>) -> Self {
+        Self {
+            estimator,
+            placement: (coefficient > 0.0).then_some(placement),
+            coefficient,
+            target,
+        }
+    }
+
+    /// Whether the penalty is subtracted from rewards, and so needs log-probabilities before the update.
+    #[must_use]
+    pub fn is_in_reward(&self) -> bool {
+        self.placement == Some(KlPlacement::Reward)
+    }
+
+    /// The term of the loss with the weight that it has now; none where the penalty is in the reward, or off.
+    #[must_use]
+    pub fn loss_term(&self) -> Option<KlPenalty> {
+        (self.placement == Some(KlPlacement::Loss)).then_some(KlPenalty {
+            estimator: self.estimator,
+            coefficient: self.coefficient,
+        })
+    }
+
+    /// The estimate `[B]`, without β, of completions whose penalty is subtracted from their rewards; none where it is in
+    /// the loss, or off. `old` and `reference` are `[N]`, `offsets` `[B + 1]`.
+    #[must_use]
+    pub fn in_reward(&self, old: Option<&[f32]>, reference: Option<&[f32]>, offsets: &[usize]) -> Option<Vec<f64>> {
+        let (old, reference) = old.zip(reference).filter(|_| self.is_in_reward())?;
+        Some(completion_kl(self.estimator, old, reference, offsets))
+    }
+
+    /// What is subtracted from rewards `[B]`: β times each completion's estimate.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "rewards are f32")]
+    pub fn penalties(&self, kl: &[f64]) -> Vec<f32> {
+        kl.iter().map(|kl| (self.coefficient * kl) as f32).collect()
     }
 
     /// β as it is now.
@@ -49,7 +90,7 @@ impl KlControl {
 
     /// Takes in the mean KL of a step's `completions`.
     pub fn observe(&mut self, kl: f64, completions: usize) {
-        let Some(KlTarget { target, horizon }) = self.target else {
+        let Some(KlTarget { target, horizon }) = self.target.filter(|_| self.coefficient > 0.0) else {
             return;
         };
         let error = (kl / target - 1.0).clamp(-LARGEST_ERROR, LARGEST_ERROR);
@@ -84,7 +125,7 @@ mod tests {
             target: 6.0,
             horizon: 10_000.0,
         };
-        let mut control = KlControl::new(0.2, Some(target));
+        let mut control = KlControl::new(KlEstimator::K1, KlPlacement::Loss, 0.2, Some(target));
         control.observe(6.6, 256); // error 0.1
         assert!((control.coefficient() - 0.2 * 1.00256).abs() < 1e-12);
         control.observe(600.0, 256); // clipped to 0.2
@@ -97,17 +138,17 @@ mod tests {
 
     #[test]
     fn a_fixed_weight_stays_and_state_goes_round() {
-        let mut fixed = KlControl::new(0.1, None);
+        let mut fixed = KlControl::new(KlEstimator::K1, KlPlacement::Loss, 0.1, None);
         fixed.observe(100.0, 100);
         assert_eq!(fixed.coefficient(), 0.1);
         let target = KlTarget {
             target: 1.0,
             horizon: 100.0,
         };
-        let mut one = KlControl::new(0.1, Some(target));
+        let mut one = KlControl::new(KlEstimator::K1, KlPlacement::Loss, 0.1, Some(target));
         one.observe(1.1, 10);
         let text = serde_json::to_string(&one.state()).expect("serializes");
-        let mut other = KlControl::new(0.1, Some(target));
+        let mut other = KlControl::new(KlEstimator::K1, KlPlacement::Loss, 0.1, Some(target));
         other.load_state(serde_json::from_str(&text).expect("parses"));
         assert_eq!(one, other);
         assert_ne!(one.coefficient(), 0.1);

@@ -16,11 +16,8 @@ pub use aggregation::{Aggregation, Denominators};
 pub use kl::{KlEstimator, KlPenalty, completion_kl};
 pub use kl_control::{KlControl, KlControlState, KlTarget};
 pub use loss::{
-    Advantages, LossError, LossInput, LossOutput, LossSettings, PolicyLoss, loss, objective_losses, penalty_loss,
-    policy_loss, stack_cotangents,
+    LossError, LossInput, LossOutput, LossSettings, PolicyLoss, loss, objective_losses, penalty_loss, policy_loss,
 };
 pub use optimizer::{AdamW, AdamWSettings, OptimizerError, OptimizerState, StepReport};
-pub use schedule::{Schedule, ScheduleError, ScheduleKind};
-pub use step::{
-    BatchGramian, UpdateBatch, UpdateError, UpdateReport, UpdateSettings, Weigh, objective_gramian, update_policy,
-};
+pub use schedule::{Schedule, ScheduleKind};
+pub use step::{BatchGramian, UpdateBatch, UpdateReport, UpdateSettings, WeighGradients, batch_gramian, update_policy};

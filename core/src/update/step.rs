@@ -1,51 +1,18 @@
 //! One policy update: mini-batches, micro-batches, M cotangent columns of one forward pass, clip, AdamW.
 
-use thiserror::Error;
-
 use super::{
     aggregation::Denominators,
-    loss::{Advantages, LossError, LossInput, LossOutput, LossSettings, loss, objective_losses, penalty_loss},
-    optimizer::{AdamW, OptimizerError},
+    loss::{LossInput, LossOutput, LossSettings, loss, objective_losses, penalty_loss},
+    optimizer::AdamW,
 };
 use crate::{
-    error::Hint,
-    model::Cotangent,
+    advantage::{Advantages, Per},
+    error::Error,
+    metrics::Numbers,
+    model::{Cotangent, ModelError},
     plugin::PluginError,
-    rollout::{Forward, GradientSet, Policy, PolicyError, Rollouts, gramian},
-    scalarizer::{Credit, Signal},
+    rollout::{Forward, GradientSet, Policy, Rollouts, gramian},
 };
-
-/// An update could not be made. The parameters are those before the mini-batch that failed.
-#[derive(Debug, Error)]
-pub enum UpdateError {
-    /// The forward or backward pass failed.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// The loss got something that it cannot use.
-    #[error(transparent)]
-    Loss(#[from] LossError),
-    /// The optimizer refused a gradient.
-    #[error(transparent)]
-    Optimizer(#[from] OptimizerError),
-    /// The scalarizer failed to weigh the gradients.
-    #[error(transparent)]
-    Plugin(#[from] PluginError),
-    /// A tensor operation failed.
-    #[error("gradients: {0}")]
-    Tensor(#[from] candle_core::Error),
-}
-
-impl Hint for UpdateError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Policy(e) => e.hint(),
-            Self::Loss(e) => e.hint(),
-            Self::Optimizer(e) => e.hint(),
-            Self::Plugin(e) => e.hint(),
-            Self::Tensor(_) => None,
-        }
-    }
-}
 
 /// How an update is made; the same in every step of a run.
 #[derive(Clone, Debug)]
@@ -66,7 +33,7 @@ impl UpdateSettings {
     /// Whether a batch of `prompts` prompts takes more than one optimizer step: only then do old and new
     /// log-probabilities differ within the update.
     #[must_use]
-    pub fn several_steps(&self, prompts: usize) -> bool {
+    pub fn is_off_policy(&self, prompts: usize) -> bool {
         self.epochs > 1 || (self.minibatch > 0 && self.minibatch < prompts)
     }
 }
@@ -77,14 +44,13 @@ pub struct UpdateBatch<'a> {
     /// The completions.
     pub rollouts: &'a Rollouts,
     /// Their advantages.
-    pub signal: &'a Signal,
+    pub advantages: &'a Advantages,
     /// Log-probabilities before the update; none where the first pass is the only one.
     pub old: Option<&'a [f32]>,
     /// Log-probabilities under the reference policy, for the KL term.
     pub reference: Option<&'a [f32]>,
-    /// A forward pass over all completions with the parameters as they are, where there has been one: the first
-    /// optimizer step starts from it if it takes all completions at once.
-    pub forward: Option<&'a Forward>,
+    /// Parts of the names of the parameters that make the Gramian; empty: all.
+    pub gradient_layers: &'a [String],
 }
 
 /// What an update reports: means over its mini-batches.
@@ -92,86 +58,116 @@ pub struct UpdateBatch<'a> {
 pub struct UpdateReport {
     /// Optimizer steps taken.
     pub minibatches: usize,
-    /// Policy loss plus KL term.
-    pub loss: f64,
-    /// KL estimate, without its coefficient: aggregated as the loss is, or the token mean where it is in the reward.
-    pub kl: f64,
-    /// KL estimate summed over a completion's tokens, mean over completions.
+    /// Sums over mini-batches of the numbers for metrics.jsonl, by their names there.
+    pub numbers: Numbers,
+    /// KL estimate summed over a completion's tokens, mean over completions, without its coefficient.
     pub completion_kl: f64,
-    /// Weight that the KL penalty had; 0 without one.
-    pub kl_coefficient: f64,
-    /// Entropy of the next-token distribution, token mean.
-    pub entropy: f64,
-    /// Share of clipped tokens.
-    pub clip_fraction: f64,
-    /// Gradient norm before clipping.
-    pub grad_norm: f64,
+    /// Mean over the tokens of the first mini-batch of |log-probability when sampled − log-probability now|.
+    pub sampler_gap: f64,
     /// Gramian `[M, M]` of the first mini-batch, where the scalarizer weighs gradients.
     pub gram: Option<Vec<f64>>,
+    /// Weights `[M]` that the objectives' gradients were summed with, where the scalarizer weighs them.
+    pub weights: Option<Vec<f64>>,
+}
+
+impl UpdateReport {
+    /// Takes note of a KL penalty in the reward: its estimate summed over each completion's tokens `[B]`, without its
+    /// `coefficient`; N is `tokens`.
+    pub fn add_reward_kl(&mut self, kl: &[f64], tokens: usize, coefficient: f64) {
+        let (sum, n) = (kl.iter().sum::<f64>(), self.minibatches as f64);
+        self.numbers.add("policy/kl", n * sum / tokens.max(1) as f64);
+        self.numbers.add("policy/kl_coefficient", n * coefficient);
+        self.completion_kl = sum / kl.len().max(1) as f64;
+    }
+
+    /// The numbers, means over the mini-batches.
+    pub fn means(&self) -> impl Iterator<Item = (&'static str, f64)> + '_ {
+        self.numbers.divided_by(self.minibatches.max(1) as f64)
+    }
 }
 
 /// Asked for weights `[M]` in each mini-batch where the scalarizer weighs gradients: number of the mini-batch within
 /// the step, Gramian `[M, M]`, losses `[M]`.
-pub type Weigh<'a> = dyn FnMut(u32, &[f64], &[f64]) -> Result<Vec<f32>, PluginError> + 'a;
+pub type WeighGradients<'a> = dyn FnMut(u32, &[f64], &[f64]) -> Result<Vec<f32>, PluginError> + 'a;
 
 /// Gradients of one mini-batch: one column for each objective where gradients are weighed, else one; the gradient of the
 /// KL term and the entropy bonus, which belong to no objective, is the last column where gradients are weighed.
-struct Columns {
+struct MiniBatchGradients {
     sets: Vec<GradientSet>,
     losses: Vec<LossOutput>,
+    /// Token mean.
     entropy: f64,
+    /// Token mean of |log-probability when sampled − log-probability now|.
+    sampler_gap: f64,
 }
 
-/// Updates the policy on a batch.
+/// Updates the policy on a batch: an optimizer step for each mini-batch of each epoch. `forward` is a forward pass over
+/// the whole batch with the parameters as they are, where there has been one: the first step starts from it if it takes
+/// all completions at once.
 ///
 /// # Errors
-/// A pass fails, a number is not finite, the scalarizer fails to weigh.
+/// A pass fails, a number is not finite, the scalarizer fails to weigh. The parameters are then those before the
+/// mini-batch that failed.
 pub fn update_policy(
     policy: &Policy,
     optimizer: &mut AdamW,
     batch: UpdateBatch<'_>,
     settings: &UpdateSettings,
+    mut forward: Option<Forward>,
     lr: f64,
-    weigh: &mut Weigh<'_>,
-) -> Result<UpdateReport, UpdateError> {
+    weigh_gradients: &mut WeighGradients<'_>,
+) -> Result<UpdateReport, Error> {
     let mut report = UpdateReport::default();
+    let mask = policy.parameter_mask(batch.gradient_layers);
     for _ in 0..settings.epochs {
         for rows in minibatches(batch.rollouts, settings.minibatch) {
-            // after an optimizer step the parameters are no longer those of the forward pass
-            let forward = batch.forward.filter(|_| report.minibatches == 0);
-            let columns = gradients(policy, UpdateBatch { forward, ..batch }, &rows, settings)?;
-            let gradient = if batch.signal.weighs_gradients() {
-                let m = batch.signal.objectives();
-                let gram = gramian(&columns.sets[..m], &policy.selects(batch.signal.gradient_layers()))?;
-                let losses: Vec<f64> = columns.losses[..m].iter().map(|l| l.value).collect();
-                let number = u32::try_from(report.minibatches).unwrap_or(u32::MAX);
-                let mut weights = weigh(number, &gram, &losses)?;
-                report.loss += losses.iter().zip(&weights).map(|(l, &w)| l * f64::from(w)).sum::<f64>();
-                report.gram.get_or_insert(gram);
-                if columns.sets.len() > m {
-                    weights.push(1.0); // the terms of no objective, whatever the objectives weigh
-                    report.loss += columns.losses[m].value;
+            // Taken: after an optimizer step the parameters are no longer those of the forward pass.
+            let forward = forward.take().filter(|_| rows.len() == batch.rollouts.len());
+            let columns = gradients(policy, batch, &rows, settings, forward.as_ref())?;
+            let mut loss = 0.0;
+            let gradient = match batch.advantages.per {
+                Per::Objective { m } => {
+                    let gram = gramian(&columns.sets[..m], &mask).map_err(ModelError::from)?; // [M, M]
+                    let losses: Vec<f64> = columns.losses[..m].iter().map(|l| l.value).collect();
+                    let number = u32::try_from(report.minibatches).unwrap_or(u32::MAX);
+                    let mut weights = weigh_gradients(number, &gram, &losses)?; // [M]
+                    loss += losses.iter().zip(&weights).map(|(l, &w)| l * f64::from(w)).sum::<f64>();
+                    report.gram.get_or_insert(gram);
+                    let sum = report.weights.get_or_insert_with(|| vec![0.0; m]);
+                    sum.iter_mut().zip(&weights).for_each(|(sum, &w)| *sum += f64::from(w));
+                    if columns.sets.len() > m {
+                        weights.push(1.0); // the terms of no objective, whatever the objectives weigh
+                        loss += columns.losses[m].value;
+                    }
+                    GradientSet::weighted_sum(&columns.sets, &weights)
                 }
-                GradientSet::weighted_sum(&columns.sets, &weights)?
-            } else {
-                report.loss += columns.losses[0].value;
-                GradientSet::weighted_sum(&columns.sets, &[1.0])?
+                Per::Completion | Per::Token => {
+                    loss += columns.losses[0].value;
+                    GradientSet::weighted_sum(&columns.sets, &[1.0])
+                }
             };
-            report.kl += columns.losses.iter().map(|l| l.kl).sum::<f64>();
+            let gradient = gradient.map_err(ModelError::from)?;
+            let grad_norm = optimizer.step(&gradient.into_optional(), lr)?.gradient_norm;
+            report.numbers.add("loss", loss);
+            report.numbers.add("policy/entropy", columns.entropy);
+            if let Some(penalty) = settings.loss.kl {
+                report
+                    .numbers
+                    .add("policy/kl", columns.losses.iter().map(|l| l.kl).sum());
+                report.numbers.add("policy/kl_coefficient", penalty.coefficient);
+            }
             report.completion_kl += columns.losses.iter().map(|l| l.completion_kl).sum::<f64>();
-            report.clip_fraction += columns.losses[0].clip_fraction;
-            report.entropy += columns.entropy;
-            report.grad_norm += optimizer.step(&gradient.into_optional(), lr)?.gradient_norm;
+            if report.minibatches == 0 {
+                report.sampler_gap = columns.sampler_gap;
+            }
+            report.numbers.add_all(&columns.losses[0].numbers);
+            report.numbers.add("policy/grad_norm", grad_norm);
             report.minibatches += 1;
         }
     }
     let n = report.minibatches.max(1) as f64;
-    report.loss /= n;
-    report.kl /= n;
     report.completion_kl /= n;
-    report.clip_fraction /= n;
-    report.entropy /= n;
-    report.grad_norm /= n;
+    report.weights.iter_mut().flatten().for_each(|weight| *weight /= n);
     Ok(report)
 }
 
@@ -186,19 +182,18 @@ pub struct BatchGramian {
     pub forward: Option<Forward>,
 }
 
-/// Gramian and losses of the per-objective advantages `[B, M]` over a whole batch, without an update: one forward
+/// Gramian and losses of the advantages `[B, M]` of each objective over a whole batch, without an update: one forward
 /// pass, and one backward pass for all of them. KL term and entropy bonus belong to no objective and are not in them.
 ///
 /// # Errors
 /// As [`update_policy`].
-pub fn objective_gramian(
+pub fn batch_gramian(
     policy: &Policy,
     rollouts: &Rollouts,
-    advantages: &[f32],
-    layers: &[String],
+    advantages: &Advantages,
+    gradient_layers: &[String],
     settings: &UpdateSettings,
-) -> Result<BatchGramian, UpdateError> {
-    let signal = Signal::for_gramian(advantages.to_vec(), advantages.len() / rollouts.len().max(1));
+) -> Result<BatchGramian, Error> {
     let policy_term = UpdateSettings {
         loss: settings.loss.without_penalty(),
         ..settings.clone()
@@ -210,14 +205,14 @@ pub fn objective_gramian(
     };
     let batch = UpdateBatch {
         rollouts,
-        signal: &signal,
+        advantages,
         old: None,
         reference: None,
-        forward: forward.as_ref(),
+        gradient_layers,
     };
-    let columns = gradients(policy, batch, &rows, &policy_term)?;
+    let columns = gradients(policy, batch, &rows, &policy_term, forward.as_ref())?;
     Ok(BatchGramian {
-        gram: gramian(&columns.sets, &policy.selects(layers))?,
+        gram: gramian(&columns.sets, &policy.parameter_mask(gradient_layers)).map_err(ModelError::from)?,
         losses: columns.losses.iter().map(|l| l.value).collect(),
         forward,
     })
@@ -238,29 +233,35 @@ fn minibatches(rollouts: &Rollouts, prompts: usize) -> Vec<Vec<usize>> {
     batches
 }
 
-/// Gradients of one mini-batch, summed over micro-batches of whole groups.
+/// Gradients of one mini-batch, summed over micro-batches of whole groups. `forward` is a forward pass over `rows`,
+/// where there has been one.
 fn gradients(
     policy: &Policy,
     batch: UpdateBatch<'_>,
     rows: &[usize],
     settings: &UpdateSettings,
-) -> Result<Columns, UpdateError> {
+    forward: Option<&Forward>,
+) -> Result<MiniBatchGradients, Error> {
     let minibatch = batch.rollouts.select(rows);
     let whole = Denominators::of(minibatch.offsets.windows(2).map(|w| w[1] - w[0]), settings.norm_length);
-    let mut total: Option<Columns> = None;
-    for chunk in minibatch.chunks(settings.micro_batch_tokens) {
+    let chunks = match forward {
+        Some(_) => vec![0..rows.len()],
+        None => minibatch.chunks(settings.micro_batch_tokens),
+    };
+    let mut total: Option<MiniBatchGradients> = None;
+    for chunk in chunks {
         let rows = &rows[chunk];
         let part = batch.rollouts.select(rows);
         let own;
-        let forward = match batch.forward.filter(|_| rows.len() == batch.rollouts.len()) {
+        let forward = match forward {
             Some(forward) => forward,
             None => {
                 own = policy.forward(&part)?;
                 &own
             }
         };
-        let old = batch.old.map(|packed| batch.rollouts.select_tokens(packed, rows));
-        let reference = batch.reference.map(|packed| batch.rollouts.select_tokens(packed, rows));
+        let old = batch.old.map(|packed| batch.rollouts.select_tokens(packed, rows)); // [N]
+        let reference = batch.reference.map(|packed| batch.rollouts.select_tokens(packed, rows)); // [N]
         let input = LossInput {
             logprobs: forward.logprobs(),
             old: old.as_deref(),
@@ -268,7 +269,7 @@ fn gradients(
             entropies: Some(forward.entropies()),
             offsets: &part.offsets,
         };
-        let losses = column_losses(batch, rows, &input, settings, &whole)?;
+        let losses = losses_per_column(batch, rows, &input, settings, &whole)?;
         let cotangents: Vec<Cotangent<'_>> = losses
             .iter()
             .map(|loss| Cotangent {
@@ -276,60 +277,61 @@ fn gradients(
                 entropy: Some(loss.entropy_cotangent.as_slice()).filter(|entropy| !entropy.is_empty()),
             })
             .collect();
-        let sets: Vec<GradientSet> = forward.gradients(&cotangents)?;
-        let entropy = forward.entropies().iter().map(|&e| f64::from(e)).sum::<f64>() / whole.tokens.max(1) as f64;
+        let per_token = 1.0 / whole.tokens.max(1) as f64;
+        let gaps = part
+            .logprobs
+            .iter()
+            .zip(forward.logprobs())
+            .map(|(a, b)| f64::from((a - b).abs()));
+        let gradients = MiniBatchGradients {
+            sets: forward.gradients(&cotangents)?,
+            losses,
+            entropy: forward.entropies().iter().map(|&e| f64::from(e)).sum::<f64>() / whole.tokens.max(1) as f64,
+            sampler_gap: gaps.sum::<f64>() * per_token,
+        };
         match &mut total {
-            None => total = Some(Columns { sets, losses, entropy }),
-            Some(total) => {
-                for (sum, set) in total.sets.iter_mut().zip(&sets) {
-                    sum.add(set)?;
-                }
-                for (sum, part) in total.losses.iter_mut().zip(losses) {
-                    *sum += part;
-                }
-                total.entropy += entropy;
-            }
+            None => total = Some(gradients),
+            Some(total) => total.add(gradients)?,
         }
     }
-    total.ok_or_else(|| UpdateError::Tensor(candle_core::Error::Msg("a mini-batch without completions".into())))
+    Ok(total
+        .ok_or_else(|| candle_core::Error::Msg("a mini-batch without completions".into()))
+        .map_err(ModelError::from)?)
+}
+
+impl MiniBatchGradients {
+    /// Adds those of another micro-batch.
+    fn add(&mut self, other: Self) -> Result<(), Error> {
+        for (sum, set) in self.sets.iter_mut().zip(&other.sets) {
+            sum.add(set).map_err(ModelError::from)?;
+        }
+        for (sum, part) in self.losses.iter_mut().zip(other.losses) {
+            *sum += part;
+        }
+        self.entropy += other.entropy;
+        self.sampler_gap += other.sampler_gap;
+        Ok(())
+    }
 }
 
 /// One loss for each cotangent column, over the rows of a micro-batch.
-fn column_losses(
+fn losses_per_column(
     batch: UpdateBatch<'_>,
     rows: &[usize],
     input: &LossInput<'_>,
     settings: &UpdateSettings,
     whole: &Denominators,
-) -> Result<Vec<LossOutput>, LossError> {
-    let scale = batch.signal.scale;
-    let scaled = |values: Vec<f32>| -> Vec<f32> { values.into_iter().map(|a| a * scale).collect() };
-    match &batch.signal.credit {
-        Credit::Completions(advantages) => {
-            let part = scaled(rows.iter().map(|&b| advantages[b]).collect());
-            Ok(vec![loss(
-                &settings.loss,
-                input,
-                Advantages::PerCompletion(&part),
-                whole,
-            )?])
+) -> Result<Vec<LossOutput>, Error> {
+    let columns = batch.advantages.columns(rows, &batch.rollouts.offsets); // [N] each
+    if matches!(batch.advantages.per, Per::Objective { .. }) {
+        let mut losses = objective_losses(&settings.loss, input, &columns, whole)?;
+        if settings.loss.has_penalty() {
+            losses.push(penalty_loss(&settings.loss, input, whole)?);
         }
-        Credit::Tokens(advantages) => {
-            let part = scaled(batch.rollouts.select_tokens(advantages, rows));
-            Ok(vec![loss(&settings.loss, input, Advantages::PerToken(&part), whole)?])
-        }
-        Credit::Objectives { advantages, m } => {
-            let columns: Vec<Vec<f32>> = (0..*m)
-                .map(|k| scaled(rows.iter().map(|&b| advantages[b * m + k]).collect()))
-                .collect();
-            let views: Vec<Advantages<'_>> = columns.iter().map(|c| Advantages::PerCompletion(c)).collect();
-            let mut losses = objective_losses(&settings.loss, input, &views, whole)?;
-            if settings.loss.has_penalty() {
-                losses.push(penalty_loss(&settings.loss, input, whole)?);
-            }
-            Ok(losses)
-        }
+        return Ok(losses);
     }
+    let losses = columns.iter().map(|column| loss(&settings.loss, input, column, whole));
+    Ok(losses.collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]

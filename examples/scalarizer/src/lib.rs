@@ -19,6 +19,7 @@ pub struct Laggard {
     weights: Vec<f32>,
 }
 
+#[scalarizer]
 impl Scalarizer for Laggard {
     const NAME: &str = "laggard";
     const PAPER: &str = "Sagawa et al., Distributionally Robust Neural Networks for Group Shifts, arXiv 1911.08731";
@@ -37,7 +38,7 @@ impl Scalarizer for Laggard {
         })
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let means: Vec<f64> = (0..batch.m()).map(|m| batch.scores().column_mean(m)).collect();
         let lowest = means.iter().copied().fold(f64::INFINITY, f64::min);
         for (weight, mean) in self.weights.iter_mut().zip(&means) {
@@ -46,11 +47,7 @@ impl Scalarizer for Laggard {
         }
         let sum: f32 = self.weights.iter().sum();
         self.weights.iter_mut().for_each(|weight| *weight /= sum);
-        Ok(Scalarized::weights(&self.weights))
-    }
-
-    fn weights(&self) -> Option<Vec<f32>> {
-        Some(self.weights.clone())
+        Ok(Signal::weights(&self.weights))
     }
 }
 
@@ -73,7 +70,7 @@ mod tests {
         // exp(−0.5 · 0.4) = 0.81873, so the weights are 0.81873 / 1.81873 and 1 / 1.81873
         testing::replay::<Laggard>(
             r#"
-{"format":"moa-trace","version":1,"scalarizer":"laggard","objectives":[{"name":"accuracy"},{"name":"brevity"}],"params":{"rate":0.5}}
+{"format":"moa-trace","version":2,"scalarizer":"laggard","objectives":[{"name":"accuracy"},{"name":"brevity"}],"params":{"rate":0.5}}
 {"hook":"scalarize","step":1,"groups":[0,0],"lengths":[3,4],"scores":[[1.0,0.0],[0.0,0.2]],"expect":{"rewards":[0.450166,0.109967]}}
 "#,
         )?;

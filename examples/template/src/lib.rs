@@ -16,10 +16,11 @@ pub struct Method {
     weights: Vec<f32>,
 }
 
+#[scalarizer]
 impl Scalarizer for Method {
     const NAME: &str = "{{project-name}}";
     const PAPER: &str = "{{paper}}";
-    // What the host should compute for you, e.g. Needs::NONE.after_update(); each has its hook or its view.
+    // What the host should compute for you, e.g. Needs::NONE.old_logprobs(). Hooks need no entry: write one, it is called.
     const NEEDS: Needs = Needs::NONE;
     type Params = Params;
 
@@ -27,12 +28,8 @@ impl Scalarizer for Method {
         Ok(Self { weights: math::weights_or_equal(&params.weights, setup.m())? })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&self.weights))
-    }
-
-    fn weights(&self) -> Option<Vec<f32>> {
-        Some(self.weights.clone())
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&self.weights))
     }
 }
 

@@ -82,11 +82,11 @@ pub struct Ctwa {
     last: Option<Vec<f64>>,
 }
 
+#[scalarizer]
 impl Scalarizer for Ctwa {
     const NAME: &str = "ctwa";
     const PAPER: &str =
         "Lu and Jiang, Uncovering Cross-Objective Interference in Multi-Objective Alignment, arXiv 2602.06869";
-    const NEEDS: Needs = Needs::NONE.after_update();
     type Params = Params;
 
     fn new(setup: &Setup, mut params: Params) -> Result<Self> {
@@ -127,8 +127,8 @@ impl Scalarizer for Ctwa {
         })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&math::as_f32(&self.weights)))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&math::as_f32(&self.weights)))
     }
 
     fn after_update(&mut self, update: &Update) -> Result<()> {

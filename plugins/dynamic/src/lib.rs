@@ -53,10 +53,10 @@ pub struct Dynamic {
     batches: u32,
 }
 
+#[scalarizer]
 impl Scalarizer for Dynamic {
     const NAME: &str = "dynamic";
     const PAPER: &str = "Lu and Jiang, Uncovering Cross-Objective Interference in Multi-Objective Alignment, arXiv 2602.06869 (baseline)";
-    const NEEDS: Needs = Needs::NONE.gradients_per_batch();
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
@@ -76,7 +76,7 @@ impl Scalarizer for Dynamic {
         })
     }
 
-    fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
+    fn observe_gradients(&mut self, gradients: &Gradients) -> Result<()> {
         let influence = math::influence(gradients.gram(), self.params.clip_norm)?; // [M]
         self.sum
             .iter_mut()
@@ -94,11 +94,11 @@ impl Scalarizer for Dynamic {
                 .map_err(|error| error.hint("raise regularization, or set clip_norm"))?;
             (self.sum, self.batches) = (vec![0.0; self.weights.len()], 0);
         }
-        Ok(math::as_f32(&self.weights))
+        Ok(())
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&math::as_f32(&self.weights)))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&math::as_f32(&self.weights)))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
@@ -114,7 +114,7 @@ impl Scalarizer for Dynamic {
         moa_sdk::serde_json::from_str(
             r#"[{"about": "the objective that agrees more with all gains weight", "objectives": [{"name": "a"}, {"name": "b"}],
             "params": {"regularization": 1.0}, "events": [
-            {"hook": "weigh_gradients", "step": 1, "lr": 0.34657359, "gram": [[3.0, 0.0], [0.0, 1.0]], "losses": [0.0, 0.0], "expect": {"weights": [0.6666667, 0.3333333]}},
+            {"hook": "observe_gradients", "step": 1, "lr": 0.34657359, "gram": [[3.0, 0.0], [0.0, 1.0]], "losses": [0.0, 0.0], "expect": {"weights": [0.6666667, 0.3333333]}},
             {"hook": "scalarize", "step": 1, "groups": [0], "lengths": [3], "scores": [[3.0, -3.0]], "expect": {"rewards": [1.0]}}]}]"#,
         )
         .expect("a constant that the tests read")
@@ -179,7 +179,8 @@ mod tests {
             losses: &[0.0; 2],
             ..Default::default()
         };
-        plugin.weigh_gradients(&Gradients::new(input)?)
+        plugin.observe_gradients(&Gradients::new(input)?)?;
+        Ok(math::as_f32(&plugin.weights))
     }
 
     /// Two batches at learning rates 1 and ½, influences (2, 0) and (0, 2): a = (1, ½), in the released code (½, ¼).
@@ -198,7 +199,7 @@ mod tests {
                     losses: &[0.0; 2],
                     ..Default::default()
                 };
-                plugin.weigh_gradients(&Gradients::new(input)?)?;
+                plugin.observe_gradients(&Gradients::new(input)?)?;
             }
             assert!((plugin.weights[0] / plugin.weights[1] - difference.exp()).abs() < 1e-12);
         }

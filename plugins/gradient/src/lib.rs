@@ -44,11 +44,11 @@ pub struct Gradient {
     batches: u32,
 }
 
+#[scalarizer]
 impl Scalarizer for Gradient {
     const NAME: &str = "gradient";
     const PAPER: &str =
         "Lu et al., Learning to Optimize Multi-Objective Alignment Through Dynamic Reward Weighting, arXiv 2509.11452";
-    const NEEDS: Needs = Needs::NONE.gradients_per_batch();
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
@@ -68,7 +68,7 @@ impl Scalarizer for Gradient {
         })
     }
 
-    fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
+    fn observe_gradients(&mut self, gradients: &Gradients) -> Result<()> {
         let influence = math::influence(gradients.gram(), self.params.clip_norm)?; // [M]
         self.sum.iter_mut().zip(&influence).for_each(|(sum, i)| *sum += i);
         self.batches += 1;
@@ -79,11 +79,11 @@ impl Scalarizer for Gradient {
                 .map_err(|error| error.hint("raise regularization, or set clip_norm"))?;
             (self.sum, self.batches) = (vec![0.0; self.weights.len()], 0);
         }
-        Ok(math::as_f32(&self.weights))
+        Ok(())
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&math::as_f32(&self.weights)))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&math::as_f32(&self.weights)))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
@@ -99,7 +99,7 @@ impl Scalarizer for Gradient {
         moa_sdk::serde_json::from_str(
             r#"[{"about": "the objective that agrees more with all gains weight", "objectives": [{"name": "a"}, {"name": "b"}],
             "params": {"regularization": 1.0}, "events": [
-            {"hook": "weigh_gradients", "step": 1, "lr": 0.34657359, "gram": [[3.0, 0.0], [0.0, 1.0]], "losses": [0.0, 0.0], "expect": {"weights": [0.6666667, 0.3333333]}},
+            {"hook": "observe_gradients", "step": 1, "lr": 0.34657359, "gram": [[3.0, 0.0], [0.0, 1.0]], "losses": [0.0, 0.0], "expect": {"weights": [0.6666667, 0.3333333]}},
             {"hook": "scalarize", "step": 1, "groups": [0], "lengths": [3], "scores": [[3.0, -3.0]], "expect": {"rewards": [1.0]}}]}]"#,
         )
         .expect("a constant that the tests read")
@@ -160,7 +160,8 @@ mod tests {
             losses: &[0.0; 2],
             ..Default::default()
         };
-        plugin.weigh_gradients(&Gradients::new(input)?)
+        plugin.observe_gradients(&Gradients::new(input)?)?;
+        Ok(math::as_f32(&plugin.weights))
     }
 
     /// Gradients (3, 0) and (0, 1), clipped to 1, have the same influence; unclipped not. Weights stay on the simplex,

@@ -69,10 +69,10 @@ pub struct GradNorm {
 /// r stays within 1 / this and this.
 const LARGEST_RATE: f64 = 100.0;
 
+#[scalarizer]
 impl Scalarizer for GradNorm {
     const NAME: &str = "gradnorm";
     const PAPER: &str = "Chen et al., GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks, arXiv 1711.02257";
-    const NEEDS: Needs = Needs::NONE.gradients_per_minibatch();
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
@@ -105,8 +105,8 @@ impl Scalarizer for GradNorm {
         })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::gradient_weights())
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::gradient_weights())
     }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {

@@ -66,6 +66,7 @@ pub struct Hypervolume {
     contribution: Option<f64>,
 }
 
+#[scalarizer]
 impl Scalarizer for Hypervolume {
     const NAME: &str = "hypervolume";
     const PAPER: &str =
@@ -134,7 +135,7 @@ impl Scalarizer for Hypervolume {
         Ok(())
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let scale = match self.contribution {
             Some(contribution) if batch.m() > 1 => 0.5 + 1.5 * contribution.tanh(),
             _ => 1.0,
@@ -142,10 +143,10 @@ impl Scalarizer for Hypervolume {
         #[allow(clippy::cast_possible_truncation, reason = "between 0.5 and 2")]
         let scale = scale as f32;
         Ok(match self.params.apply {
-            Apply::Advantage => Scalarized::weights(&self.weights).with_advantage_scale(scale),
+            Apply::Advantage => Signal::weights(&self.weights).with_advantage_scale(scale),
             Apply::Reward => {
                 let scaled: Vec<f32> = self.weights.iter().map(|w| w * scale).collect();
-                Scalarized::weights(&scaled)
+                Signal::weights(&scaled)
             }
         })
     }

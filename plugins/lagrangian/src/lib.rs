@@ -36,6 +36,7 @@ pub struct Lagrangian {
 /// The constraint of the published runs.
 const PUBLISHED: f64 = 0.9;
 
+#[scalarizer]
 impl Scalarizer for Lagrangian {
     const NAME: &str = "lagrangian";
     const PAPER: &str = "Mahdavi, Yang, Jin, Stochastic convex optimization with multiple objectives, NeurIPS 2013";
@@ -62,12 +63,12 @@ impl Scalarizer for Lagrangian {
         })
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         for (k, (multiplier, constraint)) in self.multipliers.iter_mut().zip(&self.constraints).enumerate() {
             let gap = constraint - batch.scores().column_mean(k + 1);
             *multiplier = (*multiplier + self.dual_lr * gap).max(0.0);
         }
-        Ok(Scalarized::advantage_weights(&self.mixing()))
+        Ok(Signal::advantage_weights(&self.mixing()))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {

@@ -20,6 +20,7 @@ pub struct Linear {
     weights: Vec<f32>,
 }
 
+#[scalarizer]
 impl Scalarizer for Linear {
     const NAME: &str = "linear";
     const PAPER: &str =
@@ -32,8 +33,8 @@ impl Scalarizer for Linear {
         Ok(Self { weights })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::weights(&self.weights))
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::weights(&self.weights))
     }
 
     fn examples() -> Vec<Example> {

@@ -60,10 +60,10 @@ pub struct Mgda {
 /// A norm or loss up to this is taken for 0; its square is still far from the smallest f64.
 const ZERO: f64 = 1e-100;
 
+#[scalarizer]
 impl Scalarizer for Mgda {
     const NAME: &str = "mgda";
     const PAPER: &str = "Désidéri, Multiple-gradient descent algorithm (MGDA) for multiobjective optimization, 2012; Sener and Koltun, arXiv 1810.04650";
-    const NEEDS: Needs = Needs::NONE.gradients_per_minibatch();
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
@@ -74,8 +74,8 @@ impl Scalarizer for Mgda {
         })
     }
 
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Scalarized> {
-        Ok(Scalarized::gradient_weights())
+    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
+        Ok(Signal::gradient_weights())
     }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {

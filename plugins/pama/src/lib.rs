@@ -47,6 +47,7 @@ pub struct Pama {
     weights: Option<Vec<f64>>,
 }
 
+#[scalarizer]
 impl Scalarizer for Pama {
     const NAME: &str = "pama";
     const PAPER: &str = "He and Maghsudi, Pareto Multi-Objective Alignment for Language Models, arXiv 2508.07768";
@@ -69,7 +70,7 @@ impl Scalarizer for Pama {
         })
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let advantages = batch.objective_advantages()?; // [B, M]
         let means = self.mean_advantages(batch)?; // [M]
         let least = means.iter().copied().fold(f64::INFINITY, f64::min); // s*
@@ -83,7 +84,7 @@ impl Scalarizer for Pama {
         };
         let of_completions: Vec<f64> = advantages.iter_rows().map(credit).collect(); // [B]
         (self.means, self.weights) = (Some(means), Some(weights));
-        Ok(Scalarized::advantages(math::as_f32(&of_completions)))
+        Ok(Signal::advantages(math::as_f32(&of_completions)))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
@@ -190,8 +191,8 @@ mod tests {
             offsets: &[0, 1, 2],
             ..Default::default()
         };
-        let scalarized = plugin.scalarize(&Batch::new(input, Pama::NEEDS)?)?;
-        let moa_sdk::Signal::Advantages(found) = scalarized.signal() else {
+        let signal = plugin.scalarize(&Batch::new(input, Pama::NEEDS)?)?;
+        let moa_sdk::SignalKind::Advantages(found) = signal.kind() else {
             panic!("advantages are expected")
         };
         Ok((found.clone(), plugin.weights().unwrap_or_default()))

@@ -50,6 +50,7 @@ pub struct Tchebycheff {
     objectives: Vec<String>,
 }
 
+#[scalarizer]
 impl Scalarizer for Tchebycheff {
     const NAME: &str = "tchebycheff";
     const PAPER: &str = "Bowman, On the relationship of the Tchebycheff norm and the efficient frontier of multiple-criteria objectives, 1976";
@@ -77,10 +78,10 @@ impl Scalarizer for Tchebycheff {
         })
     }
 
-    fn scalarize(&mut self, batch: &Batch) -> Result<Scalarized> {
+    fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let scores = batch.scores();
         if batch.m() == 1 || batch.is_empty() {
-            return Ok(Scalarized::weights(&self.weights));
+            return Ok(Signal::weights(&self.weights));
         }
         let largest = |m: usize| scores.column(m).map(f64::from).fold(f64::NEG_INFINITY, f64::max);
         let of_batch: Vec<f64> = (0..batch.m()).map(largest).collect(); // [M]
@@ -96,7 +97,7 @@ impl Scalarizer for Tchebycheff {
         };
         let rewards: Vec<f64> = scores.iter_rows().map(reward).collect(); // [B]
         self.point = Some(point);
-        Ok(Scalarized::rewards(math::as_f32(&rewards)))
+        Ok(Signal::rewards(math::as_f32(&rewards)))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {

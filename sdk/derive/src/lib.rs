@@ -1,12 +1,30 @@
-//! The derive macros of moa-sdk: `Params` and `Choice` for what a plugin is configured with, `Serialize` and
-//! `Deserialize` for its state. The last two are serde's own, pointed at moa-sdk's copy of serde, so that a
-//! plugin needs no dependency but moa-sdk.
+//! The macros of moa-sdk: the attribute `scalarizer` for hooks, `Params` and `Choice` for what a plugin is configured
+//! with, `Serialize` and `Deserialize` for its state. The last two are serde's own, pointed at moa-sdk's copy of serde,
+//! so that a plugin needs no dependency but moa-sdk.
 
 use proc_macro::TokenStream;
 
 mod choice;
+mod hooks;
 mod params;
 mod state;
+
+/// Stands on `impl Scalarizer for …` and tells the host which hooks the impl holds: a hook that is written is called,
+/// one that is not costs nothing. Without the attribute the impl does not compile.
+///
+/// ```text
+/// #[moa_sdk::scalarizer]
+/// impl Scalarizer for Mine { … }
+/// ```
+#[proc_macro_attribute]
+pub fn scalarizer(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = syn::parse_macro_input!(item as syn::ItemImpl);
+    let expanded = match proc_macro2::TokenStream::from(arguments) {
+        none if none.is_empty() => hooks::expand(&item),
+        some => Err(syn::Error::new_spanned(some, "the attribute takes no arguments")),
+    };
+    expanded.unwrap_or_else(|error| error.to_compile_error()).into()
+}
 
 /// Implements `moa_sdk::Params` for a struct with named fields. Doc comments become the documentation of the
 /// params, `#[param(default = …)]` their defaults; without it a param's default is `Default::default()`.

@@ -7,7 +7,7 @@ use abi_stable::library::LibHeader;
 
 /// The number of the raw interface. Raised with every change that a plugin built before it would not survive;
 /// a method appended with a default is none.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
 /// The first bytes of every handshake.
 pub const MAGIC: [u8; 16] = *b"moa-plugin\0\0\0\0\0\0";

@@ -6,9 +6,7 @@ use abi_stable::std_types::{RErr, ROk, ROption, RResult, RSlice, RStr, RString, 
 
 use super::finite;
 use super::guard::{Stopped, catch};
-use super::raw::{
-    RawBatch, RawCompletion, RawGradients, RawResult, RawReward, RawScalarized, RawScalarizer, RawUpdate,
-};
+use super::raw::{RawBatch, RawCompletion, RawGradients, RawResult, RawReward, RawScalarizer, RawSignal, RawUpdate};
 use crate::views::{Batch, Gradients, Update, Validation};
 use crate::{Completion, Error, Result, Reward, Scalarizer};
 
@@ -111,17 +109,22 @@ impl<S: Scalarizer> RawScalarizer for NativeScalarizer<S> {
             .with_mut(|s| s.on_validation(&Validation::new(step, values.as_slice())))
     }
 
+    fn observe_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<()> {
+        self.0
+            .with_mut(|s| s.observe_gradients(&Gradients::new(gradients.into())?))
+    }
+
+    fn scalarize(&mut self, batch: RawBatch<'_>) -> RawResult<RawSignal> {
+        self.0.with_mut(|s| {
+            let signal = s.scalarize(&Batch::new(batch.into(), S::NEEDS)?)?;
+            Ok(signal.into())
+        })
+    }
+
     fn weigh_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<RVec<f32>> {
         self.0.with_mut(|s| {
             let weights = s.weigh_gradients(&Gradients::new(gradients.into())?)?;
             Ok(weights.into())
-        })
-    }
-
-    fn scalarize(&mut self, batch: RawBatch<'_>) -> RawResult<RawScalarized> {
-        self.0.with_mut(|s| {
-            let scalarized = s.scalarize(&Batch::new(batch.into(), S::NEEDS)?)?;
-            Ok(scalarized.into())
         })
     }
 
@@ -196,7 +199,7 @@ impl<R: Reward> RawReward for NativeReward<R> {
 mod tests {
     use abi_stable::std_types::RSlice;
 
-    use super::super::raw::RawScalarizer as _;
+    use super::super::raw::{RawBatch, RawScalarizer as _};
     use super::NativeScalarizer;
     use crate::prelude::*;
     use crate::views::BatchInput;
@@ -207,6 +210,7 @@ mod tests {
         large: f64,
     }
 
+    #[scalarizer]
     impl Scalarizer for Fragile {
         const NAME: &str = "fragile";
         const PAPER: &str = "none";
@@ -221,9 +225,9 @@ mod tests {
             self.large = validation.values()[0];
             Ok(())
         }
-        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Scalarized> {
+        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal> {
             assert!(batch.step() < 2, "step {} is too much", batch.step());
-            Ok(Scalarized::weights(&[self.small]))
+            Ok(Signal::weights(&[self.small]))
         }
     }
 
@@ -276,7 +280,7 @@ mod tests {
                 lengths: &[1],
                 ..BatchInput::default()
             };
-            fragile.scalarize(input.into()).into_result()
+            fragile.scalarize(RawBatch::new(&input, &[])).into_result()
         };
         assert!(call(&mut fragile, 1).is_ok());
         let error = call(&mut fragile, 2).expect_err("it panics");

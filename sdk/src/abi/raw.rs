@@ -12,7 +12,7 @@ use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{RBox, ROk, ROption, RResult, RSlice, RStr, RString, RVec, Tuple2};
 
 use crate::views::{BatchInput, GradientsInput, UpdateInput};
-use crate::{Completion, Error, MeanTokens, Scalarized, Signal};
+use crate::{Completion, Error, MeanTokens, Signal, SignalKind};
 
 /// What a library exports. Its fields may grow at the end, each with a default.
 #[repr(C)]
@@ -50,8 +50,9 @@ macro_rules! raw_scalarizer {
         #[sabi_trait]
         pub trait RawScalarizer: Send {
             fn on_validation(&mut self, step: u64, values: RSlice<'_, f64>) -> RawResult<()>;
+            fn observe_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<()>;
+            fn scalarize(&mut self, batch: RawBatch<'_>) -> RawResult<RawSignal>;
             fn weigh_gradients(&mut self, gradients: RawGradients<'_>) -> RawResult<RVec<f32>>;
-            fn scalarize(&mut self, batch: RawBatch<'_>) -> RawResult<RawScalarized>;
             fn after_update(&mut self, update: RawUpdate<'_>) -> RawResult<()>;
             fn weights(&self) -> RawResult<ROption<RVec<f32>>>;
             fn metrics(&self) -> RawResult<RVec<Tuple2<RString, f64>>>;
@@ -109,7 +110,7 @@ impl From<RawError> for Error {
     }
 }
 
-/// [`BatchInput`].
+/// [`BatchInput`], its optional arrays by name.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, StableAbi)]
 pub struct RawBatch<'a> {
@@ -118,27 +119,39 @@ pub struct RawBatch<'a> {
     pub scores: RSlice<'a, f32>,
     pub groups: RSlice<'a, u32>,
     pub lengths: RSlice<'a, u32>,
-    pub objective_advantages: ROption<RSlice<'a, f32>>,
-    pub old_logprobs: ROption<RSlice<'a, f32>>,
-    pub ref_logprobs: ROption<RSlice<'a, f32>>,
+    pub columns: RSlice<'a, RawColumn<'a>>,
     pub offsets: RSlice<'a, usize>,
 }
 
-fn raw_option<'a>(values: Option<&'a [f32]>) -> ROption<RSlice<'a, f32>> {
-    values.map(RSlice::from_slice).into()
+/// One optional array of a batch.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, StableAbi)]
+pub struct RawColumn<'a> {
+    pub name: RStr<'a>,
+    pub values: RSlice<'a, f32>,
 }
 
-impl<'a> From<BatchInput<'a>> for RawBatch<'a> {
-    fn from(input: BatchInput<'a>) -> Self {
+impl<'a> RawColumn<'a> {
+    /// The optional arrays of `input`, for [`RawBatch::new`].
+    pub fn all_of(input: &BatchInput<'a>) -> Vec<Self> {
+        let raw = |(name, values): (&'static str, &'a [f32])| Self {
+            name: name.into(),
+            values: values.into(),
+        };
+        input.columns().into_iter().map(raw).collect()
+    }
+}
+
+impl<'a> RawBatch<'a> {
+    /// `input` with its optional arrays, which [`RawColumn::all_of`] made.
+    pub fn new(input: &BatchInput<'a>, columns: &'a [RawColumn<'a>]) -> Self {
         Self {
             step: input.step,
             m: input.m,
             scores: input.scores.into(),
             groups: input.groups.into(),
             lengths: input.lengths.into(),
-            objective_advantages: raw_option(input.objective_advantages),
-            old_logprobs: raw_option(input.old_logprobs),
-            ref_logprobs: raw_option(input.ref_logprobs),
+            columns: columns.into(),
             offsets: input.offsets.into(),
         }
     }
@@ -146,18 +159,19 @@ impl<'a> From<BatchInput<'a>> for RawBatch<'a> {
 
 impl<'a> From<RawBatch<'a>> for BatchInput<'a> {
     fn from(raw: RawBatch<'a>) -> Self {
-        let option = |values: ROption<RSlice<'a, f32>>| values.into_option().map(|s| s.as_slice());
-        Self {
+        let mut input = Self {
             step: raw.step,
             m: raw.m,
             scores: raw.scores.as_slice(),
             groups: raw.groups.as_slice(),
             lengths: raw.lengths.as_slice(),
-            objective_advantages: option(raw.objective_advantages),
-            old_logprobs: option(raw.old_logprobs),
-            ref_logprobs: option(raw.ref_logprobs),
             offsets: raw.offsets.as_slice(),
+            ..Self::default()
+        };
+        for column in raw.columns.as_slice() {
+            input.set_column(column.name.as_str(), column.values.as_slice());
         }
+        input
     }
 }
 
@@ -246,25 +260,25 @@ impl<'a> From<RawUpdate<'a>> for UpdateInput<'a> {
     }
 }
 
-/// [`Scalarized`]: `kind` is the place of the form in [`Signal`], counted from 0.
+/// [`Signal`]: `kind` is the place of the form in [`SignalKind`], counted from 0.
 #[repr(C)]
 #[derive(Debug, Clone, StableAbi)]
-pub struct RawScalarized {
+pub struct RawSignal {
     pub kind: u32,
     pub values: RVec<f32>,
     pub advantage_scale: f32,
 }
 
-impl From<Scalarized> for RawScalarized {
-    fn from(scalarized: Scalarized) -> Self {
-        let advantage_scale = scalarized.advantage_scale();
-        let (kind, values) = match scalarized.signal().clone() {
-            Signal::Weights(values) => (0, values),
-            Signal::Rewards(values) => (1, values),
-            Signal::AdvantageWeights(values) => (2, values),
-            Signal::GradientWeights => (3, Vec::new()),
-            Signal::Advantages(values) => (4, values),
-            Signal::TokenAdvantages(values) => (5, values),
+impl From<Signal> for RawSignal {
+    fn from(signal: Signal) -> Self {
+        let advantage_scale = signal.advantage_scale();
+        let (kind, values) = match signal.kind().clone() {
+            SignalKind::Weights(values) => (0, values),
+            SignalKind::Rewards(values) => (1, values),
+            SignalKind::AdvantageWeights(values) => (2, values),
+            SignalKind::GradientWeights => (3, Vec::new()),
+            SignalKind::Advantages(values) => (4, values),
+            SignalKind::TokenAdvantages(values) => (5, values),
         };
         Self {
             kind,
@@ -274,25 +288,25 @@ impl From<Scalarized> for RawScalarized {
     }
 }
 
-impl TryFrom<RawScalarized> for Scalarized {
+impl TryFrom<RawSignal> for Signal {
     type Error = Error;
 
-    fn try_from(raw: RawScalarized) -> Result<Self, Error> {
+    fn try_from(raw: RawSignal) -> Result<Self, Error> {
         let values = raw.values.into_vec();
-        let signal = match raw.kind {
-            0 => Signal::Weights(values),
-            1 => Signal::Rewards(values),
-            2 => Signal::AdvantageWeights(values),
-            3 => Signal::GradientWeights,
-            4 => Signal::Advantages(values),
-            5 => Signal::TokenAdvantages(values),
-            kind => {
+        let kind = match raw.kind {
+            0 => SignalKind::Weights(values),
+            1 => SignalKind::Rewards(values),
+            2 => SignalKind::AdvantageWeights(values),
+            3 => SignalKind::GradientWeights,
+            4 => SignalKind::Advantages(values),
+            5 => SignalKind::TokenAdvantages(values),
+            other => {
                 return Err(Error::new(format!(
-                    "the training signal is of kind {kind}, expected 0 to 5"
+                    "the training signal is of kind {other}, expected 0 to 5"
                 )));
             }
         };
-        Ok(Self::new(signal).with_advantage_scale(raw.advantage_scale))
+        Ok(Self::new(kind).with_advantage_scale(raw.advantage_scale))
     }
 }
 

@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::{Family, create, properties_of, see};
-use crate::replay::{Direct, Hooks, run_event};
-use crate::trace::{Event, Expect, Flat};
+use super::{Family, create, properties_of};
+use crate::replay::{Direct, run_event};
+use crate::trace::{Event, Expect};
 use crate::{Error, Objective, Result, Scalarizer, Setup};
 
 fn setup_of(names: impl Iterator<Item = usize>) -> Setup {
@@ -23,23 +23,19 @@ pub fn reordered<S: Scalarizer>(order: &[usize], params: &Value, reordered_param
     for family in Family::ALL {
         let mut one = Direct(create::<S>(&setup_of(0..m), params)?);
         let mut other = Direct(create::<S>(&setup_of(order.iter().copied()), reordered_params)?);
-        for (index, event) in family.events(m, S::NEEDS, 6, 5).iter().enumerate() {
-            let expected = see(&mut one, m, event)?;
-            let mut found = see(&mut other, m, &event_in_order(event, order))?;
-            for weights in [&mut found.outcome.weights, &mut found.own_weights]
-                .into_iter()
-                .flatten()
-            {
+        for (index, event) in family.events(m, S::HOOKS, S::NEEDS, 6, 5).iter().enumerate() {
+            let expected = run_event(&mut one, m, event)?;
+            let mut found = run_event(&mut other, m, &event_in_order(event, order))?;
+            let weights = [
+                &mut found.gradient_weights,
+                &mut found.mixing_weights,
+                &mut found.weights,
+            ];
+            for weights in weights.into_iter().flatten() {
                 let moved = weights.clone();
                 order.iter().zip(moved).for_each(|(&to, weight)| weights[to] = weight);
             }
-            let own = |weights: &Option<Vec<f32>>| Expect {
-                weights: weights.clone(),
-                ..Expect::default()
-            };
-            let differs = expected.outcome.first_difference(&found.outcome);
-            let by_hook = || own(&expected.own_weights).first_difference(&own(&found.own_weights));
-            if let Some(difference) = differs.or_else(by_hook) {
+            if let Some(difference) = expected.first_difference(&found) {
                 return Err(Error::new(format!(
                     "{family:?} inputs, event {}, objectives in the order {order:?}: {} is {}, expected {}",
                     index + 1,
@@ -72,7 +68,7 @@ pub fn at_scales<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
                 })
                 .collect();
             let events: Vec<Event> = Family::Ordinary
-                .events(m, S::NEEDS, 4, 5)
+                .events(m, S::HOOKS, S::NEEDS, 4, 5)
                 .into_iter()
                 .map(|event| scaled(event, &scales))
                 .collect();
@@ -88,19 +84,8 @@ pub fn at_scales<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
 pub fn plain_with_one_objective<S: Scalarizer>(params: &Value) -> Result<()> {
     for family in Family::ALL {
         let mut hooks = Direct(create::<S>(&setup_of(0..1), params)?);
-        for (index, event) in family.events(1, S::NEEDS, 4, 5).iter().enumerate() {
+        for (index, event) in family.events(1, S::HOOKS, S::NEEDS, 4, 5).iter().enumerate() {
             let number = index + 1;
-            if let Event::WeighGradients(gradients) = event {
-                // What the hook gives back, which need not be what `weights` reports.
-                let flat = Flat::gradients(gradients)?;
-                let weights = hooks.weigh_gradients(&flat.gradients_input(gradients))?;
-                if weights != [1.0] {
-                    return Err(Error::new(format!(
-                        "{family:?} inputs, event {number}: the gradient's weight is {weights:?}, expected [1.0]"
-                    )));
-                }
-                continue;
-            }
             let found = run_event(&mut hooks, 1, event)?;
             if let Some(what) = not_plain(event, &found) {
                 return Err(Error::new(format!("{family:?} inputs, event {number}: {what}")));
@@ -111,6 +96,10 @@ pub fn plain_with_one_objective<S: Scalarizer>(params: &Value) -> Result<()> {
 }
 
 fn not_plain(event: &Event, found: &Expect) -> Option<String> {
+    if let Some(weights) = &found.gradient_weights {
+        // What trains, which need not be what `weights` reports.
+        return (*weights != [1.0]).then(|| format!("the gradient's weight is {weights:?}, expected [1.0]"));
+    }
     if found.weights.as_deref().is_some_and(|weights| weights != [1.0]) {
         return Some(format!("weights are {:?}, expected [1.0]", found.weights));
     }
@@ -138,7 +127,7 @@ fn event_in_order(event: &Event, order: &[usize]) -> Event {
     let mut event = event.clone();
     match &mut event {
         Event::OnValidation(event) => turn(&mut event.values, order),
-        Event::WeighGradients(event) => {
+        Event::ObserveGradients(event) | Event::WeighGradients(event) => {
             turn(&mut event.losses, order);
             event.gram = order.iter().map(|&m| event.gram[m].clone()).collect();
             event.gram.iter_mut().for_each(|row| turn(row, order));
@@ -165,7 +154,7 @@ fn scaled(mut event: Event, scales: &[f64]) -> Event {
     };
     match &mut event {
         Event::OnValidation(event) => wide(&mut event.values),
-        Event::WeighGradients(event) => {
+        Event::ObserveGradients(event) | Event::WeighGradients(event) => {
             wide(&mut event.losses);
             event.gram.iter_mut().for_each(wide);
             for (row, scale) in event.gram.iter_mut().zip(scales) {
@@ -213,6 +202,7 @@ mod tests {
         fault: Fault,
     }
 
+    #[scalarizer]
     impl Scalarizer for Faulty {
         const NAME: &str = "faulty";
         const PAPER: &str = "none";
@@ -220,14 +210,14 @@ mod tests {
         fn new(_: &Setup, params: FaultyParams) -> Result<Self> {
             Ok(Self { fault: params.fault })
         }
-        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Scalarized> {
+        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal> {
             let reward = |row: &[f32]| match self.fault {
                 Fault::None => row.iter().sum(),
                 Fault::FavoursTheFirst => row[0],
                 Fault::Overflows => row.iter().map(|s| s.powi(5)).sum(),
                 Fault::Shifts => row.iter().sum::<f32>() + 1.0,
             };
-            Ok(Scalarized::rewards(batch.scores().iter_rows().map(reward).collect()))
+            Ok(Signal::rewards(batch.scores().iter_rows().map(reward)))
         }
     }
 
@@ -255,16 +245,16 @@ mod tests {
         fault: Fault,
     }
 
+    #[scalarizer]
     impl Scalarizer for TwoFaced {
         const NAME: &str = "two-faced";
         const PAPER: &str = "none";
-        const NEEDS: Needs = Needs::NONE.gradients_per_minibatch();
         type Params = FaultyParams;
         fn new(_: &Setup, params: FaultyParams) -> Result<Self> {
             Ok(Self { fault: params.fault })
         }
-        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Scalarized> {
-            Ok(Scalarized::gradient_weights())
+        fn scalarize(&mut self, _: &Batch<'_>) -> Result<Signal> {
+            Ok(Signal::gradient_weights())
         }
         fn weigh_gradients(&mut self, gradients: &Gradients<'_>) -> Result<Vec<f32>> {
             let mut weights = vec![1.0; gradients.m()];
@@ -287,9 +277,9 @@ mod tests {
         reordered::<TwoFaced>(&[2, 0, 1], &params("none"), &params("none"))?;
         let first = params("favours-the-first");
         let error = reordered::<TwoFaced>(&[2, 0, 1], &first, &first).expect_err("the order matters");
-        assert!(error.message.contains("weights[0]"), "{error}");
+        assert!(error.message.contains("gradient_weights[0]"), "{error}");
         let error = crate::testing::properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
-        assert!(error.message.contains("the hook's weights[0] is NaN"), "{error}");
+        assert!(error.message.contains("gradient_weights[0] is NaN"), "{error}");
         Ok(())
     }
 }

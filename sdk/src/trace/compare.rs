@@ -1,7 +1,36 @@
-//! Whether an outcome is the expected one, within the tolerance of traces.
+//! What is expected of an event, and whether an outcome is that, within the tolerance of traces.
 
-use super::Expect;
+use serde::{Deserialize, Serialize};
+
 use crate::Metrics;
+
+/// What is expected, or was found, once a hook has returned. What is not named is not compared.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// `[M]`: what `weigh_gradients` returned, which is what the objectives' gradients are mixed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_weights: Option<Vec<f32>>,
+    /// `[M]`: the weights on scores or advantages that `scalarize` returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixing_weights: Option<Vec<f32>>,
+    /// `[M]`: the scalarizer's current weights, [`crate::Scalarizer::weights`]; where it has none of its own, those that the
+    /// hook returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<f32>>,
+    /// `[B]`: the rewards that the scalarizer makes of the scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewards: Option<Vec<f32>>,
+    /// `[B]` or `[N]`: the advantages, where the scalarizer gives them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advantages: Option<Vec<f32>>,
+    /// What the step's advantages are multiplied by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advantage_scale: Option<f32>,
+    /// The scalarizer's metrics, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+}
 
 /// A difference between what was expected and what was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +48,8 @@ impl Expect {
     /// name is not compared.
     pub fn first_difference(&self, found: &Expect) -> Option<Difference> {
         let lists = [
+            ("gradient_weights", &self.gradient_weights, &found.gradient_weights),
+            ("mixing_weights", &self.mixing_weights, &found.mixing_weights),
             ("weights", &self.weights, &found.weights),
             ("rewards", &self.rewards, &found.rewards),
             ("advantages", &self.advantages, &found.advantages),

@@ -1,76 +1,40 @@
 //! From the rows of an event, as a trace has them, to the flat arrays that the hooks get, and back.
 
-use super::{BatchEvent, GradientsEvent, UpdateEvent};
-use crate::views::{BatchInput, GradientsInput, UpdateInput};
+use super::compare::Expect;
+use super::events::{GradientsEvent, UpdateEvent};
+use crate::views::{GradientsInput, UpdateInput};
 use crate::{Error, Result};
 
 /// Flat copies of the rows of an event, from which the hooks' inputs borrow.
 #[derive(Debug, Clone, Default)]
 pub struct Flat {
-    scores: Vec<f32>,
-    objective_advantages: Option<Vec<f32>>,
-    old_logprobs: Option<Vec<f32>>,
-    other_logprobs: Option<Vec<f32>>,
-    offsets: Vec<usize>,
+    pub(super) scores: Vec<f32>,
+    /// The optional arrays of a batch, by name.
+    pub(super) columns: Vec<(&'static str, Vec<f32>)>,
+    old_logprobs: Vec<f32>,
+    new_logprobs: Vec<f32>,
+    pub(super) offsets: Vec<usize>,
     gram: Vec<f64>,
 }
 
 impl Flat {
-    /// Of `scalarize`. Error: rows of different lengths.
-    pub fn batch(event: &BatchEvent) -> Result<Self> {
-        let matrix = |what: &str, rows: &[Vec<f32>]| flat_matrix(what, rows);
-        let mut flat = Self {
-            scores: matrix("scores", &event.scores)?,
-            objective_advantages: event
-                .objective_advantages
-                .as_ref()
-                .map(|rows| matrix("objective_advantages", rows))
-                .transpose()?,
-            ..Self::default()
-        };
-        for (what, rows, place) in [
-            ("old_logprobs", &event.old_logprobs, &mut flat.old_logprobs),
-            ("ref_logprobs", &event.ref_logprobs, &mut flat.other_logprobs),
-        ] {
-            if let Some(rows) = rows {
-                *place = Some(flat_ragged(what, rows, &mut flat.offsets)?);
-            }
-        }
-        Ok(flat)
-    }
-
     /// Of `after_update`. Error: rows of different lengths.
     pub fn update(event: &UpdateEvent) -> Result<Self> {
         let mut flat = Self {
             scores: flat_matrix("scores", &event.scores)?,
             ..Self::default()
         };
-        flat.old_logprobs = Some(flat_ragged("old_logprobs", &event.old_logprobs, &mut flat.offsets)?);
-        flat.other_logprobs = Some(flat_ragged("new_logprobs", &event.new_logprobs, &mut flat.offsets)?);
+        flat.old_logprobs = flat_ragged("old_logprobs", &event.old_logprobs, &mut flat.offsets)?;
+        flat.new_logprobs = flat_ragged("new_logprobs", &event.new_logprobs, &mut flat.offsets)?;
         Ok(flat)
     }
 
-    /// Of `weigh_gradients`. Error: rows of different lengths.
+    /// Of `observe_gradients` and `weigh_gradients`. Error: rows of different lengths.
     pub fn gradients(event: &GradientsEvent) -> Result<Self> {
         Ok(Self {
             gram: flat_matrix("gram", &event.gram)?,
             ..Self::default()
         })
-    }
-
-    /// The input of `scalarize`.
-    pub fn batch_input<'a>(&'a self, event: &'a BatchEvent, m: usize) -> BatchInput<'a> {
-        BatchInput {
-            step: event.step,
-            m,
-            scores: &self.scores,
-            groups: &event.groups,
-            lengths: &event.lengths,
-            objective_advantages: self.objective_advantages.as_deref(),
-            old_logprobs: self.old_logprobs.as_deref(),
-            ref_logprobs: self.other_logprobs.as_deref(),
-            offsets: &self.offsets,
-        }
     }
 
     /// The input of `after_update`.
@@ -81,15 +45,15 @@ impl Flat {
             groups: &event.groups,
             scores: &self.scores,
             advantages: &event.advantages,
-            old_logprobs: self.old_logprobs.as_deref().unwrap_or_default(),
-            new_logprobs: self.other_logprobs.as_deref().unwrap_or_default(),
+            old_logprobs: &self.old_logprobs,
+            new_logprobs: &self.new_logprobs,
             offsets: &self.offsets,
             clip_low: event.clip_low,
             clip_high: event.clip_high,
         }
     }
 
-    /// The input of `weigh_gradients`.
+    /// The input of `observe_gradients` and `weigh_gradients`.
     pub fn gradients_input<'a>(&'a self, event: &'a GradientsEvent) -> GradientsInput<'a> {
         GradientsInput {
             step: event.step,
@@ -101,8 +65,39 @@ impl Flat {
     }
 }
 
+impl GradientsEvent {
+    /// The event of a call.
+    pub fn of(input: &GradientsInput<'_>, expect: Option<Expect>) -> Self {
+        Self {
+            step: input.step,
+            minibatch: input.minibatch,
+            lr: input.lr,
+            gram: rows_of(input.gram, input.losses.len()),
+            losses: input.losses.to_vec(),
+            expect,
+        }
+    }
+}
+
+impl UpdateEvent {
+    /// The event of a call.
+    pub fn of(input: &UpdateInput<'_>, expect: Option<Expect>) -> Self {
+        Self {
+            step: input.step,
+            groups: input.groups.to_vec(),
+            scores: rows_of(input.scores, input.m),
+            advantages: input.advantages.to_vec(),
+            old_logprobs: ragged_rows_of(input.old_logprobs, input.offsets),
+            new_logprobs: ragged_rows_of(input.new_logprobs, input.offsets),
+            clip_low: input.clip_low,
+            clip_high: input.clip_high,
+            expect,
+        }
+    }
+}
+
 /// Rows of equal length one after the other.
-fn flat_matrix<T: Copy>(what: &str, rows: &[Vec<T>]) -> Result<Vec<T>> {
+pub(super) fn flat_matrix<T: Copy>(what: &str, rows: &[Vec<T>]) -> Result<Vec<T>> {
     if let Some(first) = rows.first() {
         for (index, row) in rows.iter().enumerate() {
             if row.len() != first.len() {
@@ -118,7 +113,7 @@ fn flat_matrix<T: Copy>(what: &str, rows: &[Vec<T>]) -> Result<Vec<T>> {
 }
 
 /// Rows of any length one after the other; sets `offsets`, or checks that they are the same.
-fn flat_ragged(what: &str, rows: &[Vec<f32>], offsets: &mut Vec<usize>) -> Result<Vec<f32>> {
+pub(super) fn flat_ragged(what: &str, rows: &[Vec<f32>], offsets: &mut Vec<usize>) -> Result<Vec<f32>> {
     let mut own = vec![0];
     let mut end = 0;
     for row in rows {
@@ -136,12 +131,12 @@ fn flat_ragged(what: &str, rows: &[Vec<f32>], offsets: &mut Vec<usize>) -> Resul
 }
 
 /// B rows of a flat `[B, M]`, for writing.
-pub fn rows_of<T: Copy>(flat: &[T], columns: usize) -> Vec<Vec<T>> {
+pub(super) fn rows_of<T: Copy>(flat: &[T], columns: usize) -> Vec<Vec<T>> {
     flat.chunks(columns.max(1)).map(<[T]>::to_vec).collect()
 }
 
 /// B rows of a packed `[N]`, for writing.
-pub fn ragged_rows_of(values: &[f32], offsets: &[usize]) -> Vec<Vec<f32>> {
+pub(super) fn ragged_rows_of(values: &[f32], offsets: &[usize]) -> Vec<Vec<f32>> {
     offsets
         .windows(2)
         .map(|pair| values.get(pair[0]..pair[1]).unwrap_or_default().to_vec())

@@ -1,22 +1,30 @@
 //! Traces: what a run told its scalarizer and what came back, one JSON object a line. The first line is a
 //! [`Header`], every other an [`Event`], which may carry what is expected once its hook has returned.
+//!
+//! Version 2 has the event `observe_gradients` and records what a hook returned (`gradient_weights`, `mixing_weights`)
+//! next to the scalarizer's current `weights`. Version 1 is read as well: there `weigh_gradients` without `minibatch` is
+//! `observe_gradients`, and what a hook returned was recorded only where the scalarizer named no weights of its own.
 
+mod batch;
 mod compare;
+mod events;
 mod flat;
 
-pub use compare::{Difference, close};
-pub use flat::{Flat, ragged_rows_of, rows_of};
+pub use batch::BatchEvent;
+pub use compare::{Difference, Expect, close};
+pub use events::{GradientsEvent, UpdateEvent, ValidationEvent};
+pub use flat::Flat;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::scalarizer::{Objective, Setup};
-use crate::{Error, Metrics, Result};
+use crate::setup::{Objective, Setup};
+use crate::{Error, Result};
 
 /// `"format"` of every header.
 pub const FORMAT: &str = "moa-trace";
-/// `"version"` of every header that this SDK writes and reads.
-pub const VERSION: u32 = 1;
+/// `"version"` of every header that this SDK writes; it reads every version from 1 to this one.
+pub const VERSION: u32 = 2;
 
 /// The first line of a trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,7 +32,7 @@ pub const VERSION: u32 = 1;
 pub struct Header {
     /// Always [`FORMAT`].
     pub format: String,
-    /// Always [`VERSION`].
+    /// 1 to [`VERSION`].
     pub version: u32,
     /// Name of the scalarizer.
     pub scalarizer: String,
@@ -55,9 +63,9 @@ impl Header {
     pub fn parse(line: &str) -> Result<Self> {
         let header: Self =
             serde_json::from_str(line).map_err(|e| Error::new(format!("line 1 is not the header of a trace: {e}")))?;
-        if header.format != FORMAT || header.version != VERSION {
+        if header.format != FORMAT || !(1..=VERSION).contains(&header.version) {
             return Err(Error::new(format!(
-                "the trace has format {:?} version {}, expected {FORMAT:?} version {VERSION}",
+                "the trace has format {:?} version {}, expected {FORMAT:?} version 1 to {VERSION}",
                 header.format, header.version
             )));
         }
@@ -79,117 +87,14 @@ impl Header {
 pub enum Event {
     /// `on_validation`
     OnValidation(ValidationEvent),
-    /// `weigh_gradients`
-    WeighGradients(GradientsEvent),
+    /// `observe_gradients`
+    ObserveGradients(GradientsEvent),
     /// `scalarize`
     Scalarize(BatchEvent),
+    /// `weigh_gradients`; without a mini-batch, as version 1 has it, the same as `observe_gradients`.
+    WeighGradients(GradientsEvent),
     /// `after_update`
     AfterUpdate(UpdateEvent),
-}
-
-/// Inputs of `on_validation`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ValidationEvent {
-    /// Steps trained so far.
-    pub step: u64,
-    /// `[M]`.
-    pub values: Vec<f64>,
-    /// What is expected, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
-}
-
-/// Inputs of `weigh_gradients`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GradientsEvent {
-    /// Training step.
-    pub step: u64,
-    /// Mini-batch of the step; none: once per batch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub minibatch: Option<u32>,
-    /// Learning rate.
-    pub lr: f64,
-    /// `[M, M]`.
-    pub gram: Vec<Vec<f64>>,
-    /// `[M]`.
-    pub losses: Vec<f64>,
-    /// What is expected, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
-}
-
-/// Inputs of `scalarize`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchEvent {
-    /// Training step.
-    pub step: u64,
-    /// `[B]`.
-    pub groups: Vec<u32>,
-    /// `[B]`.
-    pub lengths: Vec<u32>,
-    /// `[B, M]`.
-    pub scores: Vec<Vec<f32>>,
-    /// `[B, M]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub objective_advantages: Option<Vec<Vec<f32>>>,
-    /// `[N]` as B rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old_logprobs: Option<Vec<Vec<f32>>>,
-    /// `[N]` as B rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ref_logprobs: Option<Vec<Vec<f32>>>,
-    /// What is expected, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
-}
-
-/// Inputs of `after_update`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UpdateEvent {
-    /// Training step.
-    pub step: u64,
-    /// `[B]`.
-    pub groups: Vec<u32>,
-    /// `[B, M]`.
-    pub scores: Vec<Vec<f32>>,
-    /// `[B]`.
-    pub advantages: Vec<f32>,
-    /// `[N]` as B rows.
-    pub old_logprobs: Vec<Vec<f32>>,
-    /// `[N]` as B rows.
-    pub new_logprobs: Vec<Vec<f32>>,
-    /// ε below 1.
-    pub clip_low: f64,
-    /// ε above 1.
-    pub clip_high: f64,
-    /// What is expected, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
-}
-
-/// What is expected, or was found, once a hook has returned. What is not named is not compared.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Expect {
-    /// `[M]`: the scalarizer's current weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<Vec<f32>>,
-    /// `[B]`: the rewards that the scalarizer makes of the scores.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rewards: Option<Vec<f32>>,
-    /// `[B]` or `[N]`: the advantages, where the scalarizer gives them itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advantages: Option<Vec<f32>>,
-    /// What the step's advantages are multiplied by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advantage_scale: Option<f32>,
-    /// The scalarizer's metrics, by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<Metrics>,
 }
 
 /// Events with their expected outcomes, from one fresh scalarizer: a test that a plugin carries with it.
@@ -248,8 +153,10 @@ impl Event {
     pub fn hook(&self) -> &'static str {
         match self {
             Self::OnValidation(_) => "on_validation",
-            Self::WeighGradients(_) => "weigh_gradients",
+            Self::ObserveGradients(_) => "observe_gradients",
+            Self::WeighGradients(event) if event.minibatch.is_none() => "observe_gradients",
             Self::Scalarize(_) => "scalarize",
+            Self::WeighGradients(_) => "weigh_gradients",
             Self::AfterUpdate(_) => "after_update",
         }
     }
@@ -258,7 +165,7 @@ impl Event {
     pub fn step(&self) -> u64 {
         match self {
             Self::OnValidation(event) => event.step,
-            Self::WeighGradients(event) => event.step,
+            Self::ObserveGradients(event) | Self::WeighGradients(event) => event.step,
             Self::Scalarize(event) => event.step,
             Self::AfterUpdate(event) => event.step,
         }
@@ -268,7 +175,7 @@ impl Event {
     pub fn expect(&self) -> Option<&Expect> {
         match self {
             Self::OnValidation(event) => event.expect.as_ref(),
-            Self::WeighGradients(event) => event.expect.as_ref(),
+            Self::ObserveGradients(event) | Self::WeighGradients(event) => event.expect.as_ref(),
             Self::Scalarize(event) => event.expect.as_ref(),
             Self::AfterUpdate(event) => event.expect.as_ref(),
         }
@@ -291,7 +198,7 @@ impl Event {
     fn expect_mut(&mut self) -> &mut Option<Expect> {
         match self {
             Self::OnValidation(event) => &mut event.expect,
-            Self::WeighGradients(event) => &mut event.expect,
+            Self::ObserveGradients(event) | Self::WeighGradients(event) => &mut event.expect,
             Self::Scalarize(event) => &mut event.expect,
             Self::AfterUpdate(event) => &mut event.expect,
         }
@@ -303,9 +210,9 @@ mod tests {
     use super::{Event, Flat, Trace};
     use crate::Result;
 
-    const TEXT: &str = r#"{"format":"moa-trace","version":1,"scalarizer":"x","objectives":[{"name":"a","direction":"maximize"},{"name":"b","direction":"minimize"}],"params":{"k":1},"seed":3}
+    const TEXT: &str = r#"{"format":"moa-trace","version":2,"scalarizer":"x","objectives":[{"name":"a","direction":"maximize"},{"name":"b","direction":"minimize"}],"params":{"k":1},"seed":3}
 {"hook":"on_validation","step":0,"values":[0.5,12.0]}
-{"hook":"weigh_gradients","step":1,"minibatch":0,"lr":1e-6,"gram":[[1.0,0.5],[0.5,2.0]],"losses":[0.1,-0.2],"expect":{"weights":[0.6,0.4]}}
+{"hook":"weigh_gradients","step":1,"minibatch":0,"lr":1e-6,"gram":[[1.0,0.5],[0.5,2.0]],"losses":[0.1,-0.2],"expect":{"gradient_weights":[0.5,1.5],"weights":[0.6,0.4]}}
 {"hook":"scalarize","step":1,"groups":[0],"lengths":[2],"scores":[[0.1,0.2]],"old_logprobs":[[-0.5,-1.5]]}
 {"hook":"after_update","step":1,"groups":[0],"scores":[[0.1,0.2]],"advantages":[0.3],"old_logprobs":[[-0.5,-1.5]],"new_logprobs":[[-0.4,-1.25]],"clip_low":0.2,"clip_high":0.28,"expect":{"metrics":{"z":1.0,"a":2.0}}}"#;
 
@@ -325,9 +232,19 @@ mod tests {
         let message = |text: &str| Trace::parse(text).expect_err("must be refused").message;
         assert!(message("").contains("empty"));
         assert!(message("{}").contains("line 1"));
-        assert!(message(&TEXT.replacen("\"version\":1", "\"version\":2", 1)).contains("version 2"));
+        assert!(message(&TEXT.replacen("\"version\":2", "\"version\":3", 1)).contains("version 3, expected"));
         assert!(message(&TEXT.replace("after_update", "later")).starts_with("line 5"));
         assert!(message(&TEXT.replace("\"losses\"", "\"loss\"")).starts_with("line 3"));
+    }
+
+    /// Per batch and per mini-batch were one event, told apart by its number.
+    #[test]
+    fn version_1_names_its_hooks_as_version_2_does() -> Result<()> {
+        let old = TEXT.replacen("\"version\":2", "\"version\":1", 1);
+        assert_eq!(Trace::parse(&old)?.events[1].hook(), "weigh_gradients");
+        let batch = Trace::parse(&old.replace("\"minibatch\":0,", ""))?;
+        assert_eq!(batch.events[1].hook(), "observe_gradients");
+        Ok(())
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! tiny-math: word problems that a model of 0.3 million parameters can learn, and responses to learn them from.
 //!
-//! Everything is a pure function of a seed. The problems have two to four steps with all values in 0..=30; the
-//! supervised responses come in ten styles whose mixture depends on the item of the problem, with errors put in on
-//! purpose, so that the policy that learns from them is neither always right nor always readable and reinforcement
-//! learning has something to gain.
+//! Everything is a pure function of a seed. The problems have two to four steps with all values in 0..=30. The
+//! supervised responses come in ten styles, whose mixture depends on the item of the problem, and hold errors on
+//! purpose. So a policy that imitates them is neither always right nor always readable, and reinforcement learning has
+//! something to gain.
 //!
 //! | stream of the seed | use |
 //! |---|---|
@@ -21,7 +21,11 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::draw::Draw;
-use super::{DataError, Message, PromptText, Row, write_file, write_jsonl, write_parquet};
+use super::error::DataError;
+use super::jsonl::write_jsonl;
+use super::parquet_write::write_parquet;
+use super::row::{Message, PromptText, Row};
+use super::write::write_file;
 
 pub use problem::{ITEMS, NAMES, Op, Problem, Step};
 pub use response::{Style, clean_response};
@@ -38,7 +42,6 @@ pub const TOKENIZER_PROBLEMS: usize = 5_000;
 
 const PROBLEMS: u64 = 0;
 const SUPERVISED: u64 = 1;
-const TOKENIZER: u64 = 2;
 
 /// The rows for reinforcement learning; no prompt occurs twice, within a split or across.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,11 +111,11 @@ pub struct Options {
     pub tokenizer: bool,
 }
 
-/// Writes `train.parquet`, `validation.parquet`, `test.parquet` and what `options` asks for into the folder `out`;
-/// gives the paths written. The same options give the same bytes.
+/// Writes `train.parquet`, `validation.parquet`, `test.parquet` and what `options` asks for into the folder `out`, and
+/// returns the paths. The same options write the same bytes.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// A file cannot be written, or the tokenizer cannot be trained.
 pub fn generate(out: &Path, options: Options) -> Result<Vec<PathBuf>, DataError> {
     let Splits {
         train,

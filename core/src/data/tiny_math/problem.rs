@@ -1,7 +1,7 @@
-//! The problems: a beginning, two to four steps, a question. Numbers and sentences as in the recipe that was seen to
-//! give a learnable task for a model of 0.3 million parameters.
+//! The problems: a beginning, two to four steps, a question. The numbers and sentences make a task that a model of 0.3
+//! million parameters can learn.
 
-use super::Draw;
+use crate::data::draw::Draw;
 
 /// Who the problems are about.
 pub const NAMES: [&str; 12] = [

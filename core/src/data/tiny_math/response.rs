@@ -1,6 +1,7 @@
 //! The supervised responses: ten styles, a mixture for each item, and errors put in on purpose.
 
-use super::{Draw, Op, Problem};
+use super::problem::{Op, Problem, Step};
+use crate::data::draw::Draw;
 
 /// A way of answering. `e` stands for an equation such as `3 * 4 = 12`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +131,7 @@ impl Equation {
 /// The solution with `errors` added to the results; each equation goes on from the one before.
 fn equations(problem: &Problem, errors: &[i32]) -> Vec<Equation> {
     let mut value = problem.steps.first().map_or(0, |step| step.left);
-    let mut equation = |(step, &error): (&super::Step, &i32)| {
+    let mut equation = |(step, &error): (&Step, &i32)| {
         let left = value;
         value = off(step.op.apply(left, step.right), error);
         Equation {

@@ -1,8 +1,8 @@
 //! The tokenizer of the tiny model: byte-level BPE over the corpus of problems and responses.
 //!
-//! Training gives the same file each time. Ties between pairs are broken by token id inside the `tokenizers` crate,
-//! and its hash maps could only show where one string is merged in two ways; a test checks that this corpus has no
-//! such string, and another that two trainings agree.
+//! Training writes the same file each time. The `tokenizers` crate breaks ties between pairs by token id. The order of
+//! its hash maps could matter only if one string were merged in two ways: a test checks that this corpus has no such
+//! string, and another that two trainings agree.
 
 use serde_json::json;
 use tokenizers::models::TrainerWrapper;
@@ -13,7 +13,10 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
 
-use super::{DataError, Draw, Problem, TOKENIZER, response};
+use super::problem::Problem;
+use super::response;
+use crate::data::draw::Draw;
+use crate::data::error::DataError;
 
 /// Padding.
 pub const PAD: &str = "<|pad|>";
@@ -31,15 +34,17 @@ pub const CHAT_TEMPLATE: &str = "{% for message in messages %}\
 /// Qwen2's pre-tokenizer: words with one character before them, single digits, runs of signs, line ends.
 const PATTERN: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// No more tokens than this; the corpus runs out of pairs a little below.
+/// The stream of the seed that the corpus is drawn from.
+const STREAM: u64 = 2;
+/// At most this many tokens; the corpus runs out of pairs a little below.
 const LARGEST_VOCABULARY: usize = 544;
 
-/// Trains the tokenizer on `n` problems and their responses; gives the text of `tokenizer.json`.
+/// Trains the tokenizer on `n` problems and their responses, and returns the text of `tokenizer.json`.
 ///
 /// # Errors
-/// [`DataError::Encoder`] with the words of the `tokenizers` crate.
+/// [`DataError::Encoder`] with the message of the `tokenizers` crate.
 pub fn train_tokenizer(seed: u64, n: usize) -> Result<String, DataError> {
-    let mut draw = Draw::new(seed, TOKENIZER);
+    let mut draw = Draw::new(seed, STREAM);
     let mut corpus = Vec::with_capacity(2 * n);
     for _ in 0..n {
         let problem = Problem::draw(&mut draw);

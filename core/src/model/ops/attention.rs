@@ -1,40 +1,41 @@
-//! Causal grouped-query softmax attention over a packed batch. Each response position attends to its whole prompt and
-//! to itself and what stands before it in its own response; G responses share one prompt's keys and values.
+//! Causal grouped-query softmax attention over a packed batch. A response position attends to its whole prompt, to the
+//! earlier positions of its own response and to itself. G responses share one prompt's keys and values.
 //!
-//! `qkv` is [T, (H + 2K)·d]: H query heads, K key heads, K value heads side by side in each row. Scores are formed in
-//! tiles of at most [`TILE`] positions, so memory grows with the context and not with its square. The forward keeps the
-//! log-sum-exp of every row [T, H], from which the backward forms the probabilities again (Dao et al. 2022, §3.1).
+//! `qkv` is [T, (H + 2K)·d]: H query heads, K key heads and K value heads side by side in each row. Scores are computed
+//! in tiles of at most [`TILE`] positions, so memory grows with the context and not with its square. The forward pass
+//! keeps the log-sum-exp of every row [T, H], from which the backward pass recomputes the probabilities (Dao et al.
+//! 2022, §3.1).
 
 use rayon::prelude::*;
 
+use super::backward_pass::BackwardPass;
 use super::gemm::{Mat, Threads, gemm};
 use super::pool::take;
 use super::simd::{add_scaled, dot, exp_shifted, scale_into, softmax_backward, softmax_unscaled};
 use crate::model::packed::{Packed, Segment};
-use crate::model::pass::Pass;
 
 /// Positions of one score tile.
 const TILE: usize = 64;
 
 /// Head counts and size.
 #[derive(Debug, Clone, Copy)]
-pub struct Heads {
+pub(crate) struct Heads {
     /// Query heads H.
-    pub query: usize,
+    pub(crate) query: usize,
     /// Key-value heads K; a divisor of H.
-    pub kv: usize,
+    pub(crate) kv: usize,
     /// Values of one head, d.
-    pub dim: usize,
+    pub(crate) dim: usize,
 }
 
 impl Heads {
     /// Length of a `qkv` row.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         (self.query + 2 * self.kv) * self.dim
     }
 
     /// Length of an output row.
-    pub fn out(&self) -> usize {
+    pub(crate) fn out(&self) -> usize {
         self.query * self.dim
     }
 
@@ -77,7 +78,7 @@ impl Tile<'_> {
         self.segment.prompt.unwrap_or((0, 0))
     }
 
-    /// Own keys that some position of the tile may look at.
+    /// Keys of the segment itself that some position of the tile attends to.
     fn own(&self) -> usize {
         self.first + self.count
     }
@@ -86,7 +87,7 @@ impl Tile<'_> {
         self.prompt().1 + self.own()
     }
 
-    /// Keys that row `i` (position-major, then head) may look at.
+    /// Keys that row `row` (position-major, then head) attends to.
     fn valid(&self, row: usize) -> usize {
         self.prompt().1 + self.first + row / self.heads.repeat() + 1
     }
@@ -169,7 +170,7 @@ impl Tile<'_> {
     }
 
     /// Adds leftᵀ [prompt + own, rows] · right [rows, d] to the key (or value) columns of `out`, whose first row is
-    /// packed row `base`: the prompt's part to each of its `copies` (number, factor), and multiplied by its factor.
+    /// packed row `base`. The prompt's part goes to each of its `copies`, times that copy's factor.
     fn spread(&self, left: &[f32], right: &[f32], column: usize, base: usize, copies: &Copies, out: &mut [f32]) {
         let (d, width, row) = (self.heads.dim, self.width(), self.heads.width());
         let (start, len) = self.prompt();
@@ -199,11 +200,11 @@ impl Tile<'_> {
     }
 }
 
-/// Copies of a prompt that a response's gradient goes to.
+/// Copies of a prompt that a response's gradient is added to.
 enum Copies {
     /// The prompt itself.
     One,
-    /// Number of the copy, and the response's factor in its column.
+    /// The number of each copy, and the response's factor in its column.
     Some(Vec<(usize, f32)>),
 }
 
@@ -223,7 +224,7 @@ fn tiles<'a>(heads: Heads, packed: &'a Packed, group: usize, qkv: &'a [f32]) -> 
     })
 }
 
-/// `qkv` [T, (H + 2K)·d], rotated already -> `out` [T, H·d]; `lse` [T, H] gets each row's log-sum-exp.
+/// Rotated `qkv` [T, (H + 2K)·d] -> `out` [T, H·d], and each row's log-sum-exp in `lse` [T, H].
 pub(crate) fn forward(heads: Heads, packed: &Packed, qkv: &[f32], out: &mut [f32], lse: &mut [f32]) {
     let work: Vec<_> = by_group(packed, out, heads.out())
         .into_iter()
@@ -258,11 +259,11 @@ pub(crate) fn forward(heads: Heads, packed: &Packed, qkv: &[f32], out: &mut [f32
     });
 }
 
-/// Gradient of `qkv` from that of `out`, over the R rows of a pass; writes all of `dqkv` [R, (H + 2K)·d]. The gradients
-/// of a prompt's keys and values are summed over its G responses, in their order.
+/// Gradient of `qkv` from `dout` [R, H·d], over the R rows of a pass; writes all of `dqkv` [R, (H + 2K)·d]. The
+/// gradients of a prompt's keys and values are summed over its G responses, in their order.
 pub(crate) fn backward(
     heads: Heads,
-    pass: &Pass<'_>,
+    pass: &BackwardPass<'_>,
     qkv: &[f32],
     (out, lse): (&[f32], &[f32]),
     dout: &[f32],
@@ -277,7 +278,7 @@ pub(crate) fn backward(
         let (mut p, mut ds) = (Vec::new(), Vec::new());
         for tile in tiles(heads, packed, group, qkv) {
             let (rows, width, d, repeat) = (tile.rows(), tile.width(), heads.dim, heads.repeat());
-            let copies = match pass.copies(group, tile.segment.start) {
+            let copies = match pass.prompt_copies(group, tile.segment.start) {
                 None => Copies::One,
                 Some(copies) => Copies::Some(copies.collect()),
             };

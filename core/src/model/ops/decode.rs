@@ -1,6 +1,6 @@
-//! Attention of one new token over cached keys and values, without a graph.
+//! Attention of one new token over cached keys and values.
 //!
-//! Keys stand in blocks of 16: [block, d, 16], so that 16 scores form in one vector; values stand row by row [len, d].
+//! Keys are kept in blocks of 16: [block, d, 16], so that one vector holds 16 scores. Values are kept by row [len, d].
 
 use super::attention::Heads;
 use super::simd::{LANES, madd, simd, softmax_unscaled};
@@ -53,8 +53,8 @@ pub(crate) fn attend(
         out.fill(0.0);
         mix(&scores[..prompt.len], &prompt.values, out);
         mix(&scores[first..first + own.len], &own.values, out);
-        let inverse = 1.0 / sum;
-        out.iter_mut().for_each(|o| *o *= inverse);
+        let norm = 1.0 / sum;
+        out.iter_mut().for_each(|o| *o *= norm);
     }
 }
 

@@ -4,7 +4,7 @@ use gemm::Parallelism;
 
 use super::skinny;
 
-/// A matrix in a slice: element (i, j) stands at `i * row + j * col`.
+/// A matrix in a slice: element (i, j) is at `i * row + j * col`.
 #[derive(Clone, Copy)]
 pub(crate) struct Mat<'a> {
     pub(crate) data: &'a [f32],

@@ -1,13 +1,12 @@
-//! The end of the decoder: the last RMS norm, and the head that gives each response token's log-probability and entropy
-//! without ever holding logits for all N tokens.
+//! The head: log-probability and entropy of each response token, without ever holding logits for all N tokens.
 
 use rayon::prelude::*;
 
+use super::backward_pass::BackwardPass;
 use super::gemm::{Mat, Threads, gemm, linear};
-use super::norm;
 use super::pool::take;
-use super::simd::{add, entropy_slopes, exp_shifted, log_sum_exp};
-use crate::model::pass::Pass;
+use super::simd::{entropy_slopes, exp_shifted, log_sum_exp};
+use crate::model::token_stats::{Cotangent, TokenStats};
 
 /// Logits held at a time (16 MiB), except that a block has at least [`MIN_ROWS`] rows, below which the products
 /// are slow.
@@ -19,59 +18,25 @@ fn block_rows(vocab: usize) -> usize {
     (BLOCK / vocab.max(1)).clamp(MIN_ROWS, MAX_ROWS)
 }
 
-/// Rows `x` [T, D] normed -> ([T, D], 1 / rms [T]).
-pub(crate) fn norm_rows(x: &[f32], w: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
-    let rows = super::ROWS;
-    let mut out = vec![0f32; x.len()];
-    let mut rstd = vec![0f32; x.len() / w.len()];
-    x.par_chunks(rows * w.len())
-        .zip(out.par_chunks_mut(rows * w.len()).zip(rstd.par_chunks_mut(rows)))
-        .for_each(|(x, (out, rstd))| norm::forward(x, w, eps, rstd, out));
-    (out, rstd)
-}
-
-/// Gradients of x [R, D] and of the norm's weight [M, D] from that of the normed rows `dy` [R, D] of a
-/// pass.
-pub(crate) fn norm_backward(x: &[f32], w: &[f32], rstd: &[f32], dy: &[f32], pass: &Pass<'_>) -> (Vec<f32>, Vec<f32>) {
-    let (rows, d, m) = (super::ROWS, w.len(), pass.columns().len());
-    let mut dx = vec![0f32; x.len()];
-    let parts: Vec<Vec<f32>> = x
-        .par_chunks(rows * d)
-        .zip(dy.par_chunks(rows * d).zip(pass.factors().par_chunks(rows * m)))
-        .zip(dx.par_chunks_mut(rows * d).zip(rstd.par_chunks(rows)))
-        .map(|((x, (dy, factors)), (dx, rstd))| {
-            let mut dw = vec![0f32; m * d];
-            norm::backward(x, w, rstd, dy, factors, dx, &mut dw);
-            dw
-        })
-        .collect();
-    let mut dw = vec![0f32; m * d];
-    parts.iter().for_each(|part| add(part, &mut dw));
-    (dx, dw)
-}
-
-/// What the head found for each response token.
-#[derive(Debug, Clone, Default)]
-pub struct Scored {
-    /// log p of the token at the given temperature [N].
-    pub logprobs: Vec<f32>,
-    /// Entropy of the distribution it was drawn from, nats [N].
-    pub entropy: Vec<f32>,
-    pub(crate) lse: Vec<f32>, // [N]
-}
-
 /// Copies the chosen rows of `hidden` [T, D] to `out`.
 fn gather(hidden: &[f32], rows: impl Iterator<Item = usize>, d: usize, out: &mut Vec<f32>) {
     out.clear();
     rows.for_each(|row| out.extend_from_slice(&hidden[row * d..(row + 1) * d]));
 }
 
-/// Log-probabilities of `targets` [N] at 1 / temperature `inverse`, from rows `predictors` [N] of `hidden` [T, D]
-/// and `w` [V, D].
-pub(crate) fn score(hidden: &[f32], w: &[f32], d: usize, predictors: &[u32], targets: &[u32], inverse: f32) -> Scored {
+/// Log-probabilities of `targets` [N] with `inv_temperature` = 1 / temperature, from rows `predictors` [N] of `hidden`
+/// [T, D] and `w` [V, D].
+pub(crate) fn score(
+    hidden: &[f32],
+    w: &[f32],
+    d: usize,
+    predictors: &[u32],
+    targets: &[u32],
+    inv_temperature: f32,
+) -> TokenStats {
     let (vocab, n) = (w.len() / d, targets.len());
     let block = block_rows(vocab);
-    let mut scored = Scored {
+    let mut stats = TokenStats {
         logprobs: vec![0f32; n],
         entropy: vec![0f32; n],
         lse: vec![0f32; n],
@@ -87,48 +52,23 @@ pub(crate) fn score(hidden: &[f32], w: &[f32], d: usize, predictors: &[u32], tar
             .par_chunks(vocab)
             .zip(targets[from..to].par_iter())
             .zip(
-                scored.logprobs[from..to]
+                stats.logprobs[from..to]
                     .par_iter_mut()
-                    .zip(&mut scored.entropy[from..to]),
+                    .zip(&mut stats.entropy[from..to]),
             )
-            .zip(&mut scored.lse[from..to])
+            .zip(&mut stats.lse[from..to])
             .with_min_len(16)
             .for_each(|(((logits, target), (logprob, entropy)), to)| {
-                let (lse, mean) = log_sum_exp(logits, inverse);
-                *logprob = logits[*target as usize] * inverse - lse;
+                let (lse, mean) = log_sum_exp(logits, inv_temperature);
+                *logprob = logits[*target as usize] * inv_temperature - lse;
                 *entropy = lse - mean;
                 *to = lse;
             });
     }
-    scored
+    stats
 }
 
-/// Derivatives of one scalar by what the head gives for each response token: a column of a backward pass.
-#[derive(Debug, Clone, Copy)]
-pub struct Cotangent<'a> {
-    /// By the log-probability [N].
-    pub logprobs: &'a [f32],
-    /// By the entropy [N]; none where the scalar does not depend on it.
-    pub entropy: Option<&'a [f32]>,
-}
-
-impl<'a> Cotangent<'a> {
-    /// Of a scalar that depends on the log-probabilities alone.
-    #[must_use]
-    pub fn of(logprobs: &'a [f32]) -> Self {
-        Cotangent {
-            logprobs,
-            entropy: None,
-        }
-    }
-
-    /// Whether the scalar depends on token `i`.
-    pub(crate) fn reaches(&self, i: usize) -> bool {
-        self.logprobs[i] != 0.0 || self.entropy.is_some_and(|entropy| entropy[i] != 0.0)
-    }
-}
-
-/// What the head was given, and what it found.
+/// What the head's forward pass read and returned.
 #[derive(Clone, Copy)]
 pub(crate) struct Head<'a> {
     pub(crate) hidden: &'a [f32], // [T, D]
@@ -136,26 +76,30 @@ pub(crate) struct Head<'a> {
     pub(crate) d: usize,
     pub(crate) predictors: &'a [u32], // [N]
     pub(crate) targets: &'a [u32],    // [N]
-    pub(crate) inverse: f32,          // 1 / temperature
-    pub(crate) scored: &'a Scored,
+    pub(crate) inv_temperature: f32,  // 1 / temperature
+    pub(crate) stats: &'a TokenStats,
 }
 
 /// What the head's backward writes.
 struct Gradients<'a, 'b> {
-    passes: &'a [Pass<'b>],
+    passes: &'a [BackwardPass<'b>],
     dhidden: Vec<Vec<f32>>, // of each pass, [R, D]
     dw: Vec<Vec<f32>>,      // of each column, [V, D]
 }
 
 impl Head<'_> {
-    /// Gradients of hidden, for the rows of each pass [R, D], and of w [V, D] for each of M columns. Tokens that no column
-    /// reaches cost nothing.
+    /// Gradients of `hidden`, for the rows of each pass [R, D], and of `w` [V, D], for each of M columns. Tokens whose
+    /// cotangents are all zero cost nothing.
     ///
-    /// With z = logits / temperature, p = softmax(z) and H its entropy, the derivatives by z_v are
-    /// 1[v = target] − p_v of the log-probability and −p_v (log p_v + H) of the entropy. The first is the same for every
+    /// With z = logits / temperature, p = softmax(z) and H its entropy, the derivatives with respect to z_v are 1[v =
+    /// target] − p_v of the log-probability and −p_v (log p_v + H) of the entropy. The first is the same for every
     /// column up to its cotangent, so columns without an entropy share one pass over the logits.
-    pub(crate) fn backward(&self, columns: &[Cotangent<'_>], passes: &[Pass<'_>]) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
-        let empty = |pass: &Pass<'_>| vec![0f32; pass.packed().tokens().len() * self.d];
+    pub(crate) fn backward(
+        &self,
+        columns: &[Cotangent<'_>],
+        passes: &[BackwardPass<'_>],
+    ) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        let empty = |pass: &BackwardPass<'_>| vec![0f32; pass.packed().tokens().len() * self.d];
         let mut gradients = Gradients {
             passes,
             dhidden: passes.iter().map(empty).collect(),
@@ -164,26 +108,26 @@ impl Head<'_> {
         let plain: Vec<usize> = (0..columns.len()).filter(|&m| columns[m].entropy.is_none()).collect();
         if !plain.is_empty() {
             self.over_logits(columns, &plain, &mut gradients, |logits, i| {
-                exp_shifted(logits, self.inverse, self.scored.lse[i]);
-                logits.iter_mut().for_each(|p| *p *= -self.inverse);
-                logits[self.targets[i] as usize] += self.inverse;
+                exp_shifted(logits, self.inv_temperature, self.stats.lse[i]);
+                logits.iter_mut().for_each(|p| *p *= -self.inv_temperature);
+                logits[self.targets[i] as usize] += self.inv_temperature;
             });
         }
         for (m, column) in columns.iter().enumerate() {
             let Some(entropy) = column.entropy else { continue };
             self.over_logits(columns, &[m], &mut gradients, |logits, i| {
                 let g = column.logprobs[i];
-                let (shift, h) = (self.scored.lse[i], self.scored.entropy[i]);
-                entropy_slopes(logits, self.inverse, shift, g, entropy[i], h);
-                logits[self.targets[i] as usize] += g * self.inverse;
+                let (shift, h) = (self.stats.lse[i], self.stats.entropy[i]);
+                entropy_slopes(logits, self.inv_temperature, shift, g, entropy[i], h);
+                logits[self.targets[i] as usize] += g * self.inv_temperature;
             });
         }
         (gradients.dhidden, gradients.dw)
     }
 
-    /// Once over the logits of the tokens that the columns `of` reach. `slopes` turns the logits of token `i` into
-    /// derivatives by them: of the log-probability, which each column multiplies by its cotangent, or of the whole scalar
-    /// where the column has an entropy.
+    /// One pass over the logits [n, V] of the tokens that have a gradient in some of the columns `of`. `slopes` turns
+    /// the logits of token `i` into derivatives with respect to them: of the log-probability, which each column
+    /// multiplies by its cotangent, or of the whole scalar if the column has an entropy.
     fn over_logits(
         &self,
         columns: &[Cotangent<'_>],
@@ -193,17 +137,17 @@ impl Head<'_> {
     ) {
         let (d, vocab) = (self.d, self.w.len() / self.d);
         let wide = of.len() * d;
-        let live: Vec<usize> = (0..self.targets.len())
-            .filter(|&i| of.iter().any(|&m| columns[m].reaches(i)))
+        let active: Vec<usize> = (0..self.targets.len())
+            .filter(|&i| of.iter().any(|&m| columns[m].is_nonzero_at(i)))
             .collect();
         let factor = |m: usize, i: usize| match columns[m].entropy {
             None => columns[m].logprobs[i],
             Some(_) => 1.0,
         };
-        let mut dw = vec![0f32; vocab * wide]; // [V, M, D]
+        let mut dw = vec![0f32; vocab * wide]; // [V, M, D] for the M columns `of`
         let (mut x, mut dx, mut scaled) = (Vec::new(), Vec::new(), Vec::new());
-        let mut logits = take(block_rows(vocab).min(live.len()) * vocab);
-        for block in live.chunks(block_rows(vocab)) {
+        let mut logits = take(block_rows(vocab).min(active.len()) * vocab);
+        for block in active.chunks(block_rows(vocab)) {
             let rows = block.len();
             gather(
                 self.hidden,
@@ -239,7 +183,7 @@ impl Head<'_> {
                 x,
                 Threads::All,
             );
-            let mine = |pass: &Pass<'_>| pass.columns().iter().all(|m| of.contains(m));
+            let mine = |pass: &BackwardPass<'_>| pass.columns().iter().all(|m| of.contains(m));
             let passes = gradients.passes.iter().zip(&mut gradients.dhidden);
             for (pass, to) in passes.filter(|(pass, _)| mine(pass)) {
                 for (dx, &i) in dx.chunks_exact(d).zip(block) {
@@ -300,59 +244,64 @@ mod tests {
         serde_json::from_str(include_str!("../../../../tests/golden/head.json")).expect("golden file parses")
     }
 
-    fn head<'a>(case: &'a Case, d: usize, scored: &'a Scored) -> Head<'a> {
+    fn head<'a>(case: &'a Case, d: usize, stats: &'a TokenStats) -> Head<'a> {
         Head {
             hidden: &case.hidden,
             w: &case.head,
             d,
             predictors: &case.predictors,
             targets: &case.targets,
-            inverse: 1.0 / case.temperature,
-            scored,
+            inv_temperature: 1.0 / case.temperature,
+            stats,
         }
     }
 
     /// Gradients of hidden and of w for each column, each with a pass of its own over all five rows.
     fn alone(head: &Head<'_>, columns: &[Cotangent<'_>]) -> Vec<(Vec<f32>, Vec<f32>)> {
         let packed = Packed::new(&[[0]], &[[0; 5]], &[0]).expect("five rows");
-        let passes: Vec<Pass<'_>> = columns
-            .iter()
-            .enumerate()
-            .map(|(m, column)| Pass::alone(&packed, m, column))
+        let passes: Vec<BackwardPass<'_>> = (0..columns.len())
+            .map(|m| BackwardPass::for_column(&packed, m, &[true]))
             .collect();
         let (dhidden, dw) = head.backward(columns, &passes);
         dhidden.into_iter().zip(dw).collect()
     }
 
-    fn scored(case: &Case, d: usize) -> Scored {
-        let inverse = 1.0 / case.temperature;
-        score(&case.hidden, &case.head, d, &case.predictors, &case.targets, inverse)
+    fn stats(case: &Case, d: usize) -> TokenStats {
+        let inv_temperature = 1.0 / case.temperature;
+        score(
+            &case.hidden,
+            &case.head,
+            d,
+            &case.predictors,
+            &case.targets,
+            inv_temperature,
+        )
     }
 
     #[test]
     fn log_probabilities_entropies_and_their_gradients_are_pytorchs() {
         let Table { width, cases } = table();
         for case in &cases {
-            let scored = scored(case, width);
-            close("logprobs", &scored.logprobs, &case.logprobs);
-            close("entropies", &scored.entropy, &case.entropies);
+            let stats = stats(case, width);
+            close("logprobs", &stats.logprobs, &case.logprobs);
+            close("entropies", &stats.entropy, &case.entropies);
             let both = Cotangent {
                 logprobs: &case.by_logprob,
                 entropy: Some(&case.by_entropy),
             };
-            let (dhidden, dw) = alone(&head(case, width, &scored), &[both]).remove(0);
+            let (dhidden, dw) = alone(&head(case, width, &stats), &[both]).remove(0);
             close("grad_hidden", &dhidden, &case.grad_hidden);
             close("grad_head", &dw, &case.grad_head);
         }
     }
 
-    /// Columns that share a pass give what each gives alone, and those of log-probability and entropy add up.
+    /// Columns return the same gradients together as alone, and those of log-probability and entropy add up.
     #[test]
     fn columns_share_a_pass_and_change_nothing() {
         let Table { width, cases } = table();
         for case in &cases {
-            let scored = scored(case, width);
-            let head = head(case, width, &scored);
+            let stats = stats(case, width);
+            let head = head(case, width, &stats);
             let zero = vec![0.0; case.targets.len()];
             let twice: Vec<f32> = case.by_logprob.iter().map(|g| 2.0 * g).collect();
             let entropy = Cotangent {

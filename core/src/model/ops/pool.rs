@@ -1,4 +1,4 @@
-//! Buffers that are used again: a step of a small model writes some hundred megabytes of activations, and fresh pages
+//! Buffers that are used again. A step of a small model writes some hundred megabytes of activations, and new pages
 //! from the system cost as much as filling them.
 
 use std::ops::{Deref, DerefMut};
@@ -10,7 +10,7 @@ const COUNT: usize = 128;
 
 static IDLE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
-/// A slice of f32 that goes back to the pool. Its first contents are left over from earlier use: write before reading.
+/// A slice of f32 that returns to the pool when dropped. It starts with leftovers of earlier use: write before reading.
 pub(crate) struct Buffer(Vec<f32>);
 
 /// A buffer of `len` values of any content.

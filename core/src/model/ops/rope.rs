@@ -1,22 +1,22 @@
 //! Rotary embedding, Hugging Face's half-split layout: (x₁, x₂) -> (x₁ cos − x₂ sin, x₂ cos + x₁ sin) with x₁, x₂ the
 //! halves of a head (Su et al. 2021, eq. 34), and Llama 3's scaling of the frequencies.
 
-use super::narrow;
 use super::simd::{madd, simd};
-use crate::model::spec::{RopeScaling, Spec};
+use crate::model::architecture::{Architecture, RopeScaling};
+use crate::num::to_f32;
 
 /// Cosines and sines of every position that a batch uses.
 #[derive(Debug, Clone)]
-pub struct RopeTable {
+pub(crate) struct RopeTable {
     half: usize,
     cos: Vec<f32>, // [positions, head_dim / 2]
-    sin: Vec<f32>,
+    sin: Vec<f32>, // as `cos`
 }
 
 impl RopeTable {
     /// The table of positions 0 .. `positions`.
-    pub fn new(spec: &Spec, positions: usize) -> Self {
-        let frequencies = inverse_frequencies(spec);
+    pub(crate) fn new(architecture: &Architecture, positions: usize) -> Self {
+        let frequencies = inverse_frequencies(architecture);
         let half = frequencies.len();
         let mut cos = Vec::with_capacity(positions * half);
         let mut sin = Vec::with_capacity(positions * half);
@@ -24,39 +24,33 @@ impl RopeTable {
             for f in &frequencies {
                 // the product in f32, as the reference implementation forms it
                 let angle = f64::from(position as f32 * f);
-                cos.push(narrow(angle.cos()));
-                sin.push(narrow(angle.sin()));
+                cos.push(to_f32(angle.cos()));
+                sin.push(to_f32(angle.sin()));
             }
         }
         RopeTable { half, cos, sin }
     }
 
     /// Number of positions in the table.
-    pub fn positions(&self) -> usize {
+    pub(crate) fn positions(&self) -> usize {
         self.cos.len() / self.half.max(1)
     }
 
-    /// Rotates `heads` heads at the start of each row of `rows` (row length `width`) to its position; `inverse` turns
-    /// the other way, which is the backward.
-    pub(crate) fn rotate(&self, rows: &mut [f32], width: usize, heads: usize, positions: &[u32], inverse: bool) {
-        let sign = if inverse { -1.0 } else { 1.0 };
+    /// Rotates the first `heads` heads of each row of `rows` [R, width] to its position [R]. `backward` rotates the
+    /// other way, which maps gradients back.
+    pub(crate) fn rotate(&self, rows: &mut [f32], width: usize, heads: usize, positions: &[u32], backward: bool) {
+        let sign = if backward { -1.0 } else { 1.0 };
         rotate_rows(rows, width, heads, positions, &self.cos, &self.sin, self.half, sign);
-    }
-
-    /// Cosines and sines of one position, each [head_dim / 2].
-    pub fn at(&self, position: usize) -> (&[f32], &[f32]) {
-        let range = position * self.half..(position + 1) * self.half;
-        (&self.cos[range.clone()], &self.sin[range])
     }
 }
 
 /// θ^(−2i / head_dim), after Llama 3's scaling where the model has it.
-pub(crate) fn inverse_frequencies(spec: &Spec) -> Vec<f32> {
-    let dim = spec.head_dim as f64;
-    let mut frequencies: Vec<f64> = (0..spec.head_dim / 2)
-        .map(|i| spec.rope_theta.powf(-(2.0 * i as f64) / dim))
+pub(crate) fn inverse_frequencies(architecture: &Architecture) -> Vec<f32> {
+    let dim = architecture.head_dim as f64;
+    let mut frequencies: Vec<f64> = (0..architecture.head_dim / 2)
+        .map(|i| architecture.rope_theta.powf(-(2.0 * i as f64) / dim))
         .collect();
-    match &spec.rope_scaling {
+    match &architecture.rope_scaling {
         None => {}
         Some(RopeScaling::Linear { factor }) => frequencies.iter_mut().for_each(|f| *f /= factor),
         Some(RopeScaling::Llama3 {
@@ -79,7 +73,7 @@ pub(crate) fn inverse_frequencies(spec: &Spec) -> Vec<f32> {
             }
         }
     }
-    frequencies.into_iter().map(narrow).collect()
+    frequencies.into_iter().map(to_f32).collect()
 }
 
 simd! {
@@ -96,6 +90,66 @@ simd! {
                     *b = madd::<FMA>(y, *c, x * s);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+
+    const DIM: usize = 6;
+
+    fn table() -> RopeTable {
+        let frequencies = [1.0, 0.1, 0.01];
+        let angles = |f: fn(f32) -> f32| (0..64).flat_map(|p| frequencies.map(|w| f(p as f32 * w))).collect();
+        RopeTable {
+            half: DIM / 2,
+            cos: angles(f32::cos),
+            sin: angles(f32::sin),
+        }
+    }
+
+    fn dot(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 64,
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(9),
+            ..ProptestConfig::default()
+        })]
+
+        /// What rotary embeddings are for: a score depends on the distance of query and key alone.
+        #[test]
+        fn scores_depend_on_the_distance_alone(
+            q in prop::array::uniform6(-1.0f32..1.0), k in prop::array::uniform6(-1.0f32..1.0),
+            at in 0u32..32, distance in 0u32..32,
+        ) {
+            let table = table();
+            let score = |position: u32| {
+                let mut rows = [q, k].concat();
+                table.rotate(&mut rows, DIM, 1, &[position + distance, position], false);
+                dot(&rows[..DIM], &rows[DIM..])
+            };
+            prop_assert!((score(0) - score(at)).abs() < 1e-4, "{} and {}", score(0), score(at));
+        }
+
+        /// The way back undoes the rotation, and values behind the rotated heads stay.
+        #[test]
+        fn backward_undoes_the_rotation(row in prop::array::uniform8(-1.0f32..1.0), position in 0u32..64) {
+            let table = table();
+            let mut turned = row;
+            table.rotate(&mut turned, 8, 1, &[position], false);
+            prop_assert_eq!(&turned[DIM..], &row[DIM..]);
+            prop_assert!((dot(&turned, &turned) - dot(&row, &row)).abs() < 1e-4);
+            table.rotate(&mut turned, 8, 1, &[position], true);
+            prop_assert!(turned.iter().zip(&row).all(|(a, b)| (a - b).abs() < 1e-5));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Vector helpers over f32 slices. Bodies are written over lanes of 16 so that LLVM turns them into vector
-//! code; `simd!` compiles each body three times (AVX-512, AVX2 with FMA, baseline) and picks at run time.
+//! Vector helpers over f32 slices. Bodies loop over lanes of 16, which LLVM turns into vector code. `simd!` compiles
+//! each body three times (AVX-512, AVX2 with FMA, baseline) and picks one at run time.
 
 use std::sync::OnceLock;
 
@@ -83,7 +83,7 @@ pub(crate) fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 /// Cephes' polynomial on r = x - n ln 2, |r| <= ln 2 / 2.
 #[inline(always)]
 pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
-    // 1.5 * 2^23: adding it rounds to the nearest integer, which then stands in the low bits.
+    // 1.5 * 2^23: adding it rounds to the nearest integer, which is then in the low bits.
     const MAGIC: f32 = 12_582_912.0;
     let x = x.clamp(-87.3, 88.0);
     let t = madd::<FMA>(x, std::f32::consts::LOG2_E, MAGIC);
@@ -151,7 +151,7 @@ pub(crate) fn max_body(a: &[f32]) -> f32 {
     best
 }
 
-/// Replaces each value by exp(scale · value − shift) and gives the sum.
+/// Replaces each value by exp(scale · value − shift), and returns the sum.
 #[inline(always)]
 pub(crate) fn exp_sum_body<const FMA: bool>(a: &mut [f32], scale: f32, shift: f32) -> f32 {
     let mut acc = [0f32; LANES];
@@ -175,7 +175,7 @@ simd! {
 }
 
 simd! {
-    /// Softmax over `a` in place, of scale · a; gives (max of scale · a, sum of exponentials); not normalised.
+    /// Replaces `a` by exp(scale · a − max), a softmax without its division. Returns (max of scale · a, sum).
     pub(crate) fn softmax_unscaled(a: &mut [f32], scale: f32) -> (f32, f32) {
         let max = max_body(a) * scale;
         let sum = exp_sum_body::<FMA>(a, scale, max);
@@ -193,8 +193,8 @@ simd! {
 }
 
 simd! {
-    /// Replaces each logit by −scale · p · (g + e (log p + h)), with log p = scale · logit − shift: all of the derivative
-    /// of g · log-probability + e · entropy by it, except what the target's own logit adds.
+    /// Replaces each logit by −scale · p · (g + e (log p + h)), with log p = scale · logit − shift: all of the
+    /// derivative of g · log-probability + e · entropy by it, except what the target's own logit adds.
     pub(crate) fn entropy_slopes(a: &mut [f32], scale: f32, shift: f32, g: f32, e: f32, h: f32) {
         for x in a.iter_mut() {
             let logp = madd::<FMA>(*x, scale, -shift);
@@ -204,7 +204,7 @@ simd! {
 }
 
 simd! {
-    /// log Σ exp(scale · a) and Σ p · scale · a, with p the softmax; `a` is left as it is.
+    /// log Σ exp(scale · a) and Σ p · scale · a, with p the softmax; `a` does not change.
     pub(crate) fn log_sum_exp(a: &[f32], scale: f32) -> (f32, f32) {
         let max = max_body(a) * scale;
         let mut sum = [0f32; LANES];

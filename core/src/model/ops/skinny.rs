@@ -1,5 +1,5 @@
-//! x [m, k] · Wᵀ for few rows m: W is read from memory once and never repacked, which for one decoding step of a large
-//! model is half of the gemm crate's time.
+//! x [m, k] · Wᵀ with few rows m (tall-and-skinny products): W is read from memory once and never repacked. For one
+//! decoding step of a large model this takes half of the gemm crate's time.
 
 use rayon::prelude::*;
 

@@ -15,8 +15,8 @@ simd! {
 }
 
 simd! {
-    /// From `gu` [R, 2F] and ds [R, F]: writes dgu [R, 2F], and replaces ds by s itself, which the gradient of the
-    /// next matrix needs.
+    /// Writes `dgu` [R, 2F] from `gu` [R, 2F] and `ds` [R, F], and replaces `ds` by s itself, which the gradient of the
+    /// down projection needs.
     pub(crate) fn backward(gu: &[f32], f: usize, ds: &mut [f32], dgu: &mut [f32]) {
         for ((gu, ds), dgu) in gu.chunks_exact(2 * f).zip(ds.chunks_exact_mut(f)).zip(dgu.chunks_exact_mut(2 * f)) {
             let (g, u) = gu.split_at(f);

@@ -1,7 +1,7 @@
 //! Everything that a scalarizer gives back for an event, as named numbers, so that two answers can be compared bit
 //! for bit and the first number that differs has a name.
 
-use moa_sdk::Signal;
+use moa_sdk::SignalKind;
 use moa_sdk::trace::{Event, Flat};
 
 use super::finding::Finding;
@@ -41,28 +41,33 @@ pub(super) fn answer(plugin: &mut ScalarizerPlugin, event: &Event) -> Result<Ans
     let ours = |error: moa_sdk::Error| Finding::failed(format!("inputs of the check: {error}"));
     match event {
         Event::OnValidation(event) => plugin.on_validation(event.step, &event.values)?,
+        Event::ObserveGradients(event) => {
+            let flat = Flat::gradients(event).map_err(ours)?;
+            let input = flat.gradients_input(event);
+            plugin.observe_gradients(input.step, input.lr, input.gram, input.losses)?;
+        }
         Event::WeighGradients(event) => {
             let flat = Flat::gradients(event).map_err(ours)?;
             let input = flat.gradients_input(event);
-            let (step, minibatch) = (input.step, input.minibatch);
-            let weights = plugin.weigh_gradients(step, minibatch, input.lr, input.gram, input.losses)?;
+            let minibatch = input.minibatch.unwrap_or_default();
+            let weights = plugin.weigh_gradients(input.step, minibatch, input.lr, input.gram, input.losses)?;
             answer.list("gradient weights", &weights);
         }
         Event::Scalarize(event) => {
             let flat = Flat::batch(event).map_err(ours)?;
             let input = flat.batch_input(event, plugin.m());
-            let scalarized = plugin.scalarize(&input)?;
-            match scalarized.signal() {
-                Signal::Weights(values) => answer.list("weights on scores", values),
-                Signal::Rewards(values) => answer.list("rewards", values),
-                Signal::AdvantageWeights(values) => answer.list("weights on advantages", values),
-                Signal::GradientWeights => {}
-                Signal::Advantages(values) => answer.list("advantages", values),
-                Signal::TokenAdvantages(values) => answer.list("token advantages", values),
+            let signal = plugin.scalarize(&input)?;
+            match signal.kind() {
+                SignalKind::Weights(values) => answer.list("weights on scores", values),
+                SignalKind::Rewards(values) => answer.list("rewards", values),
+                SignalKind::AdvantageWeights(values) => answer.list("weights on advantages", values),
+                SignalKind::GradientWeights => {}
+                SignalKind::Advantages(values) => answer.list("advantages", values),
+                SignalKind::TokenAdvantages(values) => answer.list("token advantages", values),
             }
-            let scale = f64::from(scalarized.advantage_scale());
+            let scale = f64::from(signal.advantage_scale());
             answer.0.push(("advantage_scale".to_owned(), scale));
-            let rewards = scalarized.rewards_of(input.scores).unwrap_or_default();
+            let rewards = signal.rewards_of(input.scores).unwrap_or_default();
             if let Some(b) = rewards.iter().position(|reward| !reward.is_finite()) {
                 return Err(Finding::failed(format!(
                     "scalarize at step {}: its weights make a reward of {} of finite scores, in row {b}",

@@ -2,7 +2,7 @@
 //! is valid: shapes agree, numbers are finite, a Gramian is J Jᵀ of some Jacobian J `[M, D]`.
 
 use moa_sdk::trace::{BatchEvent, Event, GradientsEvent, UpdateEvent, ValidationEvent};
-use moa_sdk::{Direction, Needs, Objective, Rng, Setup};
+use moa_sdk::{Direction, Hooks, Needs, Objective, Rng, Setup};
 
 /// The numbers of objectives that are tried.
 pub(super) const OBJECTIVES: std::ops::RangeInclusive<usize> = 1..=8;
@@ -222,23 +222,24 @@ pub(super) const FAMILIES: &[Family] = &[
 const DIMENSIONS: usize = 12;
 
 impl Family {
-    /// The events of a run with `needs` for `m` objectives, in the order of a step: weights of the batch's gradients,
-    /// scalarize, weights of each mini-batch's gradients, after the update, validation.
-    pub(super) fn events(&self, m: usize, needs: Needs) -> Vec<Event> {
+    /// The events of a run for a scalarizer with `hooks` and `needs` and `m` objectives, in the order of a step.
+    pub(super) fn events(&self, m: usize, (hooks, needs): (Hooks, Needs)) -> Vec<Event> {
         let mut rng = Rng::new(5);
         let mut events = vec![self.validation(m, 0, &mut rng)];
         for step in 1..=self.steps {
             let (batch, update) = self.batch(m, step, needs, &mut rng);
-            if needs.has(Needs::GRADIENTS_PER_BATCH) {
-                events.push(self.gradients(m, step, None, &mut rng));
+            if hooks.has(Hooks::OBSERVE_GRADIENTS) {
+                let whole = self.gradients(m, step, None, &mut rng);
+                events.push(Event::ObserveGradients(whole));
             }
             events.push(Event::Scalarize(batch));
-            if needs.has(Needs::GRADIENTS_PER_MINIBATCH) {
+            if hooks.has(Hooks::WEIGH_GRADIENTS) {
                 for minibatch in 0..self.minibatches {
-                    events.push(self.gradients(m, step, Some(minibatch), &mut rng));
+                    let part = self.gradients(m, step, Some(minibatch), &mut rng);
+                    events.push(Event::WeighGradients(part));
                 }
             }
-            if needs.has(Needs::AFTER_UPDATE) {
+            if hooks.has(Hooks::AFTER_UPDATE) {
                 events.push(Event::AfterUpdate(update));
             }
             // Without that need a run validates at an interval.
@@ -339,7 +340,7 @@ impl Family {
         })
     }
 
-    fn gradients(&self, m: usize, step: u64, minibatch: Option<u32>, rng: &mut Rng) -> Event {
+    fn gradients(&self, m: usize, step: u64, minibatch: Option<u32>, rng: &mut Rng) -> GradientsEvent {
         let shared: Vec<f64> = (0..DIMENSIONS).map(|_| rng.normal()).collect();
         let jacobian: Vec<Vec<f64>> = (0..m)
             .map(|m| {
@@ -370,14 +371,14 @@ impl Family {
             };
             value * self.scale(objective)
         };
-        Event::WeighGradients(GradientsEvent {
+        GradientsEvent {
             step,
             minibatch,
             lr: 1e-6,
             gram,
             losses: (0..m).map(&mut loss).collect(),
             expect: None,
-        })
+        }
     }
 }
 
@@ -409,40 +410,37 @@ fn narrow(x: f64) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use moa_sdk::Needs;
     use moa_sdk::trace::Event;
+    use moa_sdk::{Hooks, Needs};
 
     use super::{FAMILIES, OBJECTIVES, ORDINARY};
 
-    const ALL: Needs = Needs::NONE
-        .gradients_per_batch()
-        .gradients_per_minibatch()
-        .objective_advantages()
-        .old_logprobs()
-        .ref_logprobs()
-        .after_update();
+    const ALL: (Hooks, Needs) = (
+        Hooks::NONE.observe_gradients().weigh_gradients().after_update(),
+        Needs::NONE.objective_advantages().old_logprobs().ref_logprobs(),
+    );
 
     #[test]
     fn a_step_calls_the_hooks_in_the_order_of_a_run() {
-        let hooks = |needs| -> Vec<&str> {
-            let events = ORDINARY.events(2, needs);
+        let hooks = |asks| -> Vec<&str> {
+            let events = ORDINARY.events(2, asks);
             events.iter().take(8).map(Event::hook).collect()
         };
         assert_eq!(
             hooks(ALL),
             [
                 "on_validation",
-                "weigh_gradients",
+                "observe_gradients",
                 "scalarize",
                 "weigh_gradients",
                 "weigh_gradients",
                 "after_update",
-                "weigh_gradients",
+                "observe_gradients",
                 "scalarize"
             ]
         );
         assert_eq!(
-            hooks(Needs::NONE)[..5],
+            hooks((Hooks::NONE, Needs::NONE))[..5],
             ["on_validation", "scalarize", "scalarize", "on_validation", "scalarize"]
         );
     }

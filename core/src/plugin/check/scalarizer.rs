@@ -2,7 +2,7 @@
 
 use moa_sdk::replay::run_event;
 use moa_sdk::trace::{Event, Example};
-use moa_sdk::{Needs, ScalarizerDescription, Setup};
+use moa_sdk::{Hooks, Needs, ScalarizerDescription, Setup};
 use serde_json::{Value, json};
 
 use super::answers::{Answer, answer, same};
@@ -137,8 +137,9 @@ impl<'a> Subject<'a> {
     }
 
     /// The names were checked when an instance was made.
-    fn needs(&self) -> Needs {
-        Needs::from_names(&self.described.needs).unwrap_or_default()
+    fn asks(&self) -> (Hooks, Needs) {
+        let hooks = Hooks::from_names(&self.described.hooks).unwrap_or_default();
+        (hooks, Needs::from_names(&self.described.needs).unwrap_or_default())
     }
 
     /// Every set-up that `new` takes with default params; where it takes none, those of its examples. Finding:
@@ -220,7 +221,7 @@ impl<'a> Subject<'a> {
     fn finite(&self, family: &Family) -> Result<(), Finding> {
         for at in self.set_ups()? {
             let mut plugin = self.new_at(&at)?;
-            for event in family.events(at.setup.m(), self.needs()) {
+            for event in family.events(at.setup.m(), self.asks()) {
                 answer(&mut plugin, &event).map_err(|finding| finding.at(at.place()))?;
             }
         }
@@ -230,7 +231,7 @@ impl<'a> Subject<'a> {
     /// All set-ups with the events that the cases about state and threads use.
     fn runs(&self) -> Result<Vec<(SetUp, Vec<Event>)>, Finding> {
         let with_events = |at: SetUp| {
-            let events = ORDINARY.events(at.setup.m(), self.needs());
+            let events = ORDINARY.events(at.setup.m(), self.asks());
             (at, events)
         };
         Ok(self.set_ups()?.into_iter().map(with_events).collect())

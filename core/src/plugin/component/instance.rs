@@ -1,13 +1,13 @@
 //! One instance of a component: its budgets, its log, its calls, and why a call ended.
 
 use moa_sdk::Completion;
-use wasmtime::component::{ComponentNamedList, Lift, Lower};
-use wasmtime::{ResourceLimiter, Store, StoreContextMut, Trap};
+use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower};
+use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, Trap};
 
-use super::limits::Limits;
-use super::sandbox::{Compiled, GUEST_STACK, TICK, line, one_line};
+use super::limits::{GUEST_STACK, Limits, TICK};
+use super::text::{line, one_line};
 use super::world::{GuestCompletion, GuestDescription, SCORER};
-use crate::plugin::reward::{Cause, Failure, Score};
+use crate::plugin::score::{Cause, Failure, Score};
 
 /// Lines of the log that are kept of an instance, the last ones, and their longest, in characters.
 const LOG_LINES: usize = 8;
@@ -96,6 +96,13 @@ impl ResourceLimiter for State {
     fn memories(&self) -> usize {
         PARTS
     }
+}
+
+/// A component, compiled and linked.
+#[derive(Clone)]
+pub(super) struct Compiled {
+    pub(super) engine: Engine,
+    pub(super) instances: InstancePre<State>,
 }
 
 /// A living instance. After a call that stopped it is not to be called again.

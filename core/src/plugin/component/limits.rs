@@ -1,6 +1,17 @@
 //! What a component may use.
 
+use std::time::Duration;
+
 use crate::config;
+
+/// How often the clock of running guests ticks.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Stack of a guest in bytes; deeper recursion traps.
+pub(super) const GUEST_STACK: usize = 1 << 20;
+
+/// Stack of a thread that runs guests, in bytes: more than the guest's own, which the engine bounds.
+pub(super) const THREAD_STACK: usize = 4 << 20;
 
 /// Limits of a component. Fuel and result are for one completion (and for one `configure`), memory is for one
 /// instance, the time for one call.

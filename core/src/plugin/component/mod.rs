@@ -13,6 +13,7 @@ mod instance;
 mod limits;
 mod preflight;
 mod sandbox;
+mod text;
 mod world;
 
 pub use limits::Limits;
@@ -25,17 +26,14 @@ use moa_sdk::{Completion, Performance, RewardDescription};
 use serde_json::Value;
 
 use super::error::PluginError;
-use super::reward::{Cause, Failure, Score};
-use instance::{Guest, Stop};
-use sandbox::Compiled;
+use super::score::{Cause, Failure, Score};
+use instance::{Compiled, Guest, Stop};
+use limits::THREAD_STACK;
 
 pub(super) use sandbox::Sandbox;
 
 /// Completions of one call. A constant, so that the same batch is cut the same way on every machine.
 const CHUNK: usize = 64;
-
-/// Stack of a worker thread in bytes: more than the guest's own, which is bounded by the engine.
-const STACK: usize = 4 << 20;
 
 /// A component that was opened: what it says of itself, ready to make instances.
 pub(super) struct Component {
@@ -131,7 +129,7 @@ impl ComponentReward {
                 // A thread that cannot be started leaves its chunks to the others.
                 let _ = std::thread::Builder::new()
                     .name(format!("reward {}", self.name))
-                    .stack_size(STACK)
+                    .stack_size(THREAD_STACK)
                     .spawn_scoped(scope, work);
             }
         });
@@ -193,7 +191,9 @@ impl ComponentReward {
 /// Runs guest code on a thread whose stack is known to be deep enough for the guest's.
 fn on_a_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, Stop> + Send) -> Result<T, Stop> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        let thread = std::thread::Builder::new()
+            .stack_size(THREAD_STACK)
+            .spawn_scoped(scope, work);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Stop::new(Cause::Trap, "the host's thread panicked".to_owned())),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
-use super::sandbox::one_line;
+use super::text::one_line;
 use super::world::{HOST, PACKAGE, SCORER, VERSION};
 use crate::plugin::{PluginError, shown};
 

@@ -4,18 +4,14 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Cache, CacheConfig, Config, Engine, StoreContextMut};
 
-use super::instance::State;
+use super::instance::{Compiled, State};
+use super::limits::{GUEST_STACK, THREAD_STACK, TICK};
 use super::preflight::Refusal;
+use super::text::line;
 use super::world;
-
-/// How often the clock of running guests ticks.
-pub(super) const TICK: Duration = Duration::from_millis(10);
-
-/// Stack of a guest in bytes; deeper recursion traps.
-pub(super) const GUEST_STACK: usize = 1 << 20;
 
 /// How long a compilation may take. A component of 18 MiB takes some 15 seconds of one core.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -76,7 +72,7 @@ impl Sandbox {
         let bytes = bytes.to_vec();
         std::thread::Builder::new()
             .name("compile".to_owned())
-            .stack_size(super::STACK)
+            .stack_size(THREAD_STACK)
             .spawn(move || {
                 // The receiver is gone only if nobody waits any more.
                 let _ = send.send(Component::new(&engine, &bytes));
@@ -94,13 +90,6 @@ impl Sandbox {
             }
         }
     }
-}
-
-/// A component, compiled and linked.
-#[derive(Clone)]
-pub(super) struct Compiled {
-    pub(super) engine: Engine,
-    pub(super) instances: InstancePre<State>,
 }
 
 fn config() -> Config {
@@ -130,31 +119,4 @@ fn cache() -> Option<Cache> {
     let mut config = CacheConfig::new();
     config.with_directory(folder);
     Cache::new(config).ok()
-}
-
-/// An error with its causes, in one line.
-pub(super) fn line(error: &wasmtime::Error) -> String {
-    one_line(&format!("{error:#}"))
-}
-
-/// Text of a stranger, for a message of one line: control characters become spaces, and it ends somewhere.
-pub(super) fn one_line(text: &str) -> String {
-    const LONGEST: usize = 500;
-    let mut line = String::new();
-    let mut words = text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|w| !w.is_empty());
-    for word in &mut words {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        let room = LONGEST.saturating_sub(line.len());
-        if word.len() > room {
-            line.extend(word.chars().take(room));
-            line.push('…');
-            break;
-        }
-        line.push_str(word);
-    }
-    line
 }

@@ -20,8 +20,9 @@ use super::aggregation::{Aggregation, Denominators};
 use super::kl::KlPenalty;
 use crate::advantage::to_f32;
 pub use crate::config::PolicyLoss;
+use crate::metrics::Numbers;
 
-use crate::error::Hint;
+use crate::error::Report;
 
 /// new − old is clamped to ± this, so that exp stays finite in f32 (as verl does).
 const LOG_RATIO: f64 = 20.0;
@@ -52,6 +53,12 @@ impl LossSettings {
         self.kl.is_some() || self.entropy > 0.0
     }
 
+    /// The same with this KL term.
+    #[must_use]
+    pub fn with_kl(self, kl: Option<KlPenalty>) -> Self {
+        Self { kl, ..self }
+    }
+
     /// The policy loss alone.
     #[must_use]
     pub fn without_penalty(self) -> Self {
@@ -61,15 +68,6 @@ impl LossSettings {
             ..self
         }
     }
-}
-
-/// One advantage for each completion, or for each token.
-#[derive(Debug, Clone, Copy)]
-pub enum Advantages<'a> {
-    /// `[B]`.
-    PerCompletion(&'a [f32]),
-    /// `[N]`.
-    PerToken(&'a [f32]),
 }
 
 /// Some whole responses of a mini-batch, tokens packed.
@@ -106,14 +104,8 @@ pub struct LossOutput {
     pub completion_kl: f64,
     /// The aggregated entropy, without its coefficient; 0 without an entropy bonus.
     pub entropy: f64,
-    /// Share of the mini-batch's tokens whose ratio was clipped to effect.
-    pub clip_fraction: f64,
-    /// Share of tokens that the dual clip bounded.
-    pub dual_clip_fraction: f64,
-    /// Token mean of old − new: estimates KL(old ‖ new).
-    pub approx_kl: f64,
-    /// Token mean of the ratio.
-    pub ratio_mean: f64,
+    /// Diagnostics for metrics.jsonl, by their names there.
+    pub numbers: Numbers,
 }
 
 impl AddAssign for LossOutput {
@@ -125,10 +117,7 @@ impl AddAssign for LossOutput {
         self.kl += part.kl;
         self.completion_kl += part.completion_kl;
         self.entropy += part.entropy;
-        self.clip_fraction += part.clip_fraction;
-        self.dual_clip_fraction += part.dual_clip_fraction;
-        self.approx_kl += part.approx_kl;
-        self.ratio_mean += part.ratio_mean;
+        self.numbers.add_all(&part.numbers);
     }
 }
 
@@ -167,16 +156,6 @@ pub enum LossError {
         /// What was there.
         value: f32,
     },
-    /// A setting is out of its range.
-    #[error("loss: {key} is {value}, expected {expected}")]
-    Setting {
-        /// Key in the config's `[algorithm]`.
-        key: &'static str,
-        /// What it is.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
     /// The KL term needs reference log-probabilities.
     #[error("loss: the KL term has no reference log-probabilities")]
     NoReference,
@@ -185,57 +164,25 @@ pub enum LossError {
     NoEntropies,
 }
 
-impl Hint for LossError {
+impl Report for LossError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotFinite { .. } => {
                 Some("a smaller optimizer.lr or optimizer.clip_norm keeps the policy finite".into())
             }
-            Self::Setting { key, expected, .. } => Some(format!("set algorithm.{key} to {expected}")),
             Self::Length { .. } | Self::Offsets { .. } | Self::NoReference | Self::NoEntropies => None,
         }
     }
 }
 
-impl LossSettings {
-    /// Checks ranges; a run does this once, before any work.
-    ///
-    /// # Errors
-    /// [`LossError::Setting`] with the first setting that is out of range.
-    pub fn check(&self) -> Result<(), LossError> {
-        let at_least_0 = |key, value: f64| match value >= 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(LossError::Setting {
-                key,
-                value,
-                expected: "a finite number, 0 or more",
-            }),
-        };
-        at_least_0("clip_low", self.clip_low)?;
-        at_least_0("clip_high", self.clip_high)?;
-        at_least_0("entropy", self.entropy)?;
-        if let Some(kl) = self.kl {
-            at_least_0("kl.coefficient", kl.coefficient)?;
-        }
-        match self.dual_clip {
-            Some(value) if !(value > 1.0 && value.is_finite()) => Err(LossError::Setting {
-                key: "dual_clip",
-                value,
-                expected: "a finite number above 1",
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Policy term, KL term and entropy bonus of some responses of a mini-batch whose totals are `whole`.
+/// Policy term, KL term and entropy bonus of some responses of a mini-batch whose totals are `whole`; `advantages` `[N]`.
 ///
 /// # Errors
 /// [`LossError`] if arrays do not fit, a number is not finite, or a term lacks what it needs.
 pub fn loss(
     settings: &LossSettings,
     input: &LossInput<'_>,
-    advantages: Advantages<'_>,
+    advantages: &[f32],
     whole: &Denominators,
 ) -> Result<LossOutput, LossError> {
     let mut output = policy_loss(settings, input, advantages, whole)?;
@@ -251,7 +198,7 @@ pub fn loss(
     Ok(output)
 }
 
-/// The policy term for each of M objectives' advantages, M columns of one forward pass. The KL term and the entropy
+/// The policy term for each of M objectives' advantages `[N]`, M columns of one forward pass. The KL term and the entropy
 /// bonus belong to no objective: they are [`penalty_loss`], added once to the mixed gradient.
 ///
 /// # Errors
@@ -259,37 +206,30 @@ pub fn loss(
 pub fn objective_losses(
     settings: &LossSettings,
     input: &LossInput<'_>,
-    advantages: &[Advantages<'_>],
+    advantages: &[Vec<f32>],
     whole: &Denominators,
 ) -> Result<Vec<LossOutput>, LossError> {
     advantages
         .iter()
-        .map(|&column| policy_loss(settings, input, column, whole))
+        .map(|column| policy_loss(settings, input, column, whole))
         .collect()
 }
 
-/// The cotangents of M losses over the same tokens as one array `[N, M]`, row-major.
-#[must_use]
-pub fn stack_cotangents(losses: &[LossOutput]) -> Vec<f32> {
-    let tokens = losses.first().map_or(0, |column| column.cotangent.len());
-    (0..tokens)
-        .flat_map(|t| losses.iter().map(move |column| column.cotangent[t]))
-        .collect()
-}
-
-/// The policy term alone.
+/// The policy term alone; `advantages` `[N]`.
 ///
 /// # Errors
 /// As [`loss`].
 pub fn policy_loss(
     settings: &LossSettings,
     input: &LossInput<'_>,
-    advantages: Advantages<'_>,
+    advantages: &[f32],
     whole: &Denominators,
 ) -> Result<LossOutput, LossError> {
     check_input(input)?;
-    let advantages = spread(advantages, input.offsets)?; // [N]
+    same_length("advantages", advantages.len(), input.logprobs.len())?;
+    all_finite("the advantage", advantages, input.offsets)?;
     let per_token = 1.0 / whole.tokens.max(1) as f64;
+    let (mut clip_fraction, mut dual_clip_fraction, mut approx_kl, mut ratio_mean) = (0.0, 0.0, 0.0, 0.0);
     let mut output = LossOutput {
         cotangent: Vec::with_capacity(input.logprobs.len()),
         ..LossOutput::default()
@@ -320,12 +260,16 @@ pub fn policy_loss(
                 .cotangent
                 .push(if constant { 0.0 } else { to_f32(weight * token.slope) });
             output.policy += weight * token.value;
-            output.clip_fraction += f64::from(token.clipped) * per_token;
-            output.dual_clip_fraction += f64::from(token.dual_clipped) * per_token;
-            output.approx_kl -= difference(t).clamp(-LOG_RATIO, LOG_RATIO) * per_token;
-            output.ratio_mean += ratio * per_token;
+            clip_fraction += f64::from(token.clipped) * per_token;
+            dual_clip_fraction += f64::from(token.dual_clipped) * per_token;
+            approx_kl -= difference(t).clamp(-LOG_RATIO, LOG_RATIO) * per_token;
+            ratio_mean += ratio * per_token;
         }
     }
+    output.numbers.add("policy/clip_fraction", clip_fraction);
+    output.numbers.add("policy/dual_clip_fraction", dual_clip_fraction);
+    output.numbers.add("policy/approx_kl", approx_kl);
+    output.numbers.add("policy/ratio_mean", ratio_mean);
     output.value = output.policy;
     Ok(output)
 }
@@ -417,26 +361,6 @@ fn clipped_importance(settings: &LossSettings, ratio: f64, advantage: f64, logpr
 
 fn responses(offsets: &[usize]) -> impl Iterator<Item = std::ops::Range<usize>> {
     offsets.windows(2).map(|pair| pair[0]..pair[1])
-}
-
-/// Advantages for each token `[N]`.
-fn spread(advantages: Advantages<'_>, offsets: &[usize]) -> Result<Vec<f32>, LossError> {
-    let tokens = offsets.last().copied().unwrap_or(0);
-    let per_token: Vec<f32> = match advantages {
-        Advantages::PerCompletion(values) => {
-            same_length("advantages", values.len(), offsets.len().saturating_sub(1))?;
-            responses(offsets)
-                .zip(values)
-                .flat_map(|(range, &value)| range.map(move |_| value))
-                .collect()
-        }
-        Advantages::PerToken(values) => {
-            same_length("token advantages", values.len(), tokens)?;
-            values.to_vec()
-        }
-    };
-    all_finite("the advantage", &per_token, offsets)?;
-    Ok(per_token)
 }
 
 fn check_input(input: &LossInput<'_>) -> Result<(), LossError> {

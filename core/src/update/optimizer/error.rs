@@ -1,21 +1,17 @@
 //! What can be wrong with an update.
 
-use crate::error::Hint;
+use crate::error::Report;
 
 /// Why an update was not made. No parameter has changed if a step fails with anything but `Tensor`.
 #[derive(Debug, thiserror::Error)]
 pub enum OptimizerError {
-    /// A setting is out of its range.
-    #[error("optimizer: {key} is {found}, expected {expected}")]
-    Setting {
-        /// Key in the config's `[optimizer]`.
-        key: &'static str,
+    /// The learning rate is negative or not finite.
+    #[error("optimizer: the learning rate is {found}, expected a finite number, 0 or more")]
+    LearningRate {
         /// What it is.
         found: f64,
-        /// What it may be.
-        expected: &'static str,
     },
-    /// Not one gradient for each parameter.
+    /// The number of gradients is not the number of parameters.
     #[error("optimizer: {found} gradients for {expected} parameters")]
     Count {
         /// Gradients given.
@@ -51,7 +47,7 @@ pub enum OptimizerError {
         /// The parameter's shape.
         expected: Vec<usize>,
     },
-    /// Saved state lacks a tensor or has one too many.
+    /// Saved state lacks a tensor or has an unknown one.
     #[error("optimizer: saved state {problem} {name}")]
     State {
         /// "lacks" or "has an unknown tensor".
@@ -69,17 +65,18 @@ pub enum OptimizerError {
     },
 }
 
-impl Hint for OptimizerError {
+impl Report for OptimizerError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Setting { key, expected, .. } => Some(format!("set optimizer.{key} to {expected}")),
-            Self::NotFinite { .. } => {
-                Some("a smaller optimizer.lr or optimizer.clip_norm, or model.dtype = \"f32\"".into())
-            }
+            Self::NotFinite { .. } => Some("try a smaller optimizer.lr or optimizer.clip_norm".into()),
             Self::State { .. } => {
                 Some("the checkpoint belongs to another model or another set of trained parameters".into())
             }
-            Self::Count { .. } | Self::MissingGradient { .. } | Self::Shape { .. } | Self::Tensor { .. } => None,
+            Self::LearningRate { .. }
+            | Self::Count { .. }
+            | Self::MissingGradient { .. }
+            | Self::Shape { .. }
+            | Self::Tensor { .. } => None,
         }
     }
 }

@@ -19,13 +19,14 @@ use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::advantage::to_f32;
+use crate::config::Optimizer;
 use arithmetic::{InPlace, Update, cpu_slice, on_cpu, sum_of_squares, to_f32_vec};
 pub use error::OptimizerError;
 
 /// Added to the norm in the clip factor, as PyTorch's `clip_grad_norm_` does.
 const CLIP_EPSILON: f64 = 1e-6;
 
-/// Hyper-parameters; the learning rate is given with each step.
+/// Hyper-parameters. The learning rate comes with each update, and the config checks the ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AdamWSettings {
     /// β1 and β2, each at least 0 and below 1.
@@ -34,7 +35,7 @@ pub struct AdamWSettings {
     pub epsilon: f64,
     /// λ, at least 0.
     pub weight_decay: f64,
-    /// The global gradient norm is clipped to this, if given.
+    /// Largest norm of the whole gradient, above 0; none disables clipping.
     pub clip_norm: Option<f64>,
 }
 
@@ -46,6 +47,17 @@ impl Default for AdamWSettings {
             epsilon: 1e-8,
             weight_decay: 0.01,
             clip_norm: Some(1.0),
+        }
+    }
+}
+
+impl From<&Optimizer> for AdamWSettings {
+    fn from(optimizer: &Optimizer) -> Self {
+        Self {
+            betas: (optimizer.betas[0], optimizer.betas[1]),
+            epsilon: optimizer.eps,
+            weight_decay: optimizer.weight_decay,
+            clip_norm: (optimizer.clip_norm > 0.0).then_some(optimizer.clip_norm),
         }
     }
 }
@@ -91,9 +103,8 @@ impl AdamW {
     /// An optimizer with zero moments over `params`, in the order that gradients will have.
     ///
     /// # Errors
-    /// [`OptimizerError::Setting`], or `Tensor` if a parameter cannot be read.
+    /// [`OptimizerError::Tensor`] if a parameter cannot be read.
     pub fn new(settings: AdamWSettings, params: Vec<(String, Var)>) -> Result<Self, OptimizerError> {
-        check(&settings)?;
         let slots = params
             .into_iter()
             .map(|(name, param)| Slot::new(name, param))
@@ -123,11 +134,7 @@ impl AdamW {
     /// finite; nothing has changed then.
     pub fn step(&mut self, gradients: &[Option<Tensor>], lr: f64) -> Result<StepReport, OptimizerError> {
         if !(lr >= 0.0 && lr.is_finite()) {
-            return Err(OptimizerError::Setting {
-                key: "lr",
-                found: lr,
-                expected: "a finite number, 0 or more",
-            });
+            return Err(OptimizerError::LearningRate { found: lr });
         }
         if gradients.len() != self.slots.len() {
             return Err(OptimizerError::Count {
@@ -238,47 +245,6 @@ impl AdamW {
         }
         self.step = state.step;
         Ok(())
-    }
-}
-
-fn check(settings: &AdamWSettings) -> Result<(), OptimizerError> {
-    let setting = |key, found: f64, good: bool, expected| {
-        if good {
-            Ok(())
-        } else {
-            Err(OptimizerError::Setting { key, found, expected })
-        }
-    };
-    let (beta1, beta2) = settings.betas;
-    for beta in [beta1, beta2] {
-        setting(
-            "betas",
-            beta,
-            (0.0..1.0).contains(&beta),
-            "two numbers, 0 or more and below 1",
-        )?;
-    }
-    let (epsilon, decay) = (settings.epsilon, settings.weight_decay);
-    setting(
-        "epsilon",
-        epsilon,
-        epsilon > 0.0 && epsilon.is_finite(),
-        "a finite number above 0",
-    )?;
-    setting(
-        "weight_decay",
-        decay,
-        decay >= 0.0 && decay.is_finite(),
-        "a finite number, 0 or more",
-    )?;
-    match settings.clip_norm {
-        Some(clip) => setting(
-            "clip_norm",
-            clip,
-            clip > 0.0 && clip.is_finite(),
-            "a finite number above 0",
-        ),
-        None => Ok(()),
     }
 }
 

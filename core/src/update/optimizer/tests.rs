@@ -233,24 +233,6 @@ fn refusals_name_the_parameter_and_change_nothing() {
         error.to_string(),
         "optimizer: saved state has an unknown tensor moment1.other"
     );
-
-    for bad in [
-        AdamWSettings {
-            betas: (1.0, 0.9),
-            ..settings(None)
-        },
-        AdamWSettings {
-            epsilon: 0.0,
-            ..settings(None)
-        },
-        AdamWSettings {
-            weight_decay: -1.0,
-            ..settings(None)
-        },
-        settings(Some(0.0)),
-    ] {
-        assert!(AdamW::new(bad, vec![]).is_err(), "{bad:?}");
-    }
 }
 
 /// A transposed gradient view is read in its own order, and a tensor larger than a chunk is updated

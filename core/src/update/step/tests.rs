@@ -72,26 +72,31 @@ fn assert_close(a: &GradientSet, b: &GradientSet, relative: f64) {
     );
 }
 
-fn whole_batch(policy: &Policy, rollouts: &Rollouts, signal: &Signal, settings: &UpdateSettings) -> Columns {
+fn whole_batch(
+    policy: &Policy,
+    rollouts: &Rollouts,
+    advantages: &Advantages,
+    settings: &UpdateSettings,
+) -> MiniBatchGradients {
     let reference: Vec<f32> = rollouts.logprobs.iter().map(|l| l - 0.3).collect();
     let reference = settings.loss.kl.map(|_| reference.as_slice());
     let batch = UpdateBatch {
         rollouts,
-        signal,
+        advantages,
         old: None,
         reference,
-        forward: None,
+        gradient_layers: &[],
     };
     let rows: Vec<usize> = (0..rollouts.len()).collect();
-    gradients(policy, batch, &rows, settings).unwrap()
+    gradients(policy, batch, &rows, settings, None).unwrap()
 }
 
 #[test]
 fn micro_batches_sum_to_the_whole() {
     let (policy, rollouts) = sampled();
-    let signal = Signal::for_gramian(advantages(rollouts.len()), 2);
-    let whole = whole_batch(&policy, &rollouts, &signal, &settings(usize::MAX));
-    let parts = whole_batch(&policy, &rollouts, &signal, &settings(1));
+    let advantages = Advantages::of_objectives(advantages(rollouts.len()), 2);
+    let whole = whole_batch(&policy, &rollouts, &advantages, &settings(usize::MAX));
+    let parts = whole_batch(&policy, &rollouts, &advantages, &settings(1));
     assert!(rollouts.chunks(1).len() == 3);
     for m in 0..2 {
         assert_close(&whole.sets[m], &parts.sets[m], 1e-5);
@@ -107,12 +112,17 @@ fn the_weighted_sum_of_gradients_is_the_gradient_of_the_weighted_advantages() {
     let two = advantages(rollouts.len());
     let weights = [0.3f32, 0.7];
     let mixed: Vec<f32> = two.chunks(2).map(|a| weights[0] * a[0] + weights[1] * a[1]).collect();
-    let columns = whole_batch(&policy, &rollouts, &Signal::for_gramian(two, 2), &settings(usize::MAX));
+    let columns = whole_batch(
+        &policy,
+        &rollouts,
+        &Advantages::of_objectives(two, 2),
+        &settings(usize::MAX),
+    );
     let sum = GradientSet::weighted_sum(&columns.sets, &weights).unwrap();
     let one = whole_batch(
         &policy,
         &rollouts,
-        &Signal::for_gramian(mixed, 1),
+        &Advantages::of_objectives(mixed, 1),
         &settings(usize::MAX),
     );
     assert_close(&sum, &one.sets[0], 1e-5);
@@ -127,10 +137,10 @@ fn the_kl_term_is_a_column_of_its_own() {
         estimator: KlEstimator::K2,
         coefficient: 0.5,
     });
-    let signal = Signal::for_gramian(advantages(rollouts.len()), 2);
-    let columns = whole_batch(&policy, &rollouts, &signal, &with_kl);
+    let advantages = Advantages::of_objectives(advantages(rollouts.len()), 2);
+    let columns = whole_batch(&policy, &rollouts, &advantages, &with_kl);
     assert_eq!((columns.sets.len(), columns.losses.len()), (3, 3));
-    let plain = whole_batch(&policy, &rollouts, &signal, &settings(usize::MAX));
+    let plain = whole_batch(&policy, &rollouts, &advantages, &settings(usize::MAX));
     assert_close(&columns.sets[1], &plain.sets[1], 1e-6);
     assert!(
         (columns.losses[2].kl - 0.5 * 0.3 * 0.3).abs() < 1e-4,
@@ -145,9 +155,9 @@ fn the_entropy_bonus_raises_the_entropy_and_is_no_objectives() {
     let (policy, rollouts) = sampled();
     let mut with_entropy = settings(usize::MAX);
     with_entropy.loss.entropy = 0.7;
-    let signal = Signal::for_gramian(advantages(rollouts.len()), 2);
-    let columns = whole_batch(&policy, &rollouts, &signal, &with_entropy);
-    let plain = whole_batch(&policy, &rollouts, &signal, &settings(usize::MAX));
+    let advantages = Advantages::of_objectives(advantages(rollouts.len()), 2);
+    let columns = whole_batch(&policy, &rollouts, &advantages, &with_entropy);
+    let plain = whole_batch(&policy, &rollouts, &advantages, &settings(usize::MAX));
     assert_close(&columns.sets[0], &plain.sets[0], 1e-6);
     assert!((columns.losses[2].value + 0.7 * columns.entropy).abs() < 1e-6);
     // one step against the gradient of −0.7 H raises H by step · ‖∇‖² / 0.7
@@ -163,7 +173,7 @@ fn the_entropy_bonus_raises_the_entropy_and_is_no_objectives() {
         .map(|((_, var), slope)| (var.as_tensor() - (slope * step).unwrap()).unwrap())
         .collect();
     policy.model().set_params(&moved).unwrap();
-    let after = whole_batch(&policy, &rollouts, &signal, &with_entropy).entropy;
+    let after = whole_batch(&policy, &rollouts, &advantages, &with_entropy).entropy;
     let expected = step * norm2 / 0.7;
     assert!(
         (after - columns.entropy - expected).abs() < 0.05 * expected,
@@ -182,22 +192,39 @@ fn an_update_from_the_gramians_forward_pass_is_the_update() {
     let trained = |share: bool| {
         let (policy, rollouts) = sampled();
         let two = advantages(rollouts.len());
-        let gramian = objective_gramian(&policy, &rollouts, &two, &[], &two_epochs).unwrap();
+        let gramian = batch_gramian(
+            &policy,
+            &rollouts,
+            &Advantages::of_objectives(two.clone(), 2),
+            &[],
+            &two_epochs,
+        )
+        .unwrap();
+        let forward = gramian.forward.filter(|_| share);
+        assert!(!share || forward.is_some());
         let old = policy.logprobs(&rollouts).unwrap();
-        let signal = Signal::for_gramian(two, 2);
+        let advantages = Advantages::of_objectives(two, 2);
         let batch = UpdateBatch {
             rollouts: &rollouts,
-            signal: &signal,
+            advantages: &advantages,
             old: Some(&old),
             reference: None,
-            forward: gramian.forward.as_ref().filter(|_| share),
+            gradient_layers: &[],
         };
         let mut optimizer = AdamW::new(AdamWSettings::default(), policy.model().params().to_vec()).unwrap();
         let mut grams = Vec::new();
-        update_policy(&policy, &mut optimizer, batch, &two_epochs, 1e-3, &mut |_, gram, _| {
-            grams.push(gram.to_vec());
-            Ok(vec![0.5, 0.5])
-        })
+        update_policy(
+            &policy,
+            &mut optimizer,
+            batch,
+            &two_epochs,
+            forward,
+            1e-3,
+            &mut |_, gram, _| {
+                grams.push(gram.to_vec());
+                Ok(vec![0.5, 0.5])
+            },
+        )
         .unwrap();
         assert!(grams[0] == gramian.gram && grams[1] != grams[0]);
         policy.logprobs(&rollouts).unwrap()
@@ -209,21 +236,34 @@ fn an_update_from_the_gramians_forward_pass_is_the_update() {
 fn the_gramian_holds_the_products_of_the_objectives_gradients() {
     let (policy, rollouts) = sampled();
     let two = advantages(rollouts.len());
-    let batch = objective_gramian(&policy, &rollouts, &two, &[], &settings(usize::MAX)).unwrap();
+    let batch = batch_gramian(
+        &policy,
+        &rollouts,
+        &Advantages::of_objectives(two.clone(), 2),
+        &[],
+        &settings(usize::MAX),
+    )
+    .unwrap();
     let (gram, losses) = (batch.gram, batch.losses);
     let columns = whole_batch(
         &policy,
         &rollouts,
-        &Signal::for_gramian(two.clone(), 2),
+        &Advantages::of_objectives(two.clone(), 2),
         &settings(usize::MAX),
     );
     let all = vec![true; columns.sets[0].tensors().len()];
     let product = columns.sets[0].dot(&columns.sets[1], &all).unwrap();
     assert!((gram[1] - product).abs() < 1e-9 && gram[1] == gram[2] && losses.len() == 2);
     let last = [".2.".to_owned()];
-    let part = objective_gramian(&policy, &rollouts, &two, &last, &settings(usize::MAX))
-        .unwrap()
-        .gram;
+    let part = batch_gramian(
+        &policy,
+        &rollouts,
+        &Advantages::of_objectives(two, 2),
+        &last,
+        &settings(usize::MAX),
+    )
+    .unwrap()
+    .gram;
     assert!(
         part[0] > 0.0 && part[0] < gram[0],
         "one layer of three: {} of {}",
@@ -242,26 +282,27 @@ fn mini_batches_take_whole_groups_and_each_makes_a_step() {
     assert_eq!(minibatches(&rollouts, 0).len(), 1);
     let mut optimizer = AdamW::new(AdamWSettings::default(), policy.model().params().to_vec()).unwrap();
     let old = policy.logprobs(&rollouts).unwrap();
-    let signal = Signal::for_gramian(advantages(rollouts.len()), 2);
+    let advantages = Advantages::of_objectives(advantages(rollouts.len()), 2);
     let mut seen = Vec::new();
     let two_epochs = UpdateSettings {
         minibatch: 2,
         epochs: 2,
         ..settings(usize::MAX)
     };
-    assert!(two_epochs.several_steps(3) && !settings(1).several_steps(3));
+    assert!(two_epochs.is_off_policy(3) && !settings(1).is_off_policy(3));
     let batch = UpdateBatch {
         rollouts: &rollouts,
-        signal: &signal,
+        advantages: &advantages,
         old: Some(&old),
         reference: None,
-        forward: None,
+        gradient_layers: &[],
     };
     let report = update_policy(
         &policy,
         &mut optimizer,
         batch,
         &two_epochs,
+        None,
         1e-3,
         &mut |number, gram, losses| {
             assert!(gram.len() == 4 && losses.len() == 2);

@@ -1,0 +1,12 @@
+//! What the files of a model hold.
+
+use crate::model::architecture::Architecture;
+use crate::model::params::Params;
+use crate::model::tokenizer::Tokenizer;
+
+/// The parts of a model.
+pub(in crate::model) struct Parts {
+    pub(in crate::model) architecture: Architecture,
+    pub(in crate::model) tokenizer: Tokenizer,
+    pub(in crate::model) params: Params,
+}

@@ -1,0 +1,153 @@
+//! Checkpoints: everything that a run needs to go on bit for bit, in one folder that is whole or not there.
+//!
+//! ```text
+//! checkpoints/step-000040/
+//!   config.json  tokenizer.json  …   the model in the Hugging Face layout, so that it opens as one
+//!   model.safetensors                parameters, f32 as in memory
+//!   optimizer.safetensors            moments, and master copies where there are any
+//!   state.json                       step, optimizer updates, and named parts: whatever else the run keeps
+//!   checksums.txt                    format, then XXH64, size and name of each file above
+//! ```
+//! A checkpoint is written beside its place, forced to the disk and renamed, so a kill at any moment leaves the one
+//! before it. A file that was cut or changed later does not fit its checksum: the newest checkpoint that is whole is
+//! taken. This module knows files; what a run puts into the parts is `train`'s to say.
+
+mod checksum;
+mod error;
+mod read;
+mod state;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+pub use checksum::{Checksum, fingerprint};
+pub use error::CheckpointError;
+pub use read::{Checkpoint, NewestCheckpoint, newest};
+pub use state::State;
+
+use crate::{
+    model::Model,
+    update::{AdamW, OptimizerState},
+};
+
+/// Folder of the checkpoints within a run folder.
+const FOLDER: &str = "checkpoints";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const MODEL: &str = "model.safetensors";
+const STATE: &str = "state.json";
+
+/// The checkpoints of a run: writes new ones and removes those that are no longer needed.
+#[derive(Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+    keep: usize,
+    newest: Option<u64>,
+}
+
+impl Checkpoints {
+    /// The checkpoints below the folder `run`, of which the newest `keep` ≥ 1 stay. `newest` is the step of the one
+    /// that the run goes on from. Nothing is written or read.
+    #[must_use]
+    pub fn new(run: &Path, keep: usize, newest: Option<u64>) -> Self {
+        Self {
+            folder: run.join(FOLDER),
+            keep: keep.max(1),
+            newest,
+        }
+    }
+
+    /// The newest one that this run wrote or goes on from, if there is one.
+    #[must_use]
+    pub fn newest(&self) -> Option<PathBuf> {
+        self.newest.map(|step| self.folder.join(name(step)))
+    }
+
+    /// Writes a checkpoint, then removes those that it supersedes: all but the newest `keep`, and any of later steps,
+    /// which were damaged or the run would have gone on from them. Gives its folder. If the newest one is of this step
+    /// already, it stays as it is.
+    ///
+    /// # Errors
+    /// A file cannot be written; the checkpoints before it are untouched then.
+    pub fn write(&mut self, state: &State, model: &Model, optimizer: &AdamW) -> Result<PathBuf, CheckpointError> {
+        let place = self.folder.join(name(state.step()));
+        if self.newest == Some(state.step()) {
+            return Ok(place);
+        }
+        fs::create_dir_all(&self.folder).map_err(|e| CheckpointError::file(&self.folder, e))?;
+        let new = self.folder.join(format!(".{}.new", name(state.step())));
+        let old = self.folder.join(format!(".{}.old", name(state.step())));
+        remove(&new)?;
+        remove(&old)?;
+        fs::create_dir(&new).map_err(|e| CheckpointError::file(&new, e))?;
+        model.write_files(&new).map_err(|e| CheckpointError::file(&new, e))?;
+        let (file, like) = (new.join(OPTIMIZER), new.join(MODEL));
+        write_tensors(&file, &optimizer.state()?, &like).map_err(|e| CheckpointError::file(&file, e))?;
+        let file = new.join(STATE);
+        fs::write(&file, state.to_json()?).map_err(|e| CheckpointError::file(&file, e))?;
+        checksum::seal(&new)?;
+
+        if place.exists() {
+            rename(&place, &old)?; // a damaged one: a whole one of this step would have been gone on from
+        }
+        rename(&new, &place)?;
+        checksum::sync_folder(&self.folder)?;
+        self.newest = Some(state.step());
+        self.prune(state.step())?;
+        Ok(place)
+    }
+
+    /// Removes what the checkpoint of `step` supersedes, and what a kill left half-written.
+    fn prune(&self, step: u64) -> Result<(), CheckpointError> {
+        let (mut earlier, mut gone) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(&self.folder).map_err(|e| CheckpointError::file(&self.folder, e))? {
+            let entry = entry.map_err(|e| CheckpointError::file(&self.folder, e))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            match step_of(&name) {
+                Some(found) if found <= step => earlier.push((found, entry.path())),
+                Some(_) => gone.push(entry.path()),
+                None if name.starts_with(".step-") => gone.push(entry.path()),
+                None => {} // not ours
+            }
+        }
+        earlier.sort();
+        let surplus = earlier.len().saturating_sub(self.keep);
+        gone.extend(earlier.drain(..surplus).map(|(_, path)| path));
+        gone.iter().try_for_each(|path| remove(path))
+    }
+}
+
+/// `step-000040`
+fn name(step: u64) -> String {
+    format!("step-{step:06}")
+}
+
+/// The step of a checkpoint's folder by its name.
+fn step_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("step-")?;
+    let step = digits.parse().ok()?;
+    (self::name(step) == name).then_some(step) // no other spelling of the number
+}
+
+/// Writes the tensors one after the other, without a second copy of all of them, with the permissions of the file
+/// `like`: safetensors makes its own for the owner only.
+fn write_tensors(path: &Path, state: &OptimizerState, like: &Path) -> io::Result<()> {
+    let tensors = state.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    safetensors::serialize_to_file(tensors, None, path).map_err(io::Error::other)?;
+    fs::set_permissions(path, fs::metadata(like)?.permissions())
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), CheckpointError> {
+    fs::rename(from, to).map_err(|e| CheckpointError::file(to, e))
+}
+
+fn remove(folder: &Path) -> Result<(), CheckpointError> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(CheckpointError::file(folder, e)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

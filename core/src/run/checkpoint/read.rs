@@ -1,0 +1,136 @@
+//! Finds the newest whole checkpoint of a run, and takes parameters and moments back from it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{CheckpointError, FOLDER, MODEL, OPTIMIZER, STATE, State, checksum, step_of};
+use crate::{
+    model::Model,
+    update::{AdamW, OptimizerState},
+};
+
+/// A checkpoint whose files are all as they were written.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    /// Step and parts.
+    pub state: State,
+}
+
+/// The newest whole checkpoint, and what is wrong with those that are newer.
+#[derive(Debug)]
+pub struct NewestCheckpoint {
+    /// The one to go on from.
+    pub checkpoint: Checkpoint,
+    /// Newer ones that cannot be used, newest first.
+    pub passed_over: Vec<CheckpointError>,
+}
+
+/// Looks for the newest whole checkpoint below the run folder `run`.
+///
+/// # Errors
+/// There is none, or none that can be used.
+pub fn newest(run: &Path) -> Result<NewestCheckpoint, CheckpointError> {
+    let mut steps: Vec<(u64, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(run.join(FOLDER)).into_iter().flatten().flatten() {
+        let step = step_of(&entry.file_name().to_string_lossy());
+        steps.extend(step.map(|step| (step, entry.path())));
+    }
+    steps.sort();
+    let mut passed_over = Vec::new();
+    for (step, path) in steps.into_iter().rev() {
+        match Checkpoint::open(&path, step) {
+            Ok(checkpoint) => {
+                return Ok(NewestCheckpoint {
+                    checkpoint,
+                    passed_over,
+                });
+            }
+            Err(error) => passed_over.push(error),
+        }
+    }
+    let (run, count) = (run.to_owned(), passed_over.len());
+    Err(match passed_over.into_iter().next() {
+        None => CheckpointError::None { run },
+        Some(first) => CheckpointError::NoneWhole {
+            run,
+            count,
+            first: Box::new(first),
+        },
+    })
+}
+
+impl Checkpoint {
+    /// Checks every file of the folder `path` and reads its state.
+    fn open(path: &Path, step: u64) -> Result<Self, CheckpointError> {
+        checksum::verify(path)?;
+        let file = path.join(STATE);
+        let text = fs::read_to_string(&file).map_err(|e| CheckpointError::file(&file, e))?;
+        let state: State = serde_json::from_str(&text).map_err(|e| CheckpointError::file(&file, e))?;
+        if state.step() != step {
+            return Err(CheckpointError::Damaged {
+                path: path.to_owned(),
+                problem: format!("it is of step {}", state.step()),
+            });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            state,
+        })
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives `model` its parameters back. Whoever shares them, such as the optimizer, sees the new values.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its tensors are not the model's; the model is unchanged then.
+    pub fn load_parameters(&self, model: &Model) -> Result<(), CheckpointError> {
+        let path = self.path.join(MODEL);
+        let mut tensors = read_tensors(&path)?;
+        let problem = |name: &str, problem: String| CheckpointError::Tensor {
+            path: path.clone(),
+            name: name.to_owned(),
+            problem,
+        };
+        let mut values = Vec::with_capacity(model.params().len());
+        for (name, var) in model.params() {
+            let value = tensors.remove(name).ok_or_else(|| problem(name, "is missing".into()))?;
+            if value.dims() != var.dims() || value.dtype() != DType::F32 {
+                let found = format!("{:?} {:?}", value.dtype(), value.dims());
+                return Err(problem(name, format!("is {found}, expected F32 {:?}", var.dims())));
+            }
+            values.push(value);
+        }
+        if let Some(name) = tensors.keys().next() {
+            return Err(problem(name, "is none of the model's".into()));
+        }
+        Ok(model.set_params(&values)?)
+    }
+
+    /// Gives `optimizer` its moments and its count back.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its tensors are not the optimizer's; it is unchanged then.
+    pub fn load_optimizer(&self, optimizer: &mut AdamW) -> Result<(), CheckpointError> {
+        let tensors = read_tensors(&self.path.join(OPTIMIZER))?.into_iter().collect();
+        Ok(optimizer.load_state(OptimizerState {
+            step: self.state.updates(),
+            tensors,
+        })?)
+    }
+}
+
+fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, CheckpointError> {
+    let tensors = candle_core::safetensors::load(path, &Device::Cpu).map_err(|e| CheckpointError::file(path, e))?;
+    Ok(tensors.into_iter().collect())
+}

@@ -1,0 +1,64 @@
+//! `#[scalarizer]`: which hooks an `impl Scalarizer for …` holds, so that one that is written is called.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Attribute, Error, ImplItem, ItemImpl, Result};
+
+/// `item` as it is, and an implementation of `ImplementedHooks` with the names of its methods; or an error at the
+/// offending token. Which names are hooks is the SDK's to say.
+pub(crate) fn expand(item: &ItemImpl) -> Result<TokenStream> {
+    let last = item.trait_.as_ref().and_then(|(_, path, _)| path.segments.last());
+    if !last.is_some_and(|segment| segment.ident == "Scalarizer") {
+        return Err(Error::new_spanned(
+            &item.self_ty,
+            "the attribute belongs to `impl Scalarizer for …`",
+        ));
+    }
+    let mut methods = Vec::new();
+    for inner in &item.items {
+        match inner {
+            ImplItem::Fn(method) => {
+                let name = method.sig.ident.to_string();
+                let conditions = conditions(&method.attrs);
+                methods.push(quote!(#(#conditions)* #name));
+            }
+            ImplItem::Macro(call) => {
+                return Err(Error::new_spanned(
+                    call,
+                    "the attribute cannot see the methods that a macro writes: write the hooks themselves",
+                ));
+            }
+            _ => {}
+        }
+    }
+    let conditions = conditions(&item.attrs);
+    let (generics, _, bounds) = item.generics.split_for_impl();
+    let of = &item.self_ty;
+    Ok(quote! {
+        #item
+
+        #(#conditions)*
+        impl #generics ::moa_sdk::ImplementedHooks for #of #bounds {
+            const HOOKS: ::moa_sdk::Hooks = ::moa_sdk::Hooks::of_methods(&[#(#methods),*]);
+        }
+    })
+}
+
+/// The `#[cfg(…)]` among attributes: what is compiled under a condition is a hook under the same one.
+fn conditions(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
+    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"))
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    #[test]
+    fn what_it_cannot_see_is_refused() {
+        let message = |item: syn::ItemImpl| super::expand(&item).expect_err("must be refused").to_string();
+        assert!(message(parse_quote!(impl Reward for X {})).contains("`impl Scalarizer for …`"));
+        assert!(message(parse_quote!(impl X {})).contains("`impl Scalarizer for …`"));
+        let hidden = parse_quote!(impl moa_sdk::Scalarizer for X { hooks!(); });
+        assert!(message(hidden).contains("a macro writes"));
+    }
+}

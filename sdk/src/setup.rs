@@ -1,0 +1,57 @@
+//! What a scalarizer is told about the run when it is made.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Rng;
+
+/// Which way is better, for the values of a validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Larger is better.
+    #[default]
+    Maximize,
+    /// Smaller is better.
+    Minimize,
+}
+
+/// One objective of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objective {
+    /// Its name in the config.
+    pub name: String,
+    /// Which way its validation values are better.
+    #[serde(default)]
+    pub direction: Direction,
+}
+
+impl Objective {
+    /// An objective that is maximised.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            direction: Direction::Maximize,
+        }
+    }
+}
+
+/// What `new` is told about the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The M objectives, in the order of the columns of the scores.
+    pub objectives: Vec<Objective>,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+impl Setup {
+    /// Number of objectives M.
+    pub fn m(&self) -> usize {
+        self.objectives.len()
+    }
+
+    /// A generator with the run's seed. Keep it in the struct, so that it is saved with the state.
+    pub fn rng(&self) -> Rng {
+        Rng::new(self.seed)
+    }
+}
