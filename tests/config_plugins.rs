@@ -52,7 +52,7 @@ fn layered(folder: &Path, files: &[&Path]) -> Config {
 
 /// Whether plugins/ has a library of that name.
 fn is_there(name: &str) -> bool {
-    support::root().join("plugins").join(name).join("Cargo.toml").is_file()
+    support::library::folder_of(name).is_some()
 }
 
 #[test]

@@ -25,19 +25,6 @@ const KNOWN: &[(&str, &[&str])] = &[
     (
         "core/src",
         &[
-            "plugin/component/mod.rs",
-            "plugin/component/preflight.rs",
-            "plugin/component/sandbox.rs",
-            "plugin/inspect.rs",
-            "plugin/library.rs",
-            "plugin/mod.rs",
-            "plugin/reward.rs",
-            "plugin/scalarizer.rs",
-        ],
-    ),
-    (
-        "core/src",
-        &[
             "run/checkpoint/mod.rs",
             "run/checkpoint/read.rs",
             "run/checkpoint/state.rs",
@@ -55,6 +42,7 @@ const KNOWN: &[(&str, &[&str])] = &[
             "answer/mod.rs",
         ],
     ),
+    ("sdk/src", &["math/weights.rs", "signal.rs"]),
 ];
 
 /// The files of the crate whose sources are in `folder`, from `lib.rs` on. Returns also what was read.

@@ -61,9 +61,9 @@ const TEXTS: [(&str, &str, &str); 4] = [
 fn core_names_no_plugin() {
     let mut names: BTreeSet<String> = BTreeSet::new();
     for plugin in library::first_party() {
-        let scalarizers = plugin.description.scalarizers.into_iter().map(|s| s.name);
-        let rewards = plugin.description.rewards.into_iter().map(|r| r.name);
-        names.extend(scalarizers.chain(rewards).chain([plugin.folder]));
+        let scalarizers = plugin.description.scalarizers.iter().map(|s| &s.name);
+        let rewards = plugin.description.rewards.iter().map(|r| &r.name);
+        names.extend(scalarizers.chain(rewards).chain([&plugin.folder]).cloned());
     }
     assert!(
         WORDS.iter().all(|word| names.contains(*word)),
@@ -196,7 +196,7 @@ fn the_sdk_depends_on_neither_candle_nor_core() {
 #[test]
 fn every_scalarizer_names_its_paper() {
     for plugin in library::first_party() {
-        for scalarizer in plugin.description.scalarizers {
+        for scalarizer in &plugin.description.scalarizers {
             assert!(
                 scalarizer.paper.len() > 10,
                 "{}: PAPER is {:?}",

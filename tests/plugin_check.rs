@@ -208,7 +208,7 @@ fn each_fault_of_a_scalarizer_is_found() {
             "thread-bound",
             "moved-between-threads",
             "failed",
-            &["weights on scores[0] is 1 and 0.5", "on another thread"],
+            &["mixing_weights[0] is 1 and 0.5", "on another thread"],
         ),
         ("deep-stack", "finite-ordinary", "passed", &[]),
         (

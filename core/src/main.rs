@@ -418,11 +418,7 @@ fn config_command(command: ConfigCommand) -> Result<(), Error> {
 
 /// A model by what the user typed: "embedded", a folder, a .gguf file, a hub id.
 fn open_model(name: &str) -> Result<Model, Error> {
-    Ok(if name == "embedded" {
-        Model::embedded()?
-    } else {
-        Model::load(name)?
-    })
+    Ok(Model::open(&config::Source::from(name.to_owned()))?)
 }
 
 /// Sets the size of the thread pool that every tensor operation shares; all cores unless the config says a number.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::params::{ParamSpec, Params};
 use crate::trace::Example;
-use crate::{Performance, Reward, Scalarizer};
+use crate::{Error, Performance, Result, Reward, Scalarizer};
 
 /// All scalarizers and rewards of a library.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -53,15 +53,19 @@ pub struct RewardDescription {
 
 impl ScalarizerDescription {
     /// The description of a type.
-    pub fn of<S: Scalarizer>() -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Its examples cannot be read.
+    pub fn of<S: Scalarizer>() -> Result<Self> {
+        let examples = S::examples().map_err(|error| Error::new(format!("the examples of {}: {error}", S::NAME)))?;
+        Ok(Self {
             name: S::NAME.to_owned(),
             paper: S::PAPER.to_owned(),
             hooks: S::HOOKS.names(),
             needs: S::NEEDS.names(),
             params: S::Params::schema(),
-            examples: S::examples(),
-        }
+            examples,
+        })
     }
 }
 

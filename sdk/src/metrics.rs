@@ -31,6 +31,27 @@ impl Metrics {
         self.entries.push((name.into(), value.into()));
     }
 
+    /// The same metrics and `name/objective` for each objective, in order; values beyond the names are left out, and an
+    /// empty list adds nothing.
+    /// ```
+    /// # use moa_sdk::Metrics;
+    /// # let (names, rates, none) = (vec!["accuracy".to_owned(), "brevity".to_owned()], vec![0.5, 2.0], None::<Vec<f64>>);
+    /// let metrics = Metrics::new().per_objective("rate", &names, &rates).per_objective("target", &names, none.iter().flatten());
+    /// assert_eq!((metrics.get("rate/brevity"), metrics.get("target/brevity")), (Some(2.0), None));
+    /// ```
+    #[must_use]
+    pub fn per_objective<'a>(
+        mut self,
+        name: &str,
+        objectives: &[String],
+        values: impl IntoIterator<Item = &'a f64>,
+    ) -> Self {
+        for (objective, value) in objectives.iter().zip(values) {
+            self.push(format!("{name}/{objective}"), *value);
+        }
+        self
+    }
+
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.iter().find(|(entry, _)| *entry == name).map(|(_, value)| value)

@@ -1,6 +1,8 @@
 //! Params: what a plugin is configured with. `#[derive(Params)]` writes the schema (for `plugin inspect`) and a
-//! strict parser: an unknown key and a wrong type are errors that name the key, what was found and what was
-//! expected.
+//! strict parser. An unknown key, a wrong type or a number out of range is an error that names the key, what was found
+//! and what was expected.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,8 +14,19 @@ pub trait Params: Sized {
     /// One entry for each param, in the order of the fields.
     fn schema() -> Vec<ParamSpec>;
 
-    /// Reads a JSON object; `null` is the empty object. Errors: not an object, unknown key, wrong type.
-    fn from_json(value: &Value) -> Result<Self>;
+    /// Reads a JSON object; `null` is the empty object.
+    ///
+    /// # Errors
+    /// Not an object, an unknown key, a wrong type, or a number out of its range.
+    fn from_json(value: &Value) -> Result<Self> {
+        Self::from_fields(&mut ParamFields::new(value, Self::schema())?)
+    }
+
+    /// Takes its own keys from an object whose keys are known; other params may stand beside them.
+    ///
+    /// # Errors
+    /// A wrong type, or a number out of its range.
+    fn from_fields(fields: &mut ParamFields<'_>) -> Result<Self>;
 }
 
 /// For plugins without params: `type Params = ();`
@@ -22,8 +35,8 @@ impl Params for () {
         Vec::new()
     }
 
-    fn from_json(value: &Value) -> Result<Self> {
-        ParamFields::new(value, &[]).map(|_| ())
+    fn from_fields(_: &mut ParamFields<'_>) -> Result<Self> {
+        Ok(())
     }
 }
 
@@ -37,6 +50,9 @@ pub struct ParamSpec {
     /// The words that are accepted, for a choice; empty for everything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
+    /// The range of a number, or of each number of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<ParamRange>,
     /// Default as JSON; `null` is "none".
     pub default: Value,
     /// The doc comment.
@@ -50,14 +66,108 @@ impl ParamSpec {
             name: name.to_owned(),
             kind: T::kind(),
             choices: T::choices(),
+            range: None,
             default: default.to_value(),
             doc: doc.to_owned(),
         }
+    }
+
+    /// The same entry, for numbers in `range` only.
+    #[must_use]
+    pub fn within(mut self, range: ParamRange) -> Self {
+        self.range = Some(range);
+        self
+    }
+
+    /// The same entry, for these texts only.
+    #[must_use]
+    pub fn one_of(mut self, choices: &[&str]) -> Self {
+        self.choices = choices.iter().map(|choice| (*choice).to_owned()).collect();
+        self.kind = self.kind.replacen(&String::kind(), &one_of(&self.choices), 1);
+        self
+    }
+
+    /// What is accepted, in words: the kind and the range.
+    pub fn accepted(&self) -> String {
+        let Some(range) = self.range else {
+            return self.kind.clone();
+        };
+        let (kind, or_none) = match self.kind.strip_suffix(OR_NONE) {
+            Some(kind) => (kind, OR_NONE),
+            None => (self.kind.as_str(), ""),
+        };
+        // A whole number's own bound is 0, and any other lower bound says more.
+        let bounded = range.at_least.is_some() || range.above.is_some();
+        let kind = if bounded { kind.trim_end_matches(" >= 0") } else { kind };
+        format!("{kind} {range}{or_none}")
+    }
+}
+
+/// The end of an optional param's kind.
+const OR_NONE: &str = ", or none";
+
+/// The range of a number: at most one lower and one upper bound. Display is `> 0 and <= 1`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParamRange {
+    /// `>=`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// `>`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub above: Option<f64>,
+    /// `<=`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+    /// `<`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below: Option<f64>,
+}
+
+impl ParamRange {
+    /// Whether `value` is inside; NaN never is.
+    pub fn contains(&self, value: f64) -> bool {
+        self.at_least.is_none_or(|low| value >= low)
+            && self.above.is_none_or(|low| value > low)
+            && self.at_most.is_none_or(|high| value <= high)
+            && self.below.is_none_or(|high| value < high)
+            && !value.is_nan()
+    }
+
+    /// The first number in a JSON number or list that is outside.
+    fn outside(&self, value: &Value) -> Option<f64> {
+        match value {
+            Value::Array(list) => list.iter().find_map(|value| self.outside(value)),
+            other => other.as_f64().filter(|number| !self.contains(*number)),
+        }
+    }
+}
+
+impl fmt::Display for ParamRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bounds = [
+            (">=", self.at_least),
+            (">", self.above),
+            ("<=", self.at_most),
+            ("<", self.below),
+        ];
+        let mut between = "";
+        for (sign, bound) in bounds {
+            if let Some(bound) = bound {
+                write!(f, "{between}{sign} {bound}")?;
+                between = " and ";
+            }
+        }
+        Ok(())
     }
 }
 
 /// A type that a param may have: numbers, bool, text, lists, options, tables, and enums with `#[derive(Choice)]`.
 pub trait ParamValue: Sized {
+    /// Whether it holds numbers, so that a range makes sense.
+    const IS_NUMBER: bool = false;
+    /// Whether it is a text, so that it may be one of some choices.
+    const IS_TEXT: bool = false;
     /// The type in words, for errors and `plugin inspect`.
     fn kind() -> String;
     /// The words of a choice.
@@ -70,23 +180,28 @@ pub trait ParamValue: Sized {
     fn to_value(&self) -> Value;
 }
 
-/// An enum whose variants are words. Derive it.
+/// An enum whose variants have names. Derive it.
 pub trait Choice: Sized {
-    /// All words, in the order of the variants.
-    const WORDS: &'static [&'static str];
-    /// The word of this variant.
-    fn word(&self) -> &'static str;
-    /// The variant of a word.
-    fn from_word(word: &str) -> Option<Self>;
+    /// All names, in the order of the variants.
+    const NAMES: &'static [&'static str];
+    /// The name of this variant.
+    fn name(&self) -> &'static str;
+    /// The variant of a name.
+    fn from_name(name: &str) -> Option<Self>;
 }
 
 /// `one of "a", "b"`: the kind of a choice.
 pub fn choice_kind<C: Choice>() -> String {
-    let words: Vec<String> = C::WORDS.iter().map(|word| format!("{word:?}")).collect();
-    format!("one of {}", words.join(", "))
+    one_of(C::NAMES)
+}
+
+fn one_of(names: &[impl fmt::Debug]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    format!("one of {}", names.join(", "))
 }
 
 impl ParamValue for f64 {
+    const IS_NUMBER: bool = true;
     fn kind() -> String {
         "number".to_owned()
     }
@@ -99,6 +214,7 @@ impl ParamValue for f64 {
 }
 
 impl ParamValue for f32 {
+    const IS_NUMBER: bool = true;
     fn kind() -> String {
         f64::kind()
     }
@@ -117,6 +233,7 @@ impl ParamValue for f32 {
 macro_rules! whole_number {
     ($($type:ty),*) => {$(
         impl ParamValue for $type {
+            const IS_NUMBER: bool = true;
             fn kind() -> String {
                 "whole number >= 0".to_owned()
             }
@@ -144,6 +261,7 @@ impl ParamValue for bool {
 }
 
 impl ParamValue for String {
+    const IS_TEXT: bool = true;
     fn kind() -> String {
         "text".to_owned()
     }
@@ -173,6 +291,7 @@ impl ParamValue for Map<String, Value> {
 }
 
 impl<T: ParamValue> ParamValue for Vec<T> {
+    const IS_NUMBER: bool = T::IS_NUMBER;
     fn kind() -> String {
         match T::kind().as_str() {
             "number" => "list of numbers".to_owned(),
@@ -192,8 +311,10 @@ impl<T: ParamValue> ParamValue for Vec<T> {
 }
 
 impl<T: ParamValue> ParamValue for Option<T> {
+    const IS_NUMBER: bool = T::IS_NUMBER;
+    const IS_TEXT: bool = T::IS_TEXT;
     fn kind() -> String {
-        format!("{}, or none", T::kind())
+        format!("{}{OR_NONE}", T::kind())
     }
     fn choices() -> Vec<String> {
         T::choices()
@@ -213,13 +334,17 @@ impl<T: ParamValue> ParamValue for Option<T> {
 /// The keys of a params object; what `#[derive(Params)]` reads from.
 pub struct ParamFields<'a> {
     object: Option<&'a Map<String, Value>>,
+    schema: Vec<ParamSpec>,
 }
 
 impl<'a> ParamFields<'a> {
     /// Checks that `value` is an object (or `null`) and that `schema` knows all its keys.
-    pub fn new(value: &'a Value, schema: &[ParamSpec]) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Something else, or an unknown key, with the nearest known one as a hint.
+    pub fn new(value: &'a Value, schema: Vec<ParamSpec>) -> Result<Self> {
         let object = match value {
-            Value::Null => return Ok(Self { object: None }),
+            Value::Null => return Ok(Self { object: None, schema }),
             Value::Object(object) => object,
             other => {
                 return Err(Error::new(format!(
@@ -243,22 +368,46 @@ impl<'a> ParamFields<'a> {
                 });
             }
         }
-        Ok(Self { object: Some(object) })
+        Ok(Self {
+            object: Some(object),
+            schema,
+        })
     }
 
     /// The value of `key`, or its default where the key is not there.
+    ///
+    /// # Errors
+    /// A wrong type, a number out of range, or a text that is none of the choices.
     pub fn take<T: ParamValue>(&mut self, key: &str, default: impl FnOnce() -> T) -> Result<T> {
         let Some(value) = self.object.and_then(|object| object.get(key)) else {
             return Ok(default());
         };
-        if let Some(value) = T::from_value(value) {
+        let spec = self.schema.iter().find(|spec| spec.name == key);
+        let spec = spec.ok_or_else(|| Error::new(format!("param `{key}` is not in the schema")))?;
+        let is_choice = |text: &str| spec.choices.is_empty() || spec.choices.iter().any(|choice| choice == text);
+        let outside = spec.range.and_then(|range| range.outside(value));
+        if outside.is_none()
+            && value.as_str().is_none_or(is_choice)
+            && let Some(value) = T::from_value(value)
+        {
             return Ok(value);
         }
-        let error = Error::new(format!("param `{key}` is {}, expected {}", found(value), T::kind()));
-        let choices = T::choices();
-        let words: Vec<&str> = choices.iter().map(String::as_str).collect();
-        Err(match value.as_str().and_then(|word| nearest(word, &words)) {
-            Some(word) => error.hint(format!("did you mean {word:?}?")),
+        let error = Error::new(format!(
+            "param `{key}` is {}, expected {}",
+            found(value),
+            spec.accepted()
+        ));
+        let choices: Vec<&str> = spec.choices.iter().map(String::as_str).collect();
+        let hint = match value.as_str().and_then(|word| nearest(word, &choices)) {
+            Some(word) => Some(format!("did you mean {word:?}?")),
+            None if outside.is_some() => Some(match &spec.default {
+                Value::Null => "leave it out for none".to_owned(),
+                default => format!("its default is {default}"),
+            }),
+            None => None,
+        };
+        Err(match hint {
+            Some(hint) => error.hint(hint),
             None => error,
         })
     }
@@ -367,6 +516,7 @@ mod tests {
                 name: "weights".to_owned(),
                 kind: "list of numbers".to_owned(),
                 choices: vec![],
+                range: None,
                 default: json!([]),
                 doc: "weight of each objective, in order".to_owned(),
             }
@@ -413,6 +563,88 @@ mod tests {
         assert!(error(json!({"tau": 1e300})).message.contains("`tau`"));
         assert!(error(json!([1])).message.contains("expected a table"));
         assert!(<()>::from_json(&json!({"a": 1})).is_err());
+    }
+
+    #[derive(Debug, PartialEq, Params)]
+    struct Ranges {
+        #[param(default = 0.1, above = 0.0, range = ..=1.0)]
+        tau: f64,
+        #[param(default = 1, range = 1..)]
+        every: u32,
+        #[param(range = 0.0..1.0)]
+        shares: Vec<f64>,
+        #[param(above = 0)]
+        limit: Option<f64>,
+        #[param(choices = ["old", "new"])]
+        rule: Option<String>,
+    }
+
+    #[derive(Debug, PartialEq, Params)]
+    struct More {
+        #[param(flatten)]
+        ranges: Ranges,
+        #[param(default = 2)]
+        more: u32,
+    }
+
+    #[test]
+    fn flattened_params_stand_beside_others() -> Result<()> {
+        let names: Vec<String> = More::schema().into_iter().map(|spec| spec.name).collect();
+        assert_eq!(names, ["tau", "every", "shares", "limit", "rule", "more"]);
+        let read = More::from_json(&json!({"tau": 0.5, "more": 3}))?;
+        assert_eq!((read.ranges.tau, read.ranges.every, read.more), (0.5, 1, 3));
+        assert!(More::from_json(&json!({"tau": 2})).is_err());
+        assert!(More::from_json(&json!({"ranges": {}})).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn ranges_are_checked_and_shown() -> Result<()> {
+        let read = Ranges::from_json(&json!({"tau": 1.0, "every": 1, "shares": [0, 0.5], "limit": 2, "rule": "old"}))?;
+        assert_eq!((read.tau, read.every, read.limit), (1.0, 1, Some(2.0)));
+        assert_eq!((read.shares, read.rule.as_deref()), (vec![0.0, 0.5], Some("old")));
+        let shown: Vec<String> = Ranges::schema().iter().map(ParamSpec::accepted).collect();
+        assert_eq!(
+            shown,
+            [
+                "number > 0 and <= 1",
+                "whole number >= 1",
+                "list of numbers >= 0 and < 1",
+                "number > 0, or none",
+                "one of \"old\", \"new\", or none"
+            ]
+        );
+        for (value, message, hint) in [
+            (
+                json!({"tau": 0}),
+                "param `tau` is the number 0, expected number > 0 and <= 1",
+                "its default is 0.1",
+            ),
+            (
+                json!({"every": 0}),
+                "param `every` is the number 0, expected whole number >= 1",
+                "its default is 1",
+            ),
+            (
+                json!({"shares": [0.5, 1.0]}),
+                "param `shares` is the list [0.5,1.0], expected list of numbers >= 0 and < 1",
+                "its default is []",
+            ),
+            (
+                json!({"limit": -1.5}),
+                "param `limit` is the number -1.5, expected number > 0, or none",
+                "leave it out for none",
+            ),
+            (
+                json!({"rule": "olt"}),
+                "param `rule` is the text \"olt\", expected one of \"old\", \"new\", or none",
+                "did you mean \"old\"?",
+            ),
+        ] {
+            let error = Ranges::from_json(&value).expect_err("must be refused");
+            assert_eq!((error.message.as_str(), error.hint.as_deref()), (message, Some(hint)));
+        }
+        Ok(())
     }
 
     #[derive(Debug, PartialEq, Params)]

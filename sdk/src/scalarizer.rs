@@ -39,6 +39,8 @@ pub trait Scalarizer: ImplementedHooks + Serialize + DeserializeOwned + Send + S
     const PAPER: &'static str;
     /// The data that it wants beyond scores, groups and lengths.
     const NEEDS: Needs = Needs::NONE;
+    /// Examples as JSON lines, see [`Example::parse_all`]; usually `include_str!("examples.jsonl")`.
+    const EXAMPLES: &'static str = "";
     /// What it is configured with.
     type Params: Params;
 
@@ -111,8 +113,11 @@ pub trait Scalarizer: ImplementedHooks + Serialize + DeserializeOwned + Send + S
         Vec::new()
     }
 
-    /// Events with expected outcomes, executed by tests and `plugin check`, shown by `plugin inspect`.
-    fn examples() -> Vec<Example> {
-        Vec::new()
+    /// Events with expected outcomes, executed by tests and `plugin check`: the examples of [`Self::EXAMPLES`].
+    ///
+    /// # Errors
+    /// Names the line that is no example.
+    fn examples() -> Result<Vec<Example>> {
+        Example::parse_all(Self::EXAMPLES)
     }
 }

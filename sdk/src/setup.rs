@@ -50,6 +50,11 @@ impl Setup {
         self.objectives.len()
     }
 
+    /// The objectives' names `[M]`, for [`crate::Metrics::per_objective`]. Keep them in the struct.
+    pub fn names(&self) -> Vec<String> {
+        self.objectives.iter().map(|objective| objective.name.clone()).collect()
+    }
+
     /// A generator with the run's seed. Keep it in the struct, so that it is saved with the state.
     pub fn rng(&self) -> Rng {
         Rng::new(self.seed)

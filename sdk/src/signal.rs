@@ -1,5 +1,6 @@
 //! The training signal: what a scalarizer makes of the scores of a step.
 
+use crate::math::to_f32;
 use crate::{Error, Hooks, Result};
 
 /// The training signal, in one of the forms that the host can take.
@@ -50,24 +51,20 @@ macro_rules! numbers {
 }
 numbers! { f32: x => x, &f32: x => *x, f64: x => x as f32, &f64: x => *x as f32 }
 
-fn rounded(numbers: impl IntoIterator<Item = impl Number>) -> Vec<f32> {
-    numbers.into_iter().map(Number::to_f32).collect()
-}
-
 impl Signal {
     /// Weights `[M]` on the scores.
     pub fn weights(weights: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(SignalKind::Weights(rounded(weights)))
+        Self::new(SignalKind::Weights(to_f32(weights)))
     }
 
     /// Rewards `[B]`.
     pub fn rewards(rewards: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(SignalKind::Rewards(rounded(rewards)))
+        Self::new(SignalKind::Rewards(to_f32(rewards)))
     }
 
     /// Weights `[M]` on the objectives' advantages.
     pub fn advantage_weights(weights: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(SignalKind::AdvantageWeights(rounded(weights)))
+        Self::new(SignalKind::AdvantageWeights(to_f32(weights)))
     }
 
     /// The host asks [`crate::Scalarizer::weigh_gradients`] in every mini-batch.
@@ -77,12 +74,12 @@ impl Signal {
 
     /// Advantages `[B]`, one for each completion.
     pub fn advantages(advantages: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(SignalKind::Advantages(rounded(advantages)))
+        Self::new(SignalKind::Advantages(to_f32(advantages)))
     }
 
     /// Advantages `[N]`, one for each token.
     pub fn token_advantages(advantages: impl IntoIterator<Item = impl Number>) -> Self {
-        Self::new(SignalKind::TokenAdvantages(rounded(advantages)))
+        Self::new(SignalKind::TokenAdvantages(to_f32(advantages)))
     }
 
     /// The form `kind`; its advantages are not scaled.

@@ -4,19 +4,31 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use moa_core::plugin::Plugins;
 use moa_sdk::Description;
 
 use super::{host::built, root};
 
-/// The library of `plugins/<name>`, built from the sources as they are.
+/// The library that has the scalarizer or reward `name`, built from the sources as they are.
 pub fn plugin(name: &str) -> PathBuf {
-    once("plugins", name, || {
-        let package = format!("moa-plugin-{name}");
-        build(&root().join("Cargo.toml"), &package, name)
+    let folder = folder_of(name).unwrap_or_else(|| name.to_owned());
+    once("plugins", &folder, || {
+        let package = format!("moa-plugin-{folder}");
+        build(&root().join("Cargo.toml"), &package, &folder)
     })
+}
+
+/// The folder in plugins/ whose library exports the scalarizer or reward `name`.
+pub fn folder_of(name: &str) -> Option<String> {
+    let exports = |plugin: &&FirstParty| {
+        let scalarizers = plugin.description.scalarizers.iter().map(|s| &s.name);
+        scalarizers
+            .chain(plugin.description.rewards.iter().map(|r| &r.name))
+            .any(|n| n == name)
+    };
+    first_party().iter().find(exports).map(|plugin| plugin.folder.clone())
 }
 
 /// The library of `tests/fixtures/<name>`.
@@ -98,7 +110,12 @@ pub struct FirstParty {
 
 /// Every plugin of `plugins/`, by what its library beside the built host exports. A folder without a library that loads,
 /// or whose library exports nothing, fails.
-pub fn first_party() -> Vec<FirstParty> {
+pub fn first_party() -> &'static [FirstParty] {
+    static ALL: OnceLock<Vec<FirstParty>> = OnceLock::new();
+    ALL.get_or_init(described)
+}
+
+fn described() -> Vec<FirstParty> {
     let entries = std::fs::read_dir(root().join("plugins")).expect("plugins/ can be listed");
     let mut folders: Vec<String> = entries
         .map(|entry| {
@@ -125,9 +142,9 @@ pub fn first_party() -> Vec<FirstParty> {
 
 /// The scalarizers of `plugins/` as (library, name).
 pub fn scalarizers() -> Vec<(String, String)> {
-    let of = |plugin: FirstParty| {
-        let names = plugin.description.scalarizers.into_iter().map(|s| s.name);
+    let of = |plugin: &FirstParty| {
+        let names = plugin.description.scalarizers.iter().map(|s| s.name.clone());
         names.map(|name| (plugin.folder.clone(), name)).collect::<Vec<_>>()
     };
-    first_party().into_iter().flat_map(of).collect()
+    first_party().iter().flat_map(of).collect()
 }

@@ -194,12 +194,12 @@ pub enum PluginError {
     },
     /// An event of a trace that does not fit the trace's header; the replay adds file and line.
     #[error("{0}")]
-    Event(String),
+    Event(moa_sdk::Error),
 }
 
 impl From<moa_sdk::Error> for PluginError {
     fn from(error: moa_sdk::Error) -> Self {
-        Self::Event(error.message)
+        Self::Event(error)
     }
 }
 
@@ -260,11 +260,8 @@ impl Report for PluginError {
             Self::Output { plugin, .. } => Some(format!(
                 "this is a defect of {plugin}; `plugin check` runs its own tests"
             )),
-            Self::Trace { .. }
-            | Self::Difference { .. }
-            | Self::Description { .. }
-            | Self::Input { .. }
-            | Self::Event(_) => None,
+            Self::Trace { .. } | Self::Difference { .. } | Self::Description { .. } | Self::Input { .. } => None,
+            Self::Event(error) => error.hint.clone(),
         }
     }
 

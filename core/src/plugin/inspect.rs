@@ -7,7 +7,7 @@ use moa_sdk::{ParamSpec, Performance, RewardDescription};
 use serde_json::{Value, json};
 
 use super::library::Library;
-use super::shown;
+use super::shown::shown;
 
 /// The library as JSON: path, SDK version, and all that it says of itself.
 pub fn description_json(library: &Library) -> Value {
@@ -83,7 +83,7 @@ fn params(text: &mut String, params: &[ParamSpec]) {
             Value::Null => "none".to_owned(),
             other => other.to_string(),
         };
-        let _ = writeln!(text, "    {} = {default}  ({})", param.name, param.kind);
+        let _ = writeln!(text, "    {} = {default}  ({})", param.name, param.accepted());
         if !param.doc.is_empty() {
             let _ = writeln!(text, "        {}", param.doc);
         }

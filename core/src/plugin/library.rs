@@ -15,7 +15,8 @@ use serde_json::Value;
 use super::error::PluginError;
 use super::reward::RewardPlugin;
 use super::scalarizer::ScalarizerPlugin;
-use super::{search, shown};
+use super::search;
+use super::shown::shown;
 
 /// A loaded library.
 pub struct Library {
@@ -72,6 +73,11 @@ impl Library {
     /// Its scalarizers and rewards.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// Whether it has a scalarizer or a reward of that name.
+    pub(super) fn exports(&self, name: &str) -> bool {
+        self.description.scalarizers.iter().any(|s| s.name == name) || self.has_reward(name)
     }
 
     /// Whether it has a reward of that name.

@@ -18,6 +18,7 @@ mod reward;
 mod scalarizer;
 mod score;
 mod search;
+mod shown;
 
 pub use component::Limits;
 pub use error::PluginError;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use crate::config;
 use component::{Component, Sandbox};
 use search::SearchPath;
+use shown::shown;
 
 /// The loaded libraries and components, in the order in which they were asked for.
 pub struct Plugins {
@@ -81,8 +83,11 @@ impl Plugins {
         self
     }
 
-    /// Loads a library by path or bare name; a library that is loaded already is given again. Errors: not found
-    /// (with the places that were looked at), not a plugin, or built with another SDK.
+    /// Loads a library by path or bare name; a library that is loaded already is given again. A bare name is a file's
+    /// (`lib<name>.so`) or, where no file has it, that of a scalarizer or reward of any library on the search path.
+    ///
+    /// # Errors
+    /// Not found (with the places that were looked at), not a plugin, or built with another SDK.
     pub fn load(&mut self, plugin: &str) -> Result<&Library, PluginError> {
         if search::is_component(plugin) {
             return Err(PluginError::Component {
@@ -94,7 +99,12 @@ impl Plugins {
                 ),
             });
         }
-        let path = self.search.resolve(plugin)?;
+        let path = match self.search.resolve(plugin) {
+            Err(error @ PluginError::NotFound { .. }) if search::is_bare(plugin) => {
+                self.exporting(plugin).ok_or(error)?
+            }
+            found => found?,
+        };
         let index = match self.libraries.iter().position(|l| l.path() == path) {
             Some(index) => index,
             None => {
@@ -103,6 +113,15 @@ impl Plugins {
             }
         };
         Ok(&self.libraries[index])
+    }
+
+    /// The first library on the search path that exports a scalarizer or reward of this name. Libraries that cannot be
+    /// used are passed over.
+    fn exporting(&self, name: &str) -> Option<PathBuf> {
+        self.search.libraries().into_iter().find_map(|path| {
+            let library = Library::open(&path.canonicalize().ok()?, self.verbose).ok()?;
+            library.exports(name).then(|| library.path().to_owned())
+        })
     }
 
     /// All loaded libraries.
@@ -277,14 +296,4 @@ impl Plugins {
             }),
         }
     }
-}
-
-/// A path for messages, as short as it is typed: below the current folder without it.
-fn shown(path: &Path) -> String {
-    std::env::current_dir()
-        .ok()
-        .and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned))
-        .unwrap_or_else(|| path.to_owned())
-        .display()
-        .to_string()
 }

@@ -176,6 +176,11 @@ fn has_folder(typed: &str) -> bool {
     typed.contains(std::path::is_separator)
 }
 
+/// Whether `plugin` is a name and not a path: no folder, and not the suffix of a library.
+pub(super) fn is_bare(plugin: &str) -> bool {
+    !has_folder(plugin) && !plugin.ends_with(DLL_SUFFIX)
+}
+
 /// The first place that is `there`, absolute: the system's loader searches places of its own for a name without a folder.
 fn first_absolute(places: &[PathBuf], there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let found = places.iter().filter(|place| there(place));

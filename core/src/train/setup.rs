@@ -161,10 +161,7 @@ fn objectives(plugins: &mut Plugins, config: &Config) -> Result<Objectives, Erro
 /// # Errors
 /// It is not there, or not a model that moa knows.
 pub(crate) fn load_model(config: &Config) -> Result<Model, Error> {
-    Ok(match &config.model.path {
-        Source::Embedded => Model::embedded()?,
-        Source::Path(path) => Model::load(path)?,
-    })
+    Ok(Model::open(&config.model.path)?)
 }
 
 /// Reads, renders and tokenizes the rows that `source` names.

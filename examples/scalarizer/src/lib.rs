@@ -34,7 +34,7 @@ impl Scalarizer for Laggard {
         }
         Ok(Self {
             rate: params.rate,
-            weights: math::weights_or_equal(&[], setup.m())?,
+            weights: math::simplex_weights(&[], setup.m())?,
         })
     }
 
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn it_has_the_properties_of_a_scalarizer() -> Result<()> {
-        testing::properties::<Laggard>(3, &json!({ "rate": 0.5 }))
+        testing::check_properties::<Laggard>(3, &json!({ "rate": 0.5 }))
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Scalarizer for Method {
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self { weights: math::weights_or_equal(&params.weights, setup.m())? })
+        Ok(Self { weights: math::simplex_weights(&params.weights, setup.m())? })
     }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
@@ -43,6 +43,6 @@ mod tests {
 
     #[test]
     fn it_has_the_properties_of_a_scalarizer() -> Result<()> {
-        moa_sdk::testing::properties::<Method>(3, &json!({}))
+        moa_sdk::testing::check_properties::<Method>(3, &json!({}))
     }
 }

@@ -81,7 +81,7 @@ mod tests {
     fn on_every_family_of_completions() -> Result<()> {
         for mode in &Params::schema()[0].choices {
             let params = moa_sdk::serde_json::json!({ "mode": mode });
-            moa_sdk::testing::reward_properties::<Accuracy>(&params, 0.0..=1.0)?;
+            moa_sdk::testing::check_reward::<Accuracy>(&params, 0.0..=1.0)?;
         }
         Ok(())
     }

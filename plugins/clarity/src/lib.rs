@@ -216,20 +216,24 @@ mod tests {
     fn on_every_family_of_completions() -> Result<()> {
         for gated in [false, true] {
             let params = moa_sdk::serde_json::json!({ "gated": gated });
-            moa_sdk::testing::reward_properties::<Clarity>(&params, 0.0..=1.0)?;
+            moa_sdk::testing::check_reward::<Clarity>(&params, 0.0..=1.0)?;
         }
         Ok(())
     }
 
-    /// Linear time: a quadratic scan of a megabyte would run for minutes.
+    /// What stands behind a megabyte of near misses is found, in linear time: a quadratic scan would run for minutes.
     #[test]
     fn long_texts() {
         for piece in [" ", "\n", "(", "1", "i", "step ", "- ", "\n ", "step\n", "(step"] {
-            let text = piece.repeat(1_000_000 / piece.len());
+            let text = piece.repeat(1_000_000 / piece.len()) + "\n1) then\n- x";
             let chars: Vec<char> = text.chars().collect();
-            enumerators(&chars);
-            bullets(&chars);
-            ordinals(&text);
+            // Of "- - -" only the first is at a line's start.
+            let expected = [1, 1 + usize::from(piece == "- "), 1];
+            assert_eq!(
+                [enumerators(&chars), bullets(&chars), ordinals(&text)],
+                expected,
+                "{piece:?}"
+            );
         }
     }
 }

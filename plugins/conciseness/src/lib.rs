@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn on_every_family_of_completions() -> Result<()> {
-        for baseline in <Baseline as moa_sdk::Choice>::WORDS {
+        for baseline in <Baseline as moa_sdk::Choice>::NAMES {
             for gated in [false, true] {
                 let params = moa_sdk::serde_json::json!({ "baseline": baseline, "gated": gated });
-                moa_sdk::testing::reward_properties::<Conciseness>(&params, 0.0..=1.0)?;
+                moa_sdk::testing::check_reward::<Conciseness>(&params, 0.0..=1.0)?;
             }
         }
         Ok(())

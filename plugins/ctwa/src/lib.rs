@@ -50,10 +50,10 @@ pub struct Params {
     /// first weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
     weights: Vec<f32>,
     /// λ: how fast weights grow.
-    #[param(default = 0.02)]
+    #[param(default = 0.02, range = 0.0..)]
     weight_lr: f64,
-    /// τ: share of the new step in the moving average, above 0, at most 1.
-    #[param(default = 0.1)]
+    /// τ: share of the new step in the moving average.
+    #[param(default = 0.1, above = 0.0, range = ..=1.0)]
     ema_tau: f64,
     /// c*: the statistic below which an objective's weight grows, one for each objective or one for all; default:
     /// 0.1 for the first objective, 0.05 for each other.
@@ -87,48 +87,31 @@ impl Scalarizer for Ctwa {
     const NAME: &str = "ctwa";
     const PAPER: &str =
         "Lu and Jiang, Uncovering Cross-Objective Interference in Multi-Objective Alignment, arXiv 2602.06869";
+    // One prompt, ratios of 1: v = Â = ±1, so that c = ¼ Σ (s − ½) v = (½, −½). Targets 0: δ = (0, ½), and λ = 2 ln 2
+    // doubles the second weight.
+    const EXAMPLES: &str = include_str!("examples.jsonl");
     type Params = Params;
 
     fn new(setup: &Setup, mut params: Params) -> Result<Self> {
         let m = setup.m();
-        let weights = math::weights_or_equal(&params.weights, m)?
-            .into_iter()
-            .map(f64::from)
-            .collect();
         if params.covariance_targets.is_empty() {
             params.covariance_targets = (0..m).map(|index| if index == 0 { 0.1 } else { 0.05 }).collect();
         }
-        params.covariance_targets = math::one_for_each("covariance_targets", &params.covariance_targets, m)?;
+        params.covariance_targets = math::broadcast("covariance_targets", &params.covariance_targets, m)?;
         if let Some(targets) = &mut params.objective_targets {
-            *targets = math::one_for_each("objective_targets", targets, m)?;
+            *targets = math::broadcast("objective_targets", targets, m)?;
         }
-        let Params { weight_lr, ema_tau, .. } = params;
-        if !(weight_lr >= 0.0 && weight_lr.is_finite()) {
-            return Err(Error::new(format!(
-                "weight_lr is {weight_lr}, expected a finite number >= 0"
-            )));
-        }
-        if !(ema_tau > 0.0 && ema_tau <= 1.0) {
-            return Err(Error::new(format!(
-                "ema_tau is {ema_tau}, expected a number above 0, at most 1"
-            )));
-        }
-        let objectives = setup
-            .objectives
-            .iter()
-            .map(|objective| objective.name.clone())
-            .collect();
         Ok(Self {
+            weights: math::simplex_weights(&params.weights, m)?,
             params,
-            objectives,
-            weights,
+            objectives: setup.names(),
             average: None,
             last: None,
         })
     }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::weights(&math::as_f32(&self.weights)))
+        Ok(Signal::weights(&self.weights))
     }
 
     fn after_update(&mut self, update: &Update) -> Result<()> {
@@ -164,29 +147,15 @@ impl Scalarizer for Ctwa {
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
-        Some(math::as_f32(&self.weights))
+        Some(math::to_f32(&self.weights))
     }
 
     fn metrics(&self) -> Metrics {
-        let mut metrics = Metrics::new().with("weight_sum", self.weights.iter().sum::<f64>());
-        for (name, values) in [(self.params.statistic.word(), &self.last), ("average", &self.average)] {
-            for (objective, value) in self.objectives.iter().zip(values.iter().flatten()) {
-                metrics.push(format!("{name}/{objective}"), *value);
-            }
-        }
-        metrics
-    }
-
-    fn examples() -> Vec<Example> {
-        // One prompt, ratios of 1: v = Â = ±1, so that c = ¼ Σ (s − ½) v = (½, −½). Targets 0: δ = (0, ½), and λ = 2 ln 2
-        // doubles the second weight.
-        moa_sdk::serde_json::from_str(
-            r#"[{"about": "the objective that the update works against gains weight", "objectives": [{"name": "a"}, {"name": "b"}],
-            "params": {"weight_lr": 1.3862944, "covariance_targets": [0.0, 0.0]}, "events": [
-            {"hook": "scalarize", "step": 1, "groups": [0, 0, 0, 0], "lengths": [1, 1, 1, 1], "scores": [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], "expect": {"weights": [0.5, 0.5]}},
-            {"hook": "after_update", "step": 1, "groups": [0, 0, 0, 0], "scores": [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], "advantages": [1.0, 1.0, -1.0, -1.0], "old_logprobs": [[-1.0], [-1.0], [-1.0], [-1.0]], "new_logprobs": [[-1.0], [-1.0], [-1.0], [-1.0]], "clip_low": 0.2, "clip_high": 0.2, "expect": {"weights": [0.5, 1.0], "metrics": {"covariance/a": 0.5, "covariance/b": -0.5}}}]}]"#,
-        )
-        .expect("a constant that the tests read")
+        let statistic = self.params.statistic.name();
+        Metrics::new()
+            .with("weight_sum", self.weights.iter().sum::<f64>())
+            .per_objective(statistic, &self.objectives, self.last.iter().flatten())
+            .per_objective("average", &self.objectives, self.average.iter().flatten())
     }
 }
 
@@ -288,6 +257,27 @@ fn centred(values: &[f64]) -> Vec<f64> {
 }
 
 moa_sdk::export!(scalarizers: [Ctwa]);
+
+moa_sdk::testing::suite!(Ctwa,
+    golden = [
+        "../../../tests/golden/ctwa-mean.jsonl",
+        "../../../tests/golden/ctwa-mean-correlation.jsonl",
+        "../../../tests/golden/ctwa-mean-pooled.jsonl",
+        "../../../tests/golden/ctwa-mean-unclipped.jsonl",
+        "../../../tests/golden/ctwa-sum.jsonl",
+    ],
+    // The default targets favour the first objective, and a weight grows with one objective, too.
+    params = [
+        {} without permutation and single_objective,
+        {"pooled": true, "statistic": "correlation"} without permutation and single_objective,
+        {"aggregation": "mean-unclipped", "renormalize": true} without permutation,
+    ],
+    permutation = [
+        [2, 0, 1]: {"covariance_targets": [0.1]} => {"covariance_targets": [0.1]},
+        [2, 0, 1]: {"weights": [0.5, 0.3, 0.2], "covariance_targets": [0.3, 0.2, 0.1]}
+            => {"weights": [0.2, 0.5, 0.3], "covariance_targets": [0.1, 0.3, 0.2]},
+    ],
+);
 
 #[cfg(test)]
 mod tests;

@@ -1,38 +1,7 @@
 //! The published method's numbers, and what holds on any trace.
 
 use super::*;
-use moa_sdk::Params as _;
 use moa_sdk::{serde_json, testing, views::UpdateInput};
-
-#[test]
-fn golden_traces() -> Result<()> {
-    for trace in [
-        include_str!("../../../tests/golden/ctwa-mean.jsonl"),
-        include_str!("../../../tests/golden/ctwa-mean-correlation.jsonl"),
-        include_str!("../../../tests/golden/ctwa-mean-pooled.jsonl"),
-        include_str!("../../../tests/golden/ctwa-mean-unclipped.jsonl"),
-        include_str!("../../../tests/golden/ctwa-sum.jsonl"),
-    ] {
-        assert_eq!(testing::replay::<Ctwa>(trace)?, 5);
-    }
-    Ok(())
-}
-
-#[test]
-fn examples_hold() -> Result<()> {
-    assert_eq!(Ctwa::examples().len(), 1);
-    testing::examples::<Ctwa>()
-}
-
-#[test]
-fn properties_of_every_scalarizer() -> Result<()> {
-    testing::properties::<Ctwa>(3, &serde_json::json!({}))?;
-    testing::properties::<Ctwa>(2, &serde_json::json!({"pooled": true, "statistic": "correlation"}))?;
-    testing::properties::<Ctwa>(
-        3,
-        &serde_json::json!({"aggregation": "mean-unclipped", "renormalize": true}),
-    )
-}
 
 /// A step of two prompts with two completions of one token each; the second prompt has no signal.
 fn step<'a>(advantages: &'a [f32], groups: &'a [u32]) -> UpdateInput<'a> {
@@ -51,11 +20,7 @@ fn step<'a>(advantages: &'a [f32], groups: &'a [u32]) -> UpdateInput<'a> {
 }
 
 fn plugin(params: serde_json::Value) -> Result<Ctwa> {
-    let setup = Setup {
-        objectives: vec![Objective::new("a"), Objective::new("b")],
-        seed: 0,
-    };
-    Ctwa::new(&setup, Params::from_json(&params)?)
+    testing::scalarizer(2, &params)
 }
 
 const GROUPS: [u32; 4] = [0, 0, 1, 1];
@@ -67,7 +32,10 @@ fn by_hand() -> Result<()> {
     ctwa.after_update(&Update::new(step(&[1.0, -1.0, 0.0, 0.0], &GROUPS))?)?;
     let metrics = ctwa.metrics();
     assert_eq!(
-        (metrics.get("covariance/a"), metrics.get("covariance/b")),
+        (
+            metrics.get("covariance/objective0"),
+            metrics.get("covariance/objective1")
+        ),
         (Some(0.25), Some(-0.25))
     );
     let expected = 0.5 * (0.5_f64 * 0.3).exp();
@@ -131,8 +99,8 @@ fn weights_never_fall() -> Result<()> {
     }
     .rng();
     let mut random = || {
-        let advantages: Vec<f32> = (0..4).map(|_| math::as_f32(&[4.0 * rng.uniform() - 2.0])[0]).collect();
-        let moved: Vec<f32> = (0..4).map(|_| math::as_f32(&[rng.uniform() - 1.5])[0]).collect();
+        let advantages: Vec<f32> = (0..4).map(|_| math::to_f32(&[4.0 * rng.uniform() - 2.0])[0]).collect();
+        let moved: Vec<f32> = (0..4).map(|_| math::to_f32(&[rng.uniform() - 1.5])[0]).collect();
         (advantages, moved)
     };
     for statistic in ["covariance", "correlation"] {
@@ -174,8 +142,14 @@ fn refusals() {
         refused(serde_json::json!({"covariance_targets": [0.1, 0.2, 0.3]})),
         "covariance_targets has 3 values, expected 2, one for each objective, or one for all"
     );
-    assert!(refused(serde_json::json!({"ema_tau": 0.0})).contains("ema_tau is 0"));
-    assert!(refused(serde_json::json!({"weight_lr": -1.0})).contains("weight_lr is -1"));
+    assert!(
+        refused(serde_json::json!({"ema_tau": 0.0}))
+            .contains("`ema_tau` is the number 0.0, expected number > 0 and <= 1")
+    );
+    assert!(
+        refused(serde_json::json!({"weight_lr": -1.0}))
+            .contains("`weight_lr` is the number -1.0, expected number >= 0")
+    );
     assert!(refused(serde_json::json!({"weights": [0.9, 0.9]})).contains("sum to 1.8"));
     assert!(refused(serde_json::json!({"objective_targets": []})).contains("objective_targets has 0 values"));
 }

@@ -185,7 +185,7 @@ mod tests {
             json!({ "pattern": r"(?s).*\\boxed\{.*\}.*" }),
             json!({ "pattern": r"(\{|\w+\s)*x", "full": false }),
         ] {
-            moa_sdk::testing::reward_properties::<Format>(&params, 0.0..=1.0)?;
+            moa_sdk::testing::check_reward::<Format>(&params, 0.0..=1.0)?;
         }
         let long = "<think>".repeat(150_000);
         assert_eq!(score(&json!({}), "", &long)?, 0.0);

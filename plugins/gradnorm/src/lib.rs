@@ -22,31 +22,23 @@
 //! training rate above; weights stay at or above `weight_floor`, where there a large gradient turns them negative;
 //! the Gramian is of the whole mini-batch, where there each rank had weights of its own; weights are in the checkpoint.
 
-#![deny(unsafe_code)]
-
 use moa_sdk::prelude::*;
-
-/// Whose released behaviour.
-#[derive(Clone, Copy, PartialEq, Choice, Serialize, Deserialize)]
-pub enum Compat {
-    /// yining610/ctwa: L / L⁰ whatever the signs, and no floor.
-    CtwaRepo,
-}
 
 /// What steers the weights.
 #[derive(Params, Serialize, Deserialize)]
 pub struct Params {
     /// α: how much more an objective weighs that trains slower; 0: gradients of equal size.
-    #[param(default = 1.5)]
+    #[param(default = 1.5, range = 0.0..)]
     alpha: f64,
     /// how fast the weights move.
-    #[param(default = 0.025)]
+    #[param(default = 0.025, range = 0.0..)]
     weight_lr: f64,
-    /// smallest weight, above 0 and below 1; the weights sum to M.
-    #[param(default = 0.01)]
+    /// smallest weight; the weights sum to M.
+    #[param(default = 0.01, above = 0.0, range = ..1.0)]
     weight_floor: f64,
     /// the released code's behaviour: the plain loss ratio, and no floor.
-    compat: Option<Compat>,
+    #[param(choices = ["ctwa-repo"])] // yining610/ctwa
+    compat: Option<String>,
 }
 
 /// Weights `[M]`, and what is known of the losses, each `[M]`.
@@ -73,29 +65,15 @@ const LARGEST_RATE: f64 = 100.0;
 impl Scalarizer for GradNorm {
     const NAME: &str = "gradnorm";
     const PAPER: &str = "Chen et al., GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks, arXiv 1711.02257";
+    // n = (2, 1), r = (1, 1), mean(g) = 1.5: w = (1 − 0.1 · 2, 1 + 0.1 · 1) · 2 / 1.9.
+    const EXAMPLES: &str = include_str!("examples.jsonl");
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let Params {
-            alpha,
-            weight_lr,
-            weight_floor,
-            ..
-        } = params;
-        for (what, value) in [("alpha", alpha), ("weight_lr", weight_lr)] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::new(format!("{what} is {value}, expected a finite number >= 0")));
-            }
-        }
-        if !(weight_floor > 0.0 && weight_floor < 1.0) {
-            return Err(Error::new(format!(
-                "weight_floor is {weight_floor}, expected a number above 0, below 1"
-            )));
-        }
         let m = setup.m();
         Ok(Self {
             params,
-            objectives: setup.objectives.iter().map(|o| o.name.clone()).collect(),
+            objectives: setup.names(),
             weights: vec![1.0; m],
             first: None,
             size: vec![0.0; m],
@@ -128,33 +106,18 @@ impl Scalarizer for GradNorm {
             *weight -= self.params.weight_lr * sign(sizes[m] - target) * norms[m];
         }
         self.weights = match self.params.compat {
-            Some(Compat::CtwaRepo) => released(&weights, &self.rates, mean_rate, self.params.alpha)?,
+            Some(_) => released(&weights, &self.rates, mean_rate, self.params.alpha)?,
             None => with_floor(weights, self.params.weight_floor),
         };
-        Ok(math::as_f32(&self.weights))
+        Ok(math::to_f32(&self.weights))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
-        Some(math::as_f32(&self.weights))
+        Some(math::to_f32(&self.weights))
     }
 
     fn metrics(&self) -> Metrics {
-        let mut metrics = Metrics::new();
-        for (objective, rate) in self.objectives.iter().zip(&self.rates) {
-            metrics.push(format!("rate/{objective}"), *rate);
-        }
-        metrics
-    }
-
-    fn examples() -> Vec<Example> {
-        // n = (2, 1), r = (1, 1), mean(g) = 1.5: w = (1 − 0.1 · 2, 1 + 0.1 · 1) · 2 / 1.9.
-        moa_sdk::serde_json::from_str(
-            r#"[{"about": "the larger gradient loses weight; a loss that changes sign gives a finite rate", "objectives": [{"name": "a"}, {"name": "b"}],
-            "params": {"weight_lr": 0.1}, "events": [
-            {"hook": "weigh_gradients", "step": 1, "minibatch": 0, "lr": 1e-6, "gram": [[4.0, 0.0], [0.0, 1.0]], "losses": [0.5, 0.5], "expect": {"weights": [0.8421053, 1.1578947], "metrics": {"rate/a": 1.0}}},
-            {"hook": "weigh_gradients", "step": 1, "minibatch": 1, "lr": 1e-6, "gram": [[0.0, 0.0], [0.0, 0.0]], "losses": [-0.25, 0.25], "expect": {"weights": [0.8421053, 1.1578947], "metrics": {"rate/a": 0.01, "rate/b": 0.5}}}]}]"#,
-        )
-        .expect("a constant that the tests read")
+        Metrics::new().per_objective("rate", &self.objectives, &self.rates)
     }
 }
 
@@ -170,7 +133,7 @@ impl GradNorm {
             self.size[m] += share * (loss.abs() - self.size[m]);
             self.positive[m] &= *loss > 0.0;
             let unit = first.abs().max(self.size[m]);
-            rates.push(if self.params.compat == Some(Compat::CtwaRepo) {
+            rates.push(if self.params.compat.is_some() {
                 loss / first
             } else if self.positive[m] {
                 (loss / first).clamp(1.0 / LARGEST_RATE, LARGEST_RATE)
@@ -232,21 +195,18 @@ fn with_floor(mut weights: Vec<f64>, floor: f64) -> Vec<f64> {
 
 moa_sdk::export!(scalarizers: [GradNorm]);
 
+moa_sdk::testing::suite!(GradNorm,
+    golden = ["../../../tests/golden/gradnorm.jsonl"],
+    params = [{}, {"alpha": 0.0, "weight_lr": 1.0, "weight_floor": 0.3}],
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
-    use moa_sdk::serde_json::{Value, json};
+    use moa_sdk::serde_json::json;
     use moa_sdk::testing;
-    use moa_sdk::views::GradientsInput;
 
     const GOLDEN: &str = include_str!("../../../tests/golden/gradnorm.jsonl");
-
-    #[test]
-    fn golden_trace() -> Result<()> {
-        assert_eq!(testing::replay::<GradNorm>(GOLDEN)?, 8);
-        Ok(())
-    }
 
     /// Its losses are positive: there the method is the published one, without `compat` as well.
     #[test]
@@ -256,42 +216,11 @@ mod tests {
         testing::replay::<GradNorm>(&default).map(|_| ())
     }
 
-    #[test]
-    fn examples_hold() -> Result<()> {
-        assert_eq!(GradNorm::examples().len(), 1);
-        testing::examples::<GradNorm>()
-    }
-
-    #[test]
-    fn properties_at_every_count_scale_and_order() -> Result<()> {
-        for params in [json!({}), json!({"alpha": 0.0, "weight_lr": 1.0, "weight_floor": 0.3})] {
-            for m in 1..=8 {
-                testing::properties::<GradNorm>(m, &params)?;
-            }
-            testing::at_scales::<GradNorm>(3, &params)?;
-            testing::plain_with_one_objective::<GradNorm>(&params)?;
-            testing::reordered::<GradNorm>(&[2, 0, 1], &params, &params)?;
-        }
-        Ok(())
-    }
-
-    fn plugin(params: &Value) -> Result<GradNorm> {
-        let objectives = ["a", "b", "c"].map(Objective::new).to_vec();
-        GradNorm::new(&Setup { objectives, seed: 0 }, Params::from_json(params)?)
-    }
-
     fn weigh(plugin: &mut GradNorm, norms: [f64; 3], losses: &[f64]) -> Result<Vec<f32>> {
         let gram: Vec<f64> = (0..9)
             .map(|i| if i % 4 == 0 { norms[i / 4] * norms[i / 4] } else { 0.0 })
             .collect();
-        let input = GradientsInput {
-            step: 1,
-            minibatch: Some(0),
-            lr: 1e-6,
-            gram: &gram,
-            losses,
-        };
-        plugin.weigh_gradients(&Gradients::new(input)?)
+        plugin.weigh_gradients(&testing::gradients(1e-6, &gram, losses)?)
     }
 
     /// Losses around 0, some of them exactly 0 and the first ones tiny, gradients of sizes 1e-10 to 1e10.
@@ -299,7 +228,7 @@ mod tests {
     fn losses_that_change_sign_never_give_a_nan() -> Result<()> {
         let mut rng = Rng::new(8);
         for exponent in [-10.0, -1.0, 0.0, 1.0, 10.0] {
-            let mut plugin = plugin(&json!({}))?;
+            let mut plugin: GradNorm = testing::scalarizer(3, &json!({}))?;
             for step in 0..2000 {
                 let norms = [(); 3].map(|()| 10_f64.powf(exponent) * rng.normal().abs());
                 let losses = [(); 3].map(|()| match step {
@@ -329,7 +258,7 @@ mod tests {
             ([-1.0, -1.0, -1.0], [-1.8, -1.1, -1.8]),
             ([0.3, 0.3, 0.3], [-0.5, 0.2, -0.5]),
         ] {
-            let mut plugin = plugin(&json!({}))?;
+            let mut plugin: GradNorm = testing::scalarizer(3, &json!({}))?;
             weigh(&mut plugin, [1.0; 3], &first)?;
             let weights = weigh(&mut plugin, [1.0; 3], &then)?;
             assert!(weights[1] > weights[0] && weights[0] == weights[2], "{weights:?}");
@@ -339,7 +268,7 @@ mod tests {
 
     #[test]
     fn compat_stops_where_the_released_code_is_nan() -> Result<()> {
-        let mut plugin = plugin(&json!({"compat": "ctwa-repo"}))?;
+        let mut plugin: GradNorm = testing::scalarizer(3, &json!({"compat": "ctwa-repo"}))?;
         weigh(&mut plugin, [1.0, 2.0, 3.0], &[1.0; 3])?;
         let error = weigh(&mut plugin, [1.0, 2.0, 3.0], &[1.0, -0.1, 1.0]).expect_err("NaN");
         assert!(error.message.contains("no power 1.5"), "{error}");
@@ -357,7 +286,7 @@ mod tests {
             json!({"weight_floor": 0.0}),
             json!({"weight_floor": 1.0}),
         ] {
-            assert!(plugin(&bad).is_err(), "{bad}");
+            assert!(testing::scalarizer::<GradNorm>(3, &bad).is_err(), "{bad}");
         }
         Ok(())
     }

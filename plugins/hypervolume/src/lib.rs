@@ -20,8 +20,6 @@
 //!
 //! With one objective there is no front, and the scale is 1.
 
-#![deny(unsafe_code)]
-
 use moa_sdk::prelude::*;
 
 /// What the scale multiplies.
@@ -32,13 +30,6 @@ pub enum Apply {
     Advantage,
     /// The step's rewards, before the advantage is estimated.
     Reward,
-}
-
-/// Whose released behaviour.
-#[derive(Clone, Copy, PartialEq, Choice, Serialize, Deserialize)]
-pub enum Compat {
-    /// yining610/dynamic-reward-weighting: rewards, raw values, its recursion.
-    DrwRepo,
 }
 
 /// Weights, and how the scale is made and used.
@@ -52,7 +43,8 @@ pub struct Params {
     /// what the scale multiplies: "reward" is without effect where the estimator normalises.
     apply: Apply,
     /// the released code's behaviour instead of `normalize` and `apply`.
-    compat: Option<Compat>,
+    #[param(choices = ["drw-repo"])] // yining610/dynamic-reward-weighting
+    compat: Option<String>,
 }
 
 /// Weights `[M]`, the reference, the buffer of points `[M]` (maximised, in units of the reference), and the last ΔHV.
@@ -72,10 +64,13 @@ impl Scalarizer for Hypervolume {
     const PAPER: &str =
         "Lu et al., Learning to Optimize Multi-Objective Alignment Through Dynamic Reward Weighting, arXiv 2509.11452";
     const NEEDS: Needs = Needs::NONE.validation_each_step();
+    // In units of the reference (0.5, 10): (1.6, −0.8) adds 0.6 · 0.2; 0.5 + 1.5 tanh(0.12) = 0.67914. Then a
+    // point below the reference adds nothing.
+    const EXAMPLES: &str = include_str!("examples.jsonl");
     type Params = Params;
 
     fn new(setup: &Setup, mut params: Params) -> Result<Self> {
-        if params.compat == Some(Compat::DrwRepo) {
+        if params.compat.is_some() {
             (params.normalize, params.apply) = (false, Apply::Reward);
         }
         let sign = |objective: &Objective| match objective.direction {
@@ -83,7 +78,7 @@ impl Scalarizer for Hypervolume {
             Direction::Minimize => -1.0,
         };
         Ok(Self {
-            weights: math::weights_or_equal(&params.weights, setup.m())?,
+            weights: math::simplex_weights(&params.weights, setup.m())?,
             params,
             signs: setup.objectives.iter().map(sign).collect(),
             reference: None,
@@ -116,7 +111,7 @@ impl Scalarizer for Hypervolume {
             values.iter().zip(&self.signs).enumerate().map(of).collect()
         };
         let (point, reference) = (maximised(values), maximised(reference));
-        let contribution = if self.params.compat == Some(Compat::DrwRepo) {
+        let contribution = if self.params.compat.is_some() {
             let before = released_volume(&self.buffer, &reference);
             self.buffer.push(point.clone());
             let after = released_volume(&self.buffer, &reference);
@@ -161,22 +156,6 @@ impl Scalarizer for Hypervolume {
             None => Metrics::new(),
         }
     }
-
-    fn examples() -> Vec<Example> {
-        // In units of the reference (0.5, 10): (1.6, −0.8) adds 0.6 · 0.2; 0.5 + 1.5 tanh(0.12) = 0.67914. Then a
-        // point below the reference adds nothing.
-        moa_sdk::serde_json::from_str(
-            r#"[{"about": "advantages are scaled by what the last validation added to the front",
-            "objectives": [{"name": "accuracy"}, {"name": "length", "direction": "minimize"}], "events": [
-            {"hook": "on_validation", "step": 0, "values": [0.5, 10.0]},
-            {"hook": "scalarize", "step": 1, "groups": [0], "lengths": [3], "scores": [[1.0, 0.0]], "expect": {"weights": [0.5, 0.5], "advantage_scale": 1.0}},
-            {"hook": "on_validation", "step": 1, "values": [0.8, 8.0], "expect": {"metrics": {"contribution": 0.12}}},
-            {"hook": "scalarize", "step": 2, "groups": [0], "lengths": [3], "scores": [[1.0, 0.0]], "expect": {"advantage_scale": 0.67914}},
-            {"hook": "on_validation", "step": 2, "values": [0.9, 11.0], "expect": {"metrics": {"contribution": 0.0}}},
-            {"hook": "scalarize", "step": 3, "groups": [0], "lengths": [3], "scores": [[1.0, 0.0]], "expect": {"advantage_scale": 0.5}}]}]"#,
-        )
-        .expect("a constant that the tests read")
-    }
 }
 
 /// A reference value up to this is taken for 0: it is no unit to measure in.
@@ -210,20 +189,28 @@ fn released_volume(points: &[Vec<f64>], reference: &[f64]) -> f64 {
 
 moa_sdk::export!(scalarizers: [Hypervolume]);
 
+moa_sdk::testing::suite!(Hypervolume,
+    golden = [
+        "../../../tests/golden/hypervolume.jsonl",
+        "../../../tests/golden/hypervolume-length.jsonl",
+    ],
+    params = [
+        {},
+        {"normalize": false} without permutation,
+        {"apply": "reward"} without permutation,
+        {"compat": "drw-repo"} without permutation,
+    ],
+    permutation = [[2, 0, 1]: {"weights": [0.5, 0.3, 0.2]} => {"weights": [0.2, 0.5, 0.3]}],
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::{Value, json};
     use moa_sdk::testing;
 
-    fn plugin(m: usize, params: &Value) -> Result<Hypervolume> {
-        let objectives = (0..m).map(|m| Objective::new(format!("o{m}"))).collect();
-        Hypervolume::new(&Setup { objectives, seed: 0 }, Params::from_json(params)?)
-    }
-
     fn contributions(params: &Value, points: &[&[f64]]) -> Result<Vec<Option<f64>>> {
-        let mut plugin = plugin(points[0].len(), params)?;
+        let mut plugin: Hypervolume = testing::scalarizer(points[0].len(), params)?;
         let steps = points.iter().zip(0..);
         steps
             .map(|(values, step)| {
@@ -231,41 +218,6 @@ mod tests {
                 Ok(plugin.contribution)
             })
             .collect()
-    }
-
-    #[test]
-    fn golden_traces() -> Result<()> {
-        for trace in [
-            include_str!("../../../tests/golden/hypervolume.jsonl"),
-            include_str!("../../../tests/golden/hypervolume-length.jsonl"),
-        ] {
-            assert_eq!(testing::replay::<Hypervolume>(trace)?, 25);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn examples_hold() -> Result<()> {
-        assert_eq!(Hypervolume::examples().len(), 1);
-        testing::examples::<Hypervolume>()
-    }
-
-    #[test]
-    fn properties_at_every_count_scale_and_order() -> Result<()> {
-        for params in [
-            json!({}),
-            json!({"normalize": false}),
-            json!({"apply": "reward"}),
-            json!({"compat": "drw-repo"}),
-        ] {
-            for m in 1..=8 {
-                testing::properties::<Hypervolume>(m, &params)?;
-            }
-            testing::at_scales::<Hypervolume>(3, &params)?;
-            testing::plain_with_one_objective::<Hypervolume>(&params)?;
-        }
-        let weights = |w: [f64; 3]| json!({ "weights": w });
-        testing::reordered::<Hypervolume>(&[2, 0, 1], &weights([0.5, 0.3, 0.2]), &weights([0.2, 0.5, 0.3]))
     }
 
     #[test]
@@ -308,7 +260,7 @@ mod tests {
             ..Default::default()
         };
         let scaled = |params| {
-            let mut plugin = plugin(2, &params)?;
+            let mut plugin: Hypervolume = testing::scalarizer(2, &params)?;
             plugin.on_validation(&Validation::new(0, &[1.0, 1.0]))?;
             plugin.on_validation(&Validation::new(1, &[0.5, 0.5]))?;
             plugin.scalarize(&Batch::new(batch, Hypervolume::NEEDS)?)

@@ -216,7 +216,7 @@ mod tests {
         });
         for part in ["auto", "whole", "fenced", "first"] {
             let params = json!({ "schema": schema, "part": part });
-            moa_sdk::testing::reward_properties::<JsonSchema>(&params, 0.0..=1.0)?;
+            moa_sdk::testing::check_reward::<JsonSchema>(&params, 0.0..=1.0)?;
         }
         Ok(())
     }

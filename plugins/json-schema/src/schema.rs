@@ -369,7 +369,7 @@ fn choice_kind() -> String {
 }
 
 fn types(value: &Value) -> Option<Vec<Type>> {
-    let one = |value: &Value| <Type as moa_sdk::Choice>::from_word(value.as_str()?);
+    let one = |value: &Value| <Type as moa_sdk::Choice>::from_name(value.as_str()?);
     match value {
         Value::Array(words) => words.iter().map(one).collect(),
         word => one(word).map(|one| vec![one]),

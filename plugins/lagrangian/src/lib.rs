@@ -10,18 +10,17 @@
 //! The multipliers of a batch already know its scores. The host estimates the advantages and mixes them with the
 //! weights (1, λ). Departures from the released code: none in the rule; the multipliers are in the checkpoint.
 
-#![deny(unsafe_code)]
-
 use moa_sdk::prelude::*;
 
 /// What steers the multipliers.
 #[derive(Params)]
 pub struct Params {
     /// α: how fast a multiplier grows and falls.
-    #[param(default = 0.01)]
+    #[param(default = 0.01, range = 0.0..)]
     dual_lr: f64,
-    /// mean score that each objective but the first has to reach, one for each of them or one for all; default:
-    /// 0.9, as in the published runs.
+    /// mean score that each objective but the first has to reach, one for each of them or one for all; the default is
+    /// that of the published runs.
+    #[param(default = [0.9])]
     constraints: Vec<f64>,
 }
 
@@ -33,31 +32,19 @@ pub struct Lagrangian {
     multipliers: Vec<f64>,
 }
 
-/// The constraint of the published runs.
-const PUBLISHED: f64 = 0.9;
-
 #[scalarizer]
 impl Scalarizer for Lagrangian {
     const NAME: &str = "lagrangian";
     const PAPER: &str = "Mahdavi, Yang, Jin, Stochastic convex optimization with multiple objectives, NeurIPS 2013";
+    // λ = 0.1 · (0.9 − 0.5) = 0.04; then 0.04 + 0.1 · (0.9 − 2) < 0.
+    const EXAMPLES: &str = include_str!("examples.jsonl");
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let Params { dual_lr, constraints } = params;
-        if !(dual_lr >= 0.0 && dual_lr.is_finite()) {
-            return Err(Error::new(format!(
-                "dual_lr is {dual_lr}, expected a finite number >= 0"
-            )));
-        }
-        let given = if constraints.is_empty() {
-            vec![PUBLISHED]
-        } else {
-            constraints
-        };
         let others = setup.m().saturating_sub(1);
         Ok(Self {
-            dual_lr,
-            constraints: math::one_for_each("constraints", &given, others)
+            dual_lr: params.dual_lr,
+            constraints: math::broadcast("constraints", &params.constraints, others)
                 .map_err(|error| error.hint("the first objective is maximised and has no constraint"))?,
             multipliers: vec![0.0; others],
         })
@@ -74,71 +61,35 @@ impl Scalarizer for Lagrangian {
     fn weights(&self) -> Option<Vec<f32>> {
         Some(self.mixing())
     }
-
-    fn examples() -> Vec<Example> {
-        // λ = 0.1 · (0.9 − 0.5) = 0.04; then 0.04 + 0.1 · (0.9 − 2) < 0.
-        moa_sdk::serde_json::from_str(
-            r#"[{"about": "a multiplier grows while its constraint is missed, and never falls below 0", "objectives": [{"name": "a"}, {"name": "b"}],
-            "params": {"dual_lr": 0.1, "constraints": [0.9]}, "events": [
-            {"hook": "scalarize", "step": 1, "groups": [0, 0], "lengths": [1, 1], "scores": [[1.0, 1.0], [1.0, 0.0]], "expect": {"weights": [1.0, 0.04]}},
-            {"hook": "scalarize", "step": 2, "groups": [0, 0], "lengths": [1, 1], "scores": [[1.0, 2.0], [1.0, 2.0]], "expect": {"weights": [1.0, 0.0]}}]}]"#,
-        )
-        .expect("a constant that the tests read")
-    }
 }
 
 impl Lagrangian {
     /// (1, λ) `[M]`.
     fn mixing(&self) -> Vec<f32> {
-        math::as_f32(&[&[1.0], &self.multipliers[..]].concat())
+        math::to_f32(&[&[1.0], &self.multipliers[..]].concat())
     }
 }
 
 moa_sdk::export!(scalarizers: [Lagrangian]);
 
+moa_sdk::testing::suite!(Lagrangian,
+    golden = ["../../../tests/golden/lagrangian.jsonl"],
+    params = [{} without permutation],
+    // The first objective has another role; the order of the others does not matter.
+    permutation = [[0, 3, 1, 2]: {"dual_lr": 0.5, "constraints": [0.9, 0.1, 0.5]} => {"dual_lr": 0.5, "constraints": [0.5, 0.9, 0.1]}],
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::json;
     use moa_sdk::testing;
     use moa_sdk::views::BatchInput;
 
     #[test]
-    fn golden_trace() -> Result<()> {
-        let events = testing::replay::<Lagrangian>(include_str!("../../../tests/golden/lagrangian.jsonl"))?;
-        assert_eq!(events, 6);
-        Ok(())
-    }
-
-    #[test]
-    fn examples_hold() -> Result<()> {
-        assert_eq!(Lagrangian::examples().len(), 1);
-        testing::examples::<Lagrangian>()
-    }
-
-    #[test]
-    fn properties_at_every_count_scale_and_order() -> Result<()> {
-        for m in 1..=8 {
-            testing::properties::<Lagrangian>(m, &json!({}))?;
-        }
-        testing::at_scales::<Lagrangian>(3, &json!({}))?;
-        testing::plain_with_one_objective::<Lagrangian>(&json!({}))?;
-        // The first objective is another role; among the others the order does not matter.
-        let constraints = |c: [f64; 3]| json!({"dual_lr": 0.5, "constraints": c});
-        let (one, other) = (constraints([0.9, 0.1, 0.5]), constraints([0.5, 0.9, 0.1]));
-        testing::reordered::<Lagrangian>(&[0, 3, 1, 2], &one, &other)
-    }
-
-    fn plugin(params: &moa_sdk::serde_json::Value) -> Result<Lagrangian> {
-        let objectives = ["a", "b", "c"].map(Objective::new).to_vec();
-        Lagrangian::new(&Setup { objectives, seed: 0 }, Params::from_json(params)?)
-    }
-
-    #[test]
     fn multipliers_stay_at_or_above_zero() -> Result<()> {
         let mut rng = Rng::new(3);
-        let mut plugin = plugin(&json!({"dual_lr": 1.0, "constraints": [0.0, 0.5]}))?;
+        let mut plugin: Lagrangian = testing::scalarizer(3, &json!({"dual_lr": 1.0, "constraints": [0.0, 0.5]}))?;
         let mut zeros = 0;
         for _ in 0..500 {
             #[allow(clippy::cast_possible_truncation, reason = "made-up scores")]
@@ -165,13 +116,17 @@ mod tests {
     #[test]
     fn params_are_checked() {
         for (bad, part) in [
-            (json!({"dual_lr": -0.1}), "dual_lr is -0.1"),
+            (
+                json!({"dual_lr": -0.1}),
+                "`dual_lr` is the number -0.1, expected number >= 0",
+            ),
             (
                 json!({"constraints": [0.1, 0.2, 0.3]}),
                 "constraints has 3 values, expected 2",
             ),
         ] {
-            assert!(plugin(&bad).is_err_and(|error| error.message.contains(part)), "{bad}");
+            let refused = testing::scalarizer::<Lagrangian>(3, &bad);
+            assert!(refused.is_err_and(|error| error.message.contains(part)), "{bad}");
         }
     }
 }

@@ -140,7 +140,7 @@ mod tests {
         let range = |form: &str| if form == "window" { 0.0..=1.0 } else { -1.0..=0.0 };
         for form in ["window", "overlong"] {
             let params = json!({ "form": form, "min": 2, "max": 8, "soft": 3 });
-            moa_sdk::testing::reward_properties::<Length>(&params, range(form))?;
+            moa_sdk::testing::check_reward::<Length>(&params, range(form))?;
         }
         Ok(())
     }

@@ -269,7 +269,7 @@ mod tests {
                     "mode": mode, "part": part, "marker": "{", "pattern": r"(?s).*\{(.*)", "ignore_case": true,
                     "fold_blanks": part == "whole",
                 });
-                moa_sdk::testing::reward_properties::<Match>(&params, 0.0..=1.0)?;
+                moa_sdk::testing::check_reward::<Match>(&params, 0.0..=1.0)?;
             }
         }
         Ok(())

@@ -18,8 +18,6 @@
 //! and the direction's length under "norm", Σ w_m g_m / d_m. There each rank also had weights of its own; here the
 //! Gramian is of the whole mini-batch.
 
-#![deny(unsafe_code)]
-
 use moa_sdk::prelude::*;
 
 /// What each gradient is divided by before the minimum is sought.
@@ -34,20 +32,14 @@ pub enum Normalize {
     Loss,
 }
 
-/// Whose released behaviour.
-#[derive(Clone, Copy, PartialEq, Choice, Serialize, Deserialize)]
-pub enum Compat {
-    /// yining610/ctwa: its solver and its length under "norm".
-    CtwaRepo,
-}
-
 /// How gradients are scaled and the minimum is found.
 #[derive(Params, Serialize, Deserialize)]
 pub struct Params {
     /// what each gradient is divided by before the minimum is sought.
     normalize: Normalize,
-    /// the released code's behaviour: a solver that may stop before the minimum.
-    compat: Option<Compat>,
+    /// the released code's behaviour: its solver, which may stop before the minimum, and its length under "norm".
+    #[param(choices = ["ctwa-repo"])] // yining610/ctwa
+    compat: Option<String>,
 }
 
 /// The last weights w `[M]`; equal before the first mini-batch.
@@ -64,13 +56,15 @@ const ZERO: f64 = 1e-100;
 impl Scalarizer for Mgda {
     const NAME: &str = "mgda";
     const PAPER: &str = "Désidéri, Multiple-gradient descent algorithm (MGDA) for multiobjective optimization, 2012; Sener and Koltun, arXiv 1810.04650";
+    // Orthogonal gradients of lengths 1 and 2: in proportion to 1 / length². Then g_1 = (−2, 1) against (1, 0):
+    // w_0 = g_1·(g_1 − g_0) / |g_1 − g_0|² = (5 + 2) / 10.
+    const EXAMPLES: &str = include_str!("examples.jsonl");
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let equal = math::weights_or_equal(&[], setup.m())?;
         Ok(Self {
             params,
-            weights: equal.into_iter().map(f64::from).collect(),
+            weights: math::simplex_weights(&[], setup.m())?,
         })
     }
 
@@ -94,7 +88,7 @@ impl Scalarizer for Mgda {
             .collect();
         let scaled = Matrix64::new("the scaled Gramian", &scaled, m, m)?;
         let exact = math::min_norm_point(scaled)?; // checks the numbers, too
-        let compat = self.params.compat == Some(Compat::CtwaRepo);
+        let compat = self.params.compat.is_some();
         self.weights = if compat && m > 2 {
             released_solver(scaled)
         } else {
@@ -102,22 +96,12 @@ impl Scalarizer for Mgda {
         };
         let mixed: Vec<f64> = self.weights.iter().zip(&divisors).map(|(w, d)| w / d).collect();
         let sum = if compat { 1.0 } else { mixed.iter().sum() };
-        Ok(math::as_f32(&mixed.iter().map(|u| u / sum).collect::<Vec<f64>>()))
+        let update: Vec<f64> = mixed.iter().map(|u| u / sum).collect();
+        Ok(math::to_f32(&update))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
-        Some(math::as_f32(&self.weights))
-    }
-
-    fn examples() -> Vec<Example> {
-        // Orthogonal gradients of lengths 1 and 2: in proportion to 1 / length². Then g_1 = (−2, 1) against (1, 0):
-        // w_0 = g_1·(g_1 − g_0) / |g_1 − g_0|² = (5 + 2) / 10.
-        moa_sdk::serde_json::from_str(
-            r#"[{"about": "the least point of two gradients", "objectives": [{"name": "a"}, {"name": "b"}], "events": [
-            {"hook": "weigh_gradients", "step": 1, "minibatch": 0, "lr": 1e-6, "gram": [[1.0, 0.0], [0.0, 4.0]], "losses": [0.1, -0.1], "expect": {"weights": [0.8, 0.2]}},
-            {"hook": "weigh_gradients", "step": 1, "minibatch": 1, "lr": 1e-6, "gram": [[1.0, -2.0], [-2.0, 5.0]], "losses": [0.1, -0.1], "expect": {"weights": [0.7, 0.3]}}]}]"#,
-        )
-        .expect("a constant that the tests read")
+        Some(math::to_f32(&self.weights))
     }
 }
 
@@ -159,46 +143,19 @@ fn released_solver(gram: Matrix64) -> Vec<f64> {
 
 moa_sdk::export!(scalarizers: [Mgda]);
 
+moa_sdk::testing::suite!(Mgda,
+    golden = [
+        "../../../tests/golden/mgda.jsonl",
+        "../../../tests/golden/mgda-five-objectives.jsonl",
+    ],
+    params = [{}, {"normalize": "norm"}, {"normalize": "loss"}, {"compat": "ctwa-repo"}],
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::{Value, json};
     use moa_sdk::testing;
-    use moa_sdk::views::GradientsInput;
-
-    #[test]
-    fn golden_traces() -> Result<()> {
-        let three = include_str!("../../../tests/golden/mgda.jsonl");
-        let five = include_str!("../../../tests/golden/mgda-five-objectives.jsonl");
-        assert_eq!(testing::replay::<Mgda>(three)?, 12);
-        assert_eq!(testing::replay::<Mgda>(five)?, 6);
-        Ok(())
-    }
-
-    #[test]
-    fn examples_hold() -> Result<()> {
-        assert_eq!(Mgda::examples().len(), 1);
-        testing::examples::<Mgda>()
-    }
-
-    #[test]
-    fn properties_at_every_count_scale_and_order() -> Result<()> {
-        for params in [
-            json!({}),
-            json!({"normalize": "norm"}),
-            json!({"normalize": "loss"}),
-            json!({"compat": "ctwa-repo"}),
-        ] {
-            for m in 1..=8 {
-                testing::properties::<Mgda>(m, &params)?;
-            }
-            testing::at_scales::<Mgda>(3, &params)?;
-            testing::plain_with_one_objective::<Mgda>(&params)?;
-            testing::reordered::<Mgda>(&[2, 0, 1], &params, &params)?;
-        }
-        Ok(())
-    }
 
     /// The weights that a fresh plugin mixes the rows of `jacobian` with.
     fn mix(params: &Value, jacobian: &[Vec<f64>], losses: &[f64]) -> Result<Vec<f32>> {
@@ -207,16 +164,8 @@ mod tests {
             .iter()
             .flat_map(|a| jacobian.iter().map(|b| dot(a, b)))
             .collect();
-        let objectives = (0..jacobian.len()).map(|m| Objective::new(format!("o{m}"))).collect();
-        let mut plugin = Mgda::new(&Setup { objectives, seed: 0 }, Params::from_json(params)?)?;
-        let input = GradientsInput {
-            step: 1,
-            minibatch: Some(0),
-            lr: 1e-6,
-            gram: &gram,
-            losses,
-        };
-        plugin.weigh_gradients(&Gradients::new(input)?)
+        let mut plugin: Mgda = testing::scalarizer(jacobian.len(), params)?;
+        plugin.weigh_gradients(&testing::gradients(1e-6, &gram, losses)?)
     }
 
     /// The mixed gradient has no negative product with any objective's, within the rounding of its f32 weights; the

@@ -17,25 +17,17 @@
 //! says nothing about which of them was good; the default gives each its own credit. With one objective there is
 //! nothing to align, and without `compat` its advantages are the plain ones, negative ones included.
 
-#![deny(unsafe_code)]
-
 use moa_sdk::prelude::*;
-
-/// Whose released behaviour.
-#[derive(Clone, Copy, PartialEq, Choice, Serialize, Deserialize)]
-pub enum Compat {
-    /// yining610/ctwa: s* for every completion.
-    CtwaRepo,
-}
 
 /// Which tokens count, and what a completion gets.
 #[derive(Params, Serialize, Deserialize)]
 pub struct Params {
     /// ε: tokens count whose probability is at most 1 + ε times that under the reference policy.
-    #[param(default = 0.2)]
+    #[param(default = 0.2, range = 0.0..)]
     clip: f64,
     /// the released code's behaviour: the scalar s* for every completion.
-    compat: Option<Compat>,
+    #[param(choices = ["ctwa-repo"])] // yining610/ctwa
+    compat: Option<String>,
 }
 
 /// The last a and c, each `[M]`.
@@ -52,19 +44,15 @@ impl Scalarizer for Pama {
     const NAME: &str = "pama";
     const PAPER: &str = "He and Maghsudi, Pareto Multi-Objective Alignment for Language Models, arXiv 2508.07768";
     const NEEDS: Needs = Needs::NONE.objective_advantages().old_logprobs().ref_logprobs();
+    // Tokens: one of the first response, three of the second, whose last has u = e > 1.2. a = (1·1 + 2·2, 4·1) / 4:
+    // the second is the least, and c = (0, 1).
+    const EXAMPLES: &str = include_str!("examples.jsonl");
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
-        if !(params.clip >= 0.0 && params.clip.is_finite()) {
-            return Err(Error::new(format!(
-                "clip is {}, expected a finite number >= 0",
-                params.clip
-            )));
-        }
-        let objectives = setup.objectives.iter().map(|o| o.name.clone()).collect();
         Ok(Self {
             params,
-            objectives,
+            objectives: setup.names(),
             means: None,
             weights: None,
         })
@@ -77,38 +65,22 @@ impl Scalarizer for Pama {
         let at_least: Vec<f64> = means.iter().map(|a| f64::from(u8::from(*a == least))).collect();
         let ties: f64 = at_least.iter().sum();
         let weights: Vec<f64> = at_least.iter().map(|c| c / ties).collect();
-        let credit = |row: &[f32]| match self.params.compat {
-            Some(Compat::CtwaRepo) => least,
+        let credit = |row: &[f32]| match &self.params.compat {
+            Some(_) => least,
             None if row.len() == 1 => f64::from(row[0]),
             None => row.iter().zip(&weights).map(|(a, c)| c * f64::from(a.max(0.0))).sum(),
         };
         let of_completions: Vec<f64> = advantages.iter_rows().map(credit).collect(); // [B]
         (self.means, self.weights) = (Some(means), Some(weights));
-        Ok(Signal::advantages(math::as_f32(&of_completions)))
+        Ok(Signal::advantages(of_completions))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
-        self.weights.as_deref().map(math::as_f32)
+        self.weights.as_deref().map(math::to_f32)
     }
 
     fn metrics(&self) -> Metrics {
-        let mut metrics = Metrics::new();
-        for (objective, a) in self.objectives.iter().zip(self.means.iter().flatten()) {
-            metrics.push(format!("a/{objective}"), *a);
-        }
-        metrics
-    }
-
-    fn examples() -> Vec<Example> {
-        // Tokens: one of the first response, three of the second, whose last has u = e > 1.2. a = (1·1 + 2·2, 4·1) / 4:
-        // the second is the least, and c = (0, 1).
-        moa_sdk::serde_json::from_str(
-            r#"[{"about": "each completion gets its advantage in the objective with least to gain", "objectives": [{"name": "a"}, {"name": "b"}],
-            "events": [{"hook": "scalarize", "step": 1, "groups": [0, 0], "lengths": [1, 3], "scores": [[0.0, 0.0], [0.0, 0.0]],
-            "objective_advantages": [[1.0, 4.0], [2.0, -3.0]], "old_logprobs": [[-1.0], [-1.0, -1.0, -1.0]], "ref_logprobs": [[-1.0], [-1.0, -1.0, -2.0]],
-            "expect": {"weights": [0.0, 1.0], "advantages": [4.0, 0.0], "metrics": {"a/a": 1.25, "a/b": 1.0}}}]}]"#,
-        )
-        .expect("a constant that the tests read")
+        Metrics::new().per_objective("mean_positive_advantage", &self.objectives, self.means.iter().flatten())
     }
 }
 
@@ -144,42 +116,19 @@ impl Pama {
 
 moa_sdk::export!(scalarizers: [Pama]);
 
+moa_sdk::testing::suite!(Pama,
+    golden = ["../../../tests/golden/pama.jsonl"],
+    params = [{}, {"compat": "ctwa-repo", "clip": 0.0} without single_objective],
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::json;
-    use moa_sdk::testing;
     use moa_sdk::views::BatchInput;
 
-    #[test]
-    fn golden_trace() -> Result<()> {
-        let events = testing::replay::<Pama>(include_str!("../../../tests/golden/pama.jsonl"))?;
-        assert_eq!(events, 5);
-        Ok(())
-    }
-
-    #[test]
-    fn examples_hold() -> Result<()> {
-        assert_eq!(Pama::examples().len(), 1);
-        testing::examples::<Pama>()
-    }
-
-    #[test]
-    fn properties_at_every_count_scale_and_order() -> Result<()> {
-        for params in [json!({}), json!({"compat": "ctwa-repo", "clip": 0.0})] {
-            for m in 1..=8 {
-                testing::properties::<Pama>(m, &params)?;
-            }
-            testing::at_scales::<Pama>(3, &params)?;
-            testing::reordered::<Pama>(&[2, 0, 1], &params, &params)?;
-        }
-        testing::plain_with_one_objective::<Pama>(&json!({}))
-    }
-
     fn scalarize(params: &moa_sdk::serde_json::Value, advantages: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
-        let objectives = vec![Objective::new("a"), Objective::new("b")];
-        let mut plugin = Pama::new(&Setup { objectives, seed: 0 }, Params::from_json(params)?)?;
+        let mut plugin: Pama = moa_sdk::testing::scalarizer(2, params)?;
         let input = BatchInput {
             m: 2,
             scores: advantages,

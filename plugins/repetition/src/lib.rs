@@ -189,7 +189,7 @@ mod tests {
         for unit in ["words", "characters"] {
             for n in [1, 3, 1000] {
                 let params = json!({ "n": n, "unit": unit });
-                moa_sdk::testing::reward_properties::<Repetition>(&params, 0.0..=1.0)?;
+                moa_sdk::testing::check_reward::<Repetition>(&params, 0.0..=1.0)?;
             }
         }
         Ok(())

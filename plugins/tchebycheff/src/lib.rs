@@ -14,8 +14,6 @@
 //! response; a host that gives rewards to whole responses cannot do the other, hence no `compat`. With one
 //! objective, where r = s − z, the constant z is left out: the plain scores.
 
-#![deny(unsafe_code)]
-
 use moa_sdk::prelude::*;
 
 /// What distances are measured from.
@@ -54,12 +52,14 @@ pub struct Tchebycheff {
 impl Scalarizer for Tchebycheff {
     const NAME: &str = "tchebycheff";
     const PAPER: &str = "Bowman, On the relationship of the Tchebycheff norm and the efficient frontier of multiple-criteria objectives, 1976";
+    // z = (1, 1), then (1, 2): −max(½·0, ½·1), −max(½·1, ½·0); −max(½·½, ½·0), −max(½·½, ½·1).
+    const EXAMPLES: &str = include_str!("examples.jsonl");
     type Params = Params;
 
     fn new(setup: &Setup, params: Params) -> Result<Self> {
         let fixed = matches!(params.reference, Reference::Fixed);
         let point = match params.reference_point {
-            Some(point) if fixed => Some(math::one_for_each("reference_point", &point, setup.m())?),
+            Some(point) if fixed => Some(math::broadcast("reference_point", &point, setup.m())?),
             Some(_) => {
                 return Err(Error::new("reference_point is given, but reference is not \"fixed\"")
                     .hint("set reference = \"fixed\" or leave reference_point out"));
@@ -71,10 +71,10 @@ impl Scalarizer for Tchebycheff {
             None => None,
         };
         Ok(Self {
-            weights: math::weights_or_equal(&params.weights, setup.m())?,
+            weights: math::simplex_weights(&params.weights, setup.m())?,
             reference: params.reference,
             point,
-            objectives: setup.objectives.iter().map(|o| o.name.clone()).collect(),
+            objectives: setup.names(),
         })
     }
 
@@ -97,7 +97,7 @@ impl Scalarizer for Tchebycheff {
         };
         let rewards: Vec<f64> = scores.iter_rows().map(reward).collect(); // [B]
         self.point = Some(point);
-        Ok(Signal::rewards(math::as_f32(&rewards)))
+        Ok(Signal::rewards(rewards))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
@@ -105,69 +105,27 @@ impl Scalarizer for Tchebycheff {
     }
 
     fn metrics(&self) -> Metrics {
-        let mut metrics = Metrics::new();
-        for (objective, z) in self.objectives.iter().zip(self.point.iter().flatten()) {
-            metrics.push(format!("reference/{objective}"), *z);
-        }
-        metrics
-    }
-
-    fn examples() -> Vec<Example> {
-        // z = (1, 1), then (1, 2): −max(½·0, ½·1), −max(½·1, ½·0); −max(½·½, ½·0), −max(½·½, ½·1).
-        moa_sdk::serde_json::from_str(
-            r#"[{"about": "the worst weighted distance from the largest scores so far", "objectives": [{"name": "a"}, {"name": "b"}],
-            "events": [
-            {"hook": "scalarize", "step": 1, "groups": [0, 0], "lengths": [1, 9], "scores": [[1.0, 0.0], [0.0, 1.0]], "expect": {"rewards": [-0.5, -0.5]}},
-            {"hook": "scalarize", "step": 2, "groups": [0, 0], "lengths": [1, 9], "scores": [[0.5, 2.0], [0.5, 1.0]], "expect": {"rewards": [-0.25, -0.5], "metrics": {"reference/b": 2.0}}}]}]"#,
-        )
-        .expect("a constant that the tests read")
+        Metrics::new().per_objective("reference", &self.objectives, self.point.iter().flatten())
     }
 }
 
 moa_sdk::export!(scalarizers: [Tchebycheff]);
 
+moa_sdk::testing::suite!(Tchebycheff,
+    golden = [
+        "../../../tests/golden/tchebycheff-running-max.jsonl",
+        "../../../tests/golden/tchebycheff-batch-max.jsonl",
+        "../../../tests/golden/tchebycheff-fixed.jsonl",
+    ],
+    params = [{}, {"reference": "batch-max"}, {"reference": "fixed", "reference_point": [1.0]}],
+    permutation = [[2, 0, 1]: {"weights": [0.5, 0.3, 0.2]} => {"weights": [0.2, 0.5, 0.3]}],
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::json;
     use moa_sdk::testing;
-
-    #[test]
-    fn golden_traces() -> Result<()> {
-        for trace in [
-            include_str!("../../../tests/golden/tchebycheff-running-max.jsonl"),
-            include_str!("../../../tests/golden/tchebycheff-batch-max.jsonl"),
-            include_str!("../../../tests/golden/tchebycheff-fixed.jsonl"),
-        ] {
-            assert_eq!(testing::replay::<Tchebycheff>(trace)?, 4);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn examples_hold() -> Result<()> {
-        assert_eq!(Tchebycheff::examples().len(), 1);
-        testing::examples::<Tchebycheff>()
-    }
-
-    #[test]
-    fn properties_at_every_count_scale_and_order() -> Result<()> {
-        for params in [
-            json!({}),
-            json!({"reference": "batch-max"}),
-            json!({"reference": "fixed", "reference_point": [1.0]}),
-        ] {
-            for m in 1..=8 {
-                testing::properties::<Tchebycheff>(m, &params)?;
-            }
-            testing::at_scales::<Tchebycheff>(3, &params)?;
-            testing::reordered::<Tchebycheff>(&[2, 0, 1], &params, &params)?;
-            testing::plain_with_one_objective::<Tchebycheff>(&params)?;
-        }
-        let weights = |w: [f64; 3]| json!({ "weights": w });
-        testing::reordered::<Tchebycheff>(&[2, 0, 1], &weights([0.5, 0.3, 0.2]), &weights([0.2, 0.5, 0.3]))
-    }
 
     /// The defect of the released code: the reward must not depend on how long a response is.
     #[test]
@@ -180,11 +138,7 @@ mod tests {
 
     #[test]
     fn a_reference_point_without_its_use_is_refused() -> Result<()> {
-        let setup = Setup {
-            objectives: vec![Objective::new("a"), Objective::new("b")],
-            seed: 0,
-        };
-        let message = |params| match Params::from_json(&params).and_then(|params| Tchebycheff::new(&setup, params)) {
+        let message = |params| match testing::scalarizer::<Tchebycheff>(2, &params) {
             Ok(_) => String::new(),
             Err(error) => error.message,
         };

@@ -1,4 +1,4 @@
-//! `#[derive(Choice)]`: an enum of unit variants as a param, each variant a kebab-case word.
+//! `#[derive(Choice)]`: an enum of unit variants as a param, each variant a kebab-case name.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -10,24 +10,24 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let Data::Enum(data) = &input.data else {
         return Err(Error::new_spanned(name, "Choice is derived for enums"));
     };
-    let mut words = Vec::new();
+    let mut names = Vec::new();
     let mut variants = Vec::new();
     for variant in &data.variants {
         if !matches!(variant.fields, Fields::Unit) {
             return Err(Error::new_spanned(variant, "a variant of a Choice has no fields"));
         }
-        words.push(kebab(&variant.ident.to_string()));
+        names.push(kebab(&variant.ident.to_string()));
         variants.push(&variant.ident);
     }
     Ok(quote! {
         impl ::moa_sdk::Choice for #name {
-            const WORDS: &'static [&'static str] = &[#(#words),*];
-            fn word(&self) -> &'static str {
-                match self { #(Self::#variants => #words),* }
+            const NAMES: &'static [&'static str] = &[#(#names),*];
+            fn name(&self) -> &'static str {
+                match self { #(Self::#variants => #names),* }
             }
-            fn from_word(word: &str) -> ::core::option::Option<Self> {
-                match word {
-                    #(#words => ::core::option::Option::Some(Self::#variants),)*
+            fn from_name(name: &str) -> ::core::option::Option<Self> {
+                match name {
+                    #(#names => ::core::option::Option::Some(Self::#variants),)*
                     _ => ::core::option::Option::None,
                 }
             }
@@ -35,13 +35,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         impl ::moa_sdk::ParamValue for #name {
             fn kind() -> ::std::string::String { ::moa_sdk::choice_kind::<Self>() }
             fn choices() -> ::std::vec::Vec<::std::string::String> {
-                <Self as ::moa_sdk::Choice>::WORDS.iter().map(|word| (*word).to_owned()).collect()
+                <Self as ::moa_sdk::Choice>::NAMES.iter().map(|name| (*name).to_owned()).collect()
             }
             fn from_value(value: &::moa_sdk::serde_json::Value) -> ::core::option::Option<Self> {
-                <Self as ::moa_sdk::Choice>::from_word(value.as_str()?)
+                <Self as ::moa_sdk::Choice>::from_name(value.as_str()?)
             }
             fn to_value(&self) -> ::moa_sdk::serde_json::Value {
-                ::moa_sdk::serde_json::Value::from(<Self as ::moa_sdk::Choice>::word(self))
+                ::moa_sdk::serde_json::Value::from(<Self as ::moa_sdk::Choice>::name(self))
             }
         }
     })

@@ -7,6 +7,7 @@ use proc_macro::TokenStream;
 mod choice;
 mod hooks;
 mod params;
+mod range;
 mod state;
 
 /// Stands on `impl Scalarizer for …` and tells the host which hooks the impl holds: a hook that is written is called,
@@ -26,8 +27,17 @@ pub fn scalarizer(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expanded.unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
-/// Implements `moa_sdk::Params` for a struct with named fields. Doc comments become the documentation of the
-/// params, `#[param(default = …)]` their defaults; without it a param's default is `Default::default()`.
+/// Implements `moa_sdk::Params` for a struct with named fields. Doc comments become the documentation of the params.
+///
+/// `#[param(…)]` takes, in any order:
+/// - `default = 0.1`; without it a param's default is `Default::default()`.
+/// - `range = 0.0..`, `0.0..=1.0` or `..1.0`: the bounds of a number, of each number of a list, or of an optional one.
+/// - `above = 0.0`: an exclusive lower bound, alone or with `range = ..=1.0`.
+/// - `choices = ["a", "b"]`: the only texts that are accepted.
+/// - `flatten`: the field is a Params struct of its own, whose params stand beside the others.
+///
+/// A default outside its range does not compile. A value outside is an error that names key, value and range;
+/// `plugin inspect` shows the range.
 #[proc_macro_derive(Params, attributes(param))]
 pub fn derive_params(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);

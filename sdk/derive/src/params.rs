@@ -4,6 +4,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Lit, Meta, Result};
 
+use crate::range::Range;
+
 /// The implementation of `Params` for `input`, or an error at the offending token.
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let name = &input.ident;
@@ -32,10 +34,32 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         let key = ident.to_string().trim_start_matches("r#").to_owned();
         let ty = &field.ty;
         let doc = doc_of(field);
-        let default = default_of(field)?;
-        specs.push(quote! {
+        let attributes = Attributes::of(field)?;
+        if attributes.flatten {
+            specs.push(quote!(schema.extend(<#ty as ::moa_sdk::Params>::schema());));
+            reads.push(quote!(#ident: <#ty as ::moa_sdk::Params>::from_fields(fields)?));
+            continue;
+        }
+        let default = attributes.default_tokens()?;
+        let mut spec = quote! {
             ::moa_sdk::ParamSpec::of::<#ty>(#key, &{ let default: #ty = #default; default }, #doc)
-        });
+        };
+        if let Some(range) = attributes.range {
+            let (at_least, above, at_most, below) = range.bounds();
+            spec = quote! {{
+                const { assert!(<#ty as ::moa_sdk::ParamValue>::IS_NUMBER, "a range is for numbers") };
+                #spec.within(::moa_sdk::ParamRange {
+                    at_least: #at_least, above: #above, at_most: #at_most, below: #below,
+                })
+            }};
+        }
+        if let Some(choices) = attributes.choices {
+            spec = quote! {{
+                const { assert!(<#ty as ::moa_sdk::ParamValue>::IS_TEXT, "choices are for text") };
+                #spec.one_of(&#choices)
+            }};
+        }
+        specs.push(quote!(schema.push(#spec);));
         reads.push(quote! {
             #ident: fields.take::<#ty>(#key, || #default)?
         });
@@ -44,14 +68,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     Ok(quote! {
         impl ::moa_sdk::Params for #name {
             fn schema() -> ::std::vec::Vec<::moa_sdk::ParamSpec> {
-                ::std::vec![#(#specs),*]
+                #[allow(unused_mut, reason = "a struct without fields has none")]
+                let mut schema = ::std::vec::Vec::new();
+                #(#specs)*
+                schema
             }
-            fn from_json(value: &::moa_sdk::serde_json::Value) -> ::moa_sdk::Result<Self> {
-                #[allow(unused_variables, unused_mut, reason = "a struct without fields reads none")]
-                let mut fields = ::moa_sdk::ParamFields::new(
-                    value,
-                    &<Self as ::moa_sdk::Params>::schema(),
-                )?;
+            #[allow(unused_variables, reason = "a struct without fields reads none")]
+            fn from_fields(fields: &mut ::moa_sdk::ParamFields<'_>) -> ::moa_sdk::Result<Self> {
                 ::core::result::Result::Ok(Self { #(#reads),* })
             }
         }
@@ -76,27 +99,55 @@ fn doc_of(field: &Field) -> String {
     lines.join(" ").trim().to_owned()
 }
 
-/// The default of a field as an expression of the field's type. Text and array literals are turned into
-/// `String` and `Vec`, everything else stands as it is written.
-fn default_of(field: &Field) -> Result<TokenStream> {
-    let mut default = None;
-    for attribute in &field.attrs {
-        if !attribute.path().is_ident("param") {
-            continue;
-        }
-        attribute.parse_nested_meta(|meta| {
-            if meta.path.is_ident("default") {
-                default = Some(meta.value()?.parse::<Expr>()?);
-                Ok(())
-            } else {
-                Err(meta.error("expected `default = …`"))
+/// What `#[param(…)]` says of a field.
+#[derive(Default)]
+struct Attributes {
+    default: Option<Expr>,
+    range: Option<Range>,
+    choices: Option<Expr>,
+    flatten: bool,
+}
+
+impl Attributes {
+    fn of(field: &Field) -> Result<Self> {
+        let mut found = Self::default();
+        for attribute in &field.attrs {
+            if !attribute.path().is_ident("param") {
+                continue;
             }
-        })?;
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("flatten") {
+                    found.flatten = true;
+                } else if meta.path.is_ident("default") {
+                    found.default = Some(meta.value()?.parse()?);
+                } else if meta.path.is_ident("range") {
+                    found.range.get_or_insert_default().within(&meta.value()?.parse()?)?;
+                } else if meta.path.is_ident("above") {
+                    found.range.get_or_insert_default().above(&meta.value()?.parse()?)?;
+                } else if meta.path.is_ident("choices") {
+                    found.choices = Some(meta.value()?.parse()?);
+                } else {
+                    return Err(
+                        meta.error("expected `flatten`, or one of `default`, `range`, `above`, `choices` with `= …`")
+                    );
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
     }
-    Ok(match default {
-        None => quote!(::core::default::Default::default()),
-        Some(text @ Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => quote!(::std::string::String::from(#text)),
-        Some(array @ Expr::Array(_)) => quote!(::std::vec::Vec::from(#array)),
-        Some(other) => quote!(#other),
-    })
+
+    /// The default as an expression of the field's type. Text and array literals become `String` and `Vec`;
+    /// everything else stands as it is written. Error: a number outside the range.
+    fn default_tokens(&self) -> Result<TokenStream> {
+        if let (Some(range), Some(default)) = (&self.range, &self.default) {
+            range.check_default(default)?;
+        }
+        Ok(match &self.default {
+            None => quote!(::core::default::Default::default()),
+            Some(text @ Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) => quote!(::std::string::String::from(#text)),
+            Some(array @ Expr::Array(_)) => quote!(::std::vec::Vec::from(#array)),
+            Some(other) => quote!(#other),
+        })
+    }
 }

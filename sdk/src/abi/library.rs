@@ -11,7 +11,7 @@ use crate::{Description, Error, Params, Result, Reward, RewardDescription, Scala
 /// One scalarizer of a library.
 pub struct ScalarizerEntry {
     name: &'static str,
-    describe: fn() -> ScalarizerDescription,
+    describe: fn() -> Result<ScalarizerDescription>,
     new: fn(&str, &str) -> Result<RawScalarizerBox>,
 }
 
@@ -69,7 +69,10 @@ fn raw<T>(result: Result<T, Stopped>) -> RawResult<T> {
 pub fn describe(scalarizers: &[ScalarizerEntry], rewards: &[RewardEntry]) -> RawResult<RString> {
     raw(catch(|| {
         let description = Description {
-            scalarizers: scalarizers.iter().map(|entry| (entry.describe)()).collect(),
+            scalarizers: scalarizers
+                .iter()
+                .map(|entry| (entry.describe)())
+                .collect::<Result<_>>()?,
             rewards: rewards.iter().map(|entry| (entry.describe)()).collect(),
         };
         serde_json::to_string(&description)

@@ -32,7 +32,7 @@ pub fn influence(gram: Matrix64<'_>, clip_norm: Option<f64>) -> Result<Vec<f64>>
 /// gradient versus gradient descent for linear predictors", Information and Computation 132, 1997). `weights` are 0 or
 /// more, at least one of them above 0. A weight of 0 stays 0; any other stays above it, so that it can come back
 /// however large a step was. Error: an x that is not finite.
-pub fn exponentiated(weights: &[f64], x: &[f64]) -> Result<Vec<f64>> {
+pub fn exponentiated_gradient(weights: &[f64], x: &[f64]) -> Result<Vec<f64>> {
     if let Some((m, x)) = x.iter().enumerate().find(|(_, x)| !x.is_finite()) {
         return Err(Error::new(format!(
             "the logarithm of weight {m} would change by {x}, expected a finite number"
@@ -48,7 +48,7 @@ pub fn exponentiated(weights: &[f64], x: &[f64]) -> Result<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{exponentiated, influence};
+    use super::{exponentiated_gradient, influence};
     use crate::Result;
     use crate::views::Matrix64;
 
@@ -73,12 +73,12 @@ mod tests {
 
     #[test]
     fn weights_are_multiplied_and_none_is_lost() -> Result<()> {
-        let w = exponentiated(&[0.5, 0.5], &[2_f64.ln(), 0.0])?;
+        let w = exponentiated_gradient(&[0.5, 0.5], &[2_f64.ln(), 0.0])?;
         assert!((w[0] - 2.0 / 3.0).abs() < 1e-15 && (w[1] - 1.0 / 3.0).abs() < 1e-15);
-        let far = exponentiated(&[0.5, 0.5, 0.0], &[1e19, 0.0, 1e20])?;
+        let far = exponentiated_gradient(&[0.5, 0.5, 0.0], &[1e19, 0.0, 1e20])?;
         assert!(far[0] == 1.0 && far[1] > 0.0 && far[2] == 0.0, "{far:?}");
-        assert!(exponentiated(&far, &[0.0, 1e19, 0.0])?[1] == 1.0);
-        let error = exponentiated(&[0.5, 0.5], &[0.0, f64::INFINITY]).expect_err("refused");
+        assert!(exponentiated_gradient(&far, &[0.0, 1e19, 0.0])?[1] == 1.0);
+        let error = exponentiated_gradient(&[0.5, 0.5], &[0.0, f64::INFINITY]).expect_err("refused");
         assert!(error.message.contains("weight 1 would change by inf"));
         Ok(())
     }

@@ -10,7 +10,7 @@ mod weights;
 
 pub use groups::{correlation, covariance, group_means, groups_of, mean};
 pub use hypervolume::{hypervolume, hypervolume_increment};
-pub use influence::{exponentiated, influence};
+pub use influence::{exponentiated_gradient, influence};
 pub use min_norm::min_norm_point;
 pub use pareto::{dominates, pareto_front};
-pub use weights::{as_f32, one_for_each, project_to_simplex, softmax, weights_or_equal};
+pub use weights::{broadcast, project_to_simplex, simplex_weights, softmax, to_f32};

@@ -1,19 +1,22 @@
 //! Weights of objectives: the check of what a user gives, and maps onto the simplex {w >= 0, Σ w = 1}.
 
-use crate::{Error, Result};
+use crate::{Error, Number, Result};
 
 /// How far from 1 the sum of given weights may be: room for decimals such as 0.333 + 0.333 + 0.334 in f32.
 const SUM_TOLERANCE: f64 = 1e-6;
 
-/// The weights `[M]`, or equal ones where none are given. Error: not M of them, not finite, below 0, or a sum
-/// that is not 1 ± 1e-6; the sum stands in the text.
-pub fn weights_or_equal(weights: &[f32], m: usize) -> Result<Vec<f32>> {
+/// The weights `[M]` on the simplex, or equal ones where none are given. `T` is f32 or f64: the type in which the method
+/// keeps them.
+///
+/// # Errors
+/// Not M of them, not finite, below 0, or a sum that is not 1 ± 1e-6; the message names the sum.
+pub fn simplex_weights<T: From<f32>>(weights: &[f32], m: usize) -> Result<Vec<T>> {
     if m == 0 {
         return Err(Error::new("there are no objectives, expected at least one"));
     }
     if weights.is_empty() {
         #[allow(clippy::cast_precision_loss, reason = "M is small")]
-        return Ok(vec![1.0 / m as f32; m]);
+        return Ok((0..m).map(|_| T::from(1.0 / m as f32)).collect());
     }
     if weights.len() != m {
         return Err(Error::new(format!(
@@ -41,12 +44,14 @@ pub fn weights_or_equal(weights: &[f32], m: usize) -> Result<Vec<f32>> {
         ))
         .hint("divide each weight by the sum"));
     }
-    Ok(weights.to_vec())
+    Ok(weights.iter().map(|weight| T::from(*weight)).collect())
 }
 
-/// Numbers of a param, one for each of `m` objectives; a single one stands for all. Error: another count, or a
-/// number that is not finite; `what` is the key.
-pub fn one_for_each(what: &str, numbers: &[f64], m: usize) -> Result<Vec<f64>> {
+/// The numbers of a param, one for each of `m` objectives; a single number stands for all. `what` is the key.
+///
+/// # Errors
+/// Another count, or a number that is not finite.
+pub fn broadcast(what: &str, numbers: &[f64], m: usize) -> Result<Vec<f64>> {
     if let Some(bad) = numbers.iter().find(|number| !number.is_finite()) {
         return Err(Error::new(format!("{what} contains {bad}, expected finite numbers")));
     }
@@ -61,10 +66,9 @@ pub fn one_for_each(what: &str, numbers: &[f64], m: usize) -> Result<Vec<f64>> {
     }
 }
 
-/// Rounded to f32, as weights and rewards cross the boundary.
-#[allow(clippy::cast_possible_truncation, reason = "rounding is meant")]
-pub fn as_f32(numbers: &[f64]) -> Vec<f32> {
-    numbers.iter().map(|number| *number as f32).collect()
+/// Rounded to f32, the type of weights and rewards at the boundary.
+pub fn to_f32(numbers: impl IntoIterator<Item = impl Number>) -> Vec<f32> {
+    numbers.into_iter().map(Number::to_f32).collect()
 }
 
 /// exp(x) / Σ exp(x), shifted by the maximum so that no exponential overflows.
@@ -95,29 +99,29 @@ pub fn project_to_simplex(x: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{as_f32, one_for_each, project_to_simplex, softmax, weights_or_equal};
+    use super::{broadcast, project_to_simplex, simplex_weights, softmax, to_f32};
     use crate::Rng;
 
     #[test]
     fn weights_are_checked() -> crate::Result<()> {
-        assert_eq!(weights_or_equal(&[], 4)?, [0.25; 4]);
-        weights_or_equal(&[0.333, 0.333, 0.334], 3)?;
-        weights_or_equal(&[0.5, 0.500_000_9], 2)?;
-        let refused = |w: &[f32], m| weights_or_equal(w, m).expect_err("refused").message;
+        assert_eq!(simplex_weights::<f32>(&[], 4)?, [0.25; 4]);
+        simplex_weights::<f64>(&[0.333, 0.333, 0.334], 3)?;
+        simplex_weights::<f64>(&[0.5, 0.500_000_9], 2)?;
+        let refused = |w: &[f32], m| simplex_weights::<f64>(w, m).expect_err("refused").message;
         assert!(refused(&[0.5, 0.500_002], 2).contains("1.000002"));
         assert!(refused(&[0.5, 0.4], 2).contains("sum to 0.9,"));
         assert!(refused(&[1.0], 2).contains("has 1 values, expected 2"));
         assert!(refused(&[1.5, -0.5], 2).contains("-0.5"));
         assert!(refused(&[f32::NAN, 1.0], 2).contains("NaN"));
-        assert!(weights_or_equal(&[], 0).is_err());
+        assert!(simplex_weights::<f64>(&[], 0).is_err());
         Ok(())
     }
 
     #[test]
     fn one_number_stands_for_all() -> crate::Result<()> {
-        assert_eq!(one_for_each("k", &[0.5], 3)?, [0.5; 3]);
-        assert_eq!(as_f32(&one_for_each("k", &[0.1, 0.2], 2)?), [0.1, 0.2]);
-        let refused = |numbers: &[f64]| one_for_each("k", numbers, 3).expect_err("refused").message;
+        assert_eq!(broadcast("k", &[0.5], 3)?, [0.5; 3]);
+        assert_eq!(to_f32(&broadcast("k", &[0.1, 0.2], 2)?), [0.1, 0.2]);
+        let refused = |numbers: &[f64]| broadcast("k", numbers, 3).expect_err("refused").message;
         assert!(refused(&[0.1, 0.2]).contains("k has 2 values, expected 3"));
         assert!(refused(&[f64::NAN]).contains("k contains NaN"));
         Ok(())

@@ -1,10 +1,11 @@
-//! Properties of a method that hold where its inputs change in a known way: another order of the objectives,
-//! another scale, one objective only.
+//! Properties of a method that hold where its inputs change in a known way: another order of the objectives, one
+//! objective only.
 
 use serde_json::Value;
 
-use super::{Family, create, properties_of};
-use crate::replay::{Direct, run_event};
+use super::inputs::{FAMILIES, Family};
+use super::subject::{OfType, Subject};
+use crate::replay::run_event;
 use crate::trace::{Event, Expect};
 use crate::{Error, Objective, Result, Scalarizer, Setup};
 
@@ -15,17 +16,25 @@ fn setup_of(names: impl Iterator<Item = usize>) -> Setup {
     }
 }
 
-/// The order of the objectives does not matter: with objective `order[k]` in place k, and `reordered_params` for
-/// `params`, every weight moves with its objective, and rewards, advantages, scale and metrics stay as they are,
-/// within the tolerance of traces. Error: names the family, the event and what differs.
-pub fn reordered<S: Scalarizer>(order: &[usize], params: &Value, reordered_params: &Value) -> Result<()> {
-    let m = order.len();
-    for family in Family::ALL {
-        let mut one = Direct(create::<S>(&setup_of(0..m), params)?);
-        let mut other = Direct(create::<S>(&setup_of(order.iter().copied()), reordered_params)?);
-        for (index, event) in family.events(m, S::HOOKS, S::NEEDS, 6, 5).iter().enumerate() {
-            let expected = run_event(&mut one, m, event)?;
-            let mut found = run_event(&mut other, m, &event_in_order(event, order))?;
+fn families() -> impl Iterator<Item = &'static Family> {
+    FAMILIES.iter().filter(|family| !family.is_long())
+}
+
+/// The order of the objectives does not matter. With objective `order[k]` in place k, and `params_in_order` for
+/// `params`, every weight moves with its objective; rewards, advantages, scale and metrics stay as they are, within the
+/// tolerance of traces.
+///
+/// # Errors
+/// Names the family, the event and what differs.
+pub fn check_permutation<S: Scalarizer>(order: &[usize], params: &Value, params_in_order: &Value) -> Result<()> {
+    let (m, subject) = (order.len(), OfType::<S>::default());
+    for family in families() {
+        let mut one = subject.create(&setup_of(0..m), params)?;
+        let mut other = subject.create(&setup_of(order.iter().copied()), params_in_order)?;
+        for event in &family.events(m, S::HOOKS, S::NEEDS) {
+            let at = |error: Error| at(family, event, error).at(format!("objectives in the order {order:?}"));
+            let expected = run_event(&mut one, m, event).map_err(at)?;
+            let mut found = run_event(&mut other, m, &event_in_order(event, order)).map_err(at)?;
             let weights = [
                 &mut found.gradient_weights,
                 &mut found.mixing_weights,
@@ -36,63 +45,42 @@ pub fn reordered<S: Scalarizer>(order: &[usize], params: &Value, reordered_param
                 order.iter().zip(moved).for_each(|(&to, weight)| weights[to] = weight);
             }
             if let Some(difference) = expected.first_difference(&found) {
-                return Err(Error::new(format!(
-                    "{family:?} inputs, event {}, objectives in the order {order:?}: {} is {}, expected {}",
-                    index + 1,
-                    difference.field,
-                    difference.found,
-                    difference.expected
-                )));
+                return Err(at(Error::new(format!(
+                    "{} is {}, expected {}",
+                    difference.field, difference.found, difference.expected
+                ))));
             }
-        }
-    }
-    Ok(())
-}
-
-/// Finite outputs, determinism and a state that survives with all scores, advantages, losses, validation values and
-/// gradients multiplied by 1e-10 to 1e10, all alike or growing from one objective to the next. Error: names the
-/// scale and the event.
-pub fn at_scales<S: Scalarizer>(m: usize, params: &Value) -> Result<()> {
-    for exponent in [-10, -5, 5, 10] {
-        for each_further in [false, true] {
-            #[allow(
-                clippy::cast_precision_loss,
-                clippy::cast_possible_truncation,
-                clippy::cast_possible_wrap,
-                reason = "M is small"
-            )]
-            let scales: Vec<f64> = (0..m)
-                .map(|k| {
-                    let share = if each_further { (k + 1) as f64 / m as f64 } else { 1.0 };
-                    10_f64.powf(f64::from(exponent) * share)
-                })
-                .collect();
-            let events: Vec<Event> = Family::Ordinary
-                .events(m, S::HOOKS, S::NEEDS, 4, 5)
-                .into_iter()
-                .map(|event| scaled(event, &scales))
-                .collect();
-            properties_of::<S>(&setup_of(0..m), params, &events)
-                .map_err(|error| Error::new(format!("inputs times {scales:?}: {error}")))?;
         }
     }
     Ok(())
 }
 
 /// With one objective there is nothing to trade off: the signal is the one without a scalarizer. Rewards are the
-/// scores, advantages the objective's own, weights 1, and nothing is scaled. Error: names the family and the event.
-pub fn plain_with_one_objective<S: Scalarizer>(params: &Value) -> Result<()> {
-    for family in Family::ALL {
-        let mut hooks = Direct(create::<S>(&setup_of(0..1), params)?);
-        for (index, event) in family.events(1, S::HOOKS, S::NEEDS, 4, 5).iter().enumerate() {
-            let number = index + 1;
-            let found = run_event(&mut hooks, 1, event)?;
+/// scores, advantages the objective's own, weights 1, and nothing is scaled.
+///
+/// # Errors
+/// Names the family and the event.
+pub fn check_single_objective<S: Scalarizer>(params: &Value) -> Result<()> {
+    let subject = OfType::<S>::default();
+    for family in families() {
+        let mut calls = subject.create(&setup_of(0..1), params)?;
+        for event in &family.events(1, S::HOOKS, S::NEEDS) {
+            let found = run_event(&mut calls, 1, event).map_err(|error| at(family, event, error))?;
             if let Some(what) = not_plain(event, &found) {
-                return Err(Error::new(format!("{family:?} inputs, event {number}: {what}")));
+                return Err(at(family, event, Error::new(what)));
             }
         }
     }
     Ok(())
+}
+
+fn at(family: &Family, event: &Event, error: Error) -> Error {
+    error.at(format!(
+        "{} inputs: {} at step {}",
+        family.name,
+        event.hook(),
+        event.step()
+    ))
 }
 
 fn not_plain(event: &Event, found: &Expect) -> Option<String> {
@@ -145,42 +133,13 @@ fn event_in_order(event: &Event, order: &[usize]) -> Event {
     event
 }
 
-fn scaled(mut event: Event, scales: &[f64]) -> Event {
-    let wide = |row: &mut Vec<f64>| row.iter_mut().zip(scales).for_each(|(x, scale)| *x *= scale);
-    let narrow = |row: &mut Vec<f32>| {
-        for (x, scale) in row.iter_mut().zip(scales) {
-            *x = super::narrow(f64::from(*x) * scale);
-        }
-    };
-    match &mut event {
-        Event::OnValidation(event) => wide(&mut event.values),
-        Event::ObserveGradients(event) | Event::WeighGradients(event) => {
-            wide(&mut event.losses);
-            event.gram.iter_mut().for_each(wide);
-            for (row, scale) in event.gram.iter_mut().zip(scales) {
-                row.iter_mut().for_each(|x| *x *= scale);
-            }
-        }
-        Event::Scalarize(event) => {
-            event.scores.iter_mut().for_each(narrow);
-            event.objective_advantages.iter_mut().flatten().for_each(narrow);
-        }
-        Event::AfterUpdate(event) => {
-            event.scores.iter_mut().for_each(narrow);
-            for advantage in &mut event.advantages {
-                *advantage = super::narrow(f64::from(*advantage) * scales[0]);
-            }
-        }
-    }
-    event
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{at_scales, plain_with_one_objective, reordered};
+    use super::{check_permutation, check_single_objective};
     use crate::prelude::*;
+    use crate::testing::check_scales;
 
     /// What the scalarizer under test does wrong.
     #[derive(Debug, Clone, Copy, PartialEq, Default, Choice, Serialize, Deserialize)]
@@ -225,16 +184,16 @@ mod tests {
     fn each_fault_is_found() -> Result<()> {
         let params = |fault: &str| json!({ "fault": fault });
         let none = params("none");
-        reordered::<Faulty>(&[2, 0, 1], &none, &none)?;
-        at_scales::<Faulty>(3, &none)?;
-        plain_with_one_objective::<Faulty>(&none)?;
+        check_permutation::<Faulty>(&[2, 0, 1], &none, &none)?;
+        check_scales::<Faulty>(3, &none)?;
+        check_single_objective::<Faulty>(&none)?;
 
         let first = params("favours-the-first");
-        let error = reordered::<Faulty>(&[2, 0, 1], &first, &first).expect_err("the order matters");
+        let error = check_permutation::<Faulty>(&[2, 0, 1], &first, &first).expect_err("the order matters");
         assert!(error.message.contains("rewards[0]"), "{error}");
-        let error = at_scales::<Faulty>(3, &params("overflows")).expect_err("1e50 is no f32");
+        let error = check_scales::<Faulty>(3, &params("overflows")).expect_err("1e50 is no f32");
         assert!(error.message.contains("rewards[0] is"), "{error}");
-        let error = plain_with_one_objective::<Faulty>(&params("shifts")).expect_err("not the scores");
+        let error = check_single_objective::<Faulty>(&params("shifts")).expect_err("not the scores");
         assert!(error.message.contains("not the scores"), "{error}");
         Ok(())
     }
@@ -274,11 +233,11 @@ mod tests {
     #[test]
     fn the_hooks_own_weights_are_looked_at() -> Result<()> {
         let params = |fault: &str| json!({ "fault": fault });
-        reordered::<TwoFaced>(&[2, 0, 1], &params("none"), &params("none"))?;
+        check_permutation::<TwoFaced>(&[2, 0, 1], &params("none"), &params("none"))?;
         let first = params("favours-the-first");
-        let error = reordered::<TwoFaced>(&[2, 0, 1], &first, &first).expect_err("the order matters");
+        let error = check_permutation::<TwoFaced>(&[2, 0, 1], &first, &first).expect_err("the order matters");
         assert!(error.message.contains("gradient_weights[0]"), "{error}");
-        let error = crate::testing::properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
+        let error = crate::testing::check_properties::<TwoFaced>(3, &params("overflows")).expect_err("NaN");
         assert!(error.message.contains("gradient_weights[0] is NaN"), "{error}");
         Ok(())
     }

@@ -9,11 +9,12 @@ use crate::{Completion, Error, Params, Result, Reward};
 
 /// On every family of completions: a score for each, finite and in `range`; the same scores from another instance,
 /// and from one completion at a time. Error: names the family and the completion.
-pub fn reward_properties<R: Reward>(params: &Value, range: RangeInclusive<f32>) -> Result<()> {
+pub fn check_reward<R: Reward>(params: &Value, range: RangeInclusive<f32>) -> Result<()> {
     let create = || R::new(R::Params::from_json(params)?);
     let (reward, other) = (create()?, create()?);
     for family in CompletionFamily::ALL {
-        let fail = |what: String| Error::new(format!("{} completions: {what}", family.name));
+        let at = |error: Error| error.at(format!("{} completions", family.name));
+        let fail = |what: String| at(Error::new(what));
         let texts = (family.make)();
         let completions: Vec<Completion<'_>> = texts
             .iter()
@@ -25,18 +26,19 @@ pub fn reward_properties<R: Reward>(params: &Value, range: RangeInclusive<f32>) 
                 }
             })
             .collect();
-        let scores = reward.score_all(&completions).map_err(|error| fail(error.message))?;
+        let scores = reward.score_all(&completions).map_err(at)?;
         if scores.len() != completions.len() {
             return Err(fail(format!("{} scores, expected {}", scores.len(), completions.len())));
         }
         for (index, (score, completion)) in scores.into_iter().zip(&completions).enumerate() {
-            let fail = |what: String| fail(format!("completion {index}: {what}"));
-            let score = score.map_err(|error| fail(error.message))?;
+            let at = |error: Error| at(error.at(format!("completion {index}")));
+            let fail = |what: String| at(Error::new(what));
+            let score = score.map_err(at)?;
             if !range.contains(&score) {
                 let (low, high) = (range.start(), range.end());
                 return Err(fail(format!("the score is {score}, expected {low} to {high}")));
             }
-            let again = other.score(completion).map_err(|error| fail(error.message))?;
+            let again = other.score(completion).map_err(at)?;
             if again.to_bits() != score.to_bits() {
                 return Err(fail(format!(
                     "the score is {score} in one instance and {again} in another"
@@ -53,7 +55,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::reward_properties;
+    use super::check_reward;
     use crate::prelude::*;
 
     /// What the reward under test does wrong.
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn each_fault_is_found_and_named() -> Result<()> {
-        let find = |fault: &str, range| reward_properties::<Faulty>(&json!({ "fault": fault }), range);
+        let find = |fault: &str, range| check_reward::<Faulty>(&json!({ "fault": fault }), range);
         find("none", 0.0..=1.0)?;
         for (fault, range, what) in [
             ("none", 0.6..=1.0, "completion 0: the score is 0.5, expected 0.6 to 1"),

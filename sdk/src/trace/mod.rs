@@ -8,6 +8,7 @@
 mod batch;
 mod compare;
 mod events;
+mod examples;
 mod flat;
 
 pub use batch::BatchEvent;

@@ -4,7 +4,10 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+use moa_sdk::testing::THREAD_PANICKED;
+
 use super::PluginError;
+use crate::error::Report;
 
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,9 @@ pub struct Verdict {
     pub status: Status,
     /// Why, on one line; none where it passed.
     pub reason: Option<String>,
+    /// What to change, where something is known.
+    #[serde(default)]
+    pub hint: Option<String>,
 }
 
 /// Begins the line that carries a verdict, so that what a plugin itself writes on stdout is not taken for one.
@@ -89,10 +95,12 @@ impl From<Result<(), Finding>> for Verdict {
             Ok(()) => Self {
                 status: Status::Passed,
                 reason: None,
+                hint: None,
             },
-            Err(Finding { status, reason }) => Self {
+            Err(Finding { status, reason, hint }) => Self {
                 status,
                 reason: Some(reason),
+                hint,
             },
         }
     }
@@ -103,6 +111,7 @@ impl From<Result<(), Finding>> for Verdict {
 pub(super) struct Finding {
     pub(super) status: Status,
     pub(super) reason: String,
+    pub(super) hint: Option<String>,
 }
 
 impl Finding {
@@ -123,12 +132,18 @@ impl Finding {
     }
 
     fn new(status: Status, reason: impl Into<String>) -> Self {
-        // A report has one line a case, whatever a plugin says.
-        let reason: String = reason.into();
-        let words: Vec<&str> = reason.split_whitespace().collect();
         Self {
             status,
-            reason: words.join(" "),
+            reason: one_line(&reason.into()),
+            hint: None,
+        }
+    }
+
+    /// The same, with what to change.
+    pub(super) fn hint(self, hint: Option<String>) -> Self {
+        Self {
+            hint: hint.as_deref().map(one_line),
+            ..self
         }
     }
 
@@ -145,16 +160,23 @@ impl Finding {
 /// other hook a refusal of valid inputs is a failure.
 impl From<PluginError> for Finding {
     fn from(error: PluginError) -> Self {
-        let text = error.to_string();
-        match &error {
+        let (text, hint) = (error.to_string(), error.hint());
+        let finding = match &error {
             PluginError::Hook { message, .. } if is_panic(message) => Self::crashed(text),
             PluginError::Hook { message, .. } if message.trim().is_empty() => {
                 Self::failed(format!("{} an error without a message", text.trim()))
             }
             PluginError::Hook { hook: "new", .. } => Self::skipped(text),
+            PluginError::Event(error) if error.message == THREAD_PANICKED => Self::crashed(text),
             _ => Self::failed(text),
-        }
+        };
+        finding.hint(hint)
     }
+}
+
+/// Words on one line: a report has a line for each case, whatever a plugin says.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the SDK's guard wrote this message about a panic.

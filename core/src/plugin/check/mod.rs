@@ -4,12 +4,11 @@
 //! Two sides, both of this program. The parent ([`check`]) opens the library only after a child has opened it,
 //! plans the cases, starts a child for each and waits for it at most [`Options::limit`]. The child
 //! ([`answer_case`]) loads the library again, runs one case and answers with a [`Verdict`]. How a child is
-//! started is the caller's: core knows neither its own program nor its command line. All inputs come from fixed
-//! seeds, so that a library gets the same report every time.
+//! started is the caller's: core knows neither its own program nor its command line. Inputs and properties are those of
+//! [`moa_sdk::testing`], which a plugin's own tests run; all come from fixed seeds, so that a library gets the same
+//! report every time.
 
-mod answers;
 mod finding;
-mod inputs;
 mod params;
 mod report;
 mod reward;

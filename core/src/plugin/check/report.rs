@@ -19,6 +19,10 @@ pub struct CaseReport {
     pub status: Status,
     /// Why, unless it passed.
     pub reason: Option<String>,
+    /// What to change, where something is known.
+    pub hint: Option<String>,
+    /// The first case of the plugin that ended like this one, for the same reason.
+    pub same_as: Option<String>,
 }
 
 impl CaseReport {
@@ -31,6 +35,8 @@ impl CaseReport {
             about: about.to_owned(),
             status: Status::Skipped,
             reason: Some("not run".to_owned()),
+            hint: None,
+            same_as: None,
         }
     }
 
@@ -38,13 +44,31 @@ impl CaseReport {
         Self {
             status: verdict.status,
             reason: verdict.reason,
+            hint: verdict.hint,
             ..self
         }
     }
 
-    /// `status  library/name  case  – description or reason`, in columns of `widths`, without the line's end.
+    /// The same, with the case of `earlier` that says the same.
+    pub(super) fn after(self, earlier: &[CaseReport]) -> Self {
+        let same = |other: &&CaseReport| {
+            other.plugin == self.plugin
+                && other.kind == self.kind
+                && other.status == self.status
+                && other.reason == self.reason
+                && other.same_as.is_none()
+        };
+        let first = self.reason.as_ref().and_then(|_| earlier.iter().find(same));
+        Self {
+            same_as: first.map(|first| first.case.clone()),
+            ..self
+        }
+    }
+
+    /// `status  library/name  case  – description or reason`, in columns of `widths`, and a line with the hint, without
+    /// the last line's end.
     pub fn line(&self, widths: Widths) -> String {
-        format!(
+        let mut line = format!(
             "{:<7}  {:<plugin$}  {:<case$}  – {}",
             self.status.word(),
             self.plugin,
@@ -52,7 +76,12 @@ impl CaseReport {
             self.reason.as_ref().unwrap_or(&self.about),
             plugin = widths.plugin,
             case = widths.case,
-        )
+        );
+        if let Some(hint) = &self.hint {
+            line.push_str("\n         hint: ");
+            line.push_str(hint);
+        }
+        line
     }
 }
 
@@ -95,15 +124,33 @@ impl Report {
         self.cases.iter().filter(|case| case.status == status).count()
     }
 
-    /// `29 cases: 27 passed, 1 skipped, 1 failed`
+    /// `29 cases: 27 passed, 1 skipped, 1 failed`, after a line for each case that later ones repeat.
     pub fn summary(&self) -> String {
+        let mut text = String::new();
+        for first in &self.cases {
+            let repeats = |case: &&CaseReport| {
+                case.plugin == first.plugin && case.kind == first.kind && case.same_as.as_ref() == Some(&first.case)
+            };
+            let repeated: Vec<&str> = self
+                .cases
+                .iter()
+                .filter(repeats)
+                .map(|case| case.case.as_str())
+                .collect();
+            if !repeated.is_empty() {
+                let (status, plugin, case) = (first.status.word(), &first.plugin, &first.case);
+                let all = repeated.join(", ");
+                text.push_str(&format!("{status} in the same way as {case} of {plugin}: {all}\n"));
+            }
+        }
         let counts: Vec<String> = Status::ALL
             .iter()
             .map(|status| (self.count(*status), status.word()))
             .filter(|(count, _)| *count > 0)
             .map(|(count, word)| format!("{count} {word}"))
             .collect();
-        format!("{} cases: {}", self.cases.len(), counts.join(", "))
+        text.push_str(&format!("{} cases: {}", self.cases.len(), counts.join(", ")));
+        text
     }
 
     /// The report as JSON: library, sdk, cases, and a count for each status.

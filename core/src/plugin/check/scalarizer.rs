@@ -1,14 +1,14 @@
-//! The cases of a scalarizer.
+//! The cases of a scalarizer: the properties of the SDK's tests on a scalarizer behind a library, and what only a library
+//! has, its description and its params.
 
-use moa_sdk::replay::run_event;
-use moa_sdk::trace::{Event, Example};
+use moa_sdk::testing::inputs::{FAMILIES, Family, OBJECTIVES, ORDINARY, SCALES, setup};
+use moa_sdk::testing::{self, Failure, Property};
+use moa_sdk::trace::Example;
 use moa_sdk::{Hooks, Needs, ScalarizerDescription, Setup};
 use serde_json::{Value, json};
 
-use super::answers::{Answer, answer, same};
 use super::finding::{Finding, Status};
-use super::inputs::{FAMILIES, Family, OBJECTIVES, ORDINARY, setup};
-use super::{Case, described, on_thread, params, written_out};
+use super::{Case, described, params, written_out};
 use crate::plugin::library::Library;
 use crate::plugin::{PluginError, ScalarizerPlugin};
 
@@ -27,6 +27,32 @@ struct SetUp {
 impl SetUp {
     fn place(&self) -> String {
         format!("M = {}", self.setup.m())
+    }
+}
+
+impl testing::Subject for Subject<'_> {
+    type Calls = ScalarizerPlugin;
+    type Error = PluginError;
+
+    // The names were checked when an instance was made.
+    fn hooks(&self) -> Hooks {
+        Hooks::from_names(&self.described.hooks).unwrap_or_default()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::from_names(&self.described.needs).unwrap_or_default()
+    }
+
+    fn create(&self, setup: &Setup, params: &Value) -> Result<ScalarizerPlugin, PluginError> {
+        self.library.scalarizer(&self.described.name, setup, params)
+    }
+
+    fn save(&self, plugin: &ScalarizerPlugin) -> Result<String, PluginError> {
+        plugin.save()
+    }
+
+    fn load(&self, plugin: &mut ScalarizerPlugin, state: &str) -> Result<(), PluginError> {
+        plugin.load(state)
     }
 }
 
@@ -65,59 +91,52 @@ pub(super) fn cases<'a>() -> Vec<Case<Subject<'a>>> {
             },
         ),
     ];
-    cases.extend(FAMILIES.iter().map(|family| {
+    cases.extend(FAMILIES.iter().chain(SCALES).map(|family| {
         Case::new(
             format!("finite-{}", family.name),
             family.about,
-            move |subject: &Subject<'_>| subject.finite(family),
+            move |subject: &Subject<'_>| subject.property(Property::Finite, family),
         )
     }));
-    cases.extend([
-        Case::new(
+    let ordinary = [
+        (
             "determinism",
-            "two instances give the same outputs, bit for bit",
-            Subject::determinism,
+            "two instances return the same numbers, bit for bit",
+            Property::Determinism,
         ),
-        Case::new(
+        (
             "state-bytes",
             "its state is the same bytes when it is saved, loaded and saved again",
-            Subject::state_bytes,
+            Property::StateBytes,
         ),
-        Case::new(
+        (
             "state-mid-run",
-            "a new instance goes on from a saved state with the same outputs",
-            Subject::state_mid_run,
+            "a new instance goes on from a saved state with the same numbers",
+            Property::StateMidRun,
         ),
-        Case::new(
+        (
             "small-stack",
-            "the same outputs on a plain thread with a stack of 256 KiB",
-            |subject: &Subject<'_>| {
-                subject.on_other_threads(|subject, at, events| {
-                    on_thread(Some(SMALL_STACK), || {
-                        let mut plugin = subject.new_at(at)?;
-                        events.iter().map(|event| answer(&mut plugin, event)).collect()
-                    })
-                })
-            },
+            "the same numbers on a plain thread with a stack of 256 KiB",
+            Property::SmallStack,
         ),
-        Case::new(
+        (
             "moved-between-threads",
-            "the same outputs where each hook is called from another thread",
-            |subject: &Subject<'_>| {
-                subject.on_other_threads(|subject, at, events| {
-                    let mut plugin = subject.new_at(at)?;
-                    let one = |event| on_thread(None, || answer(&mut plugin, event));
-                    events.iter().map(one).collect()
-                })
-            },
+            "the same numbers where each hook is called from another thread",
+            Property::MovedBetweenThreads,
         ),
-        Case::new("examples", "its own examples give what they expect", Subject::examples),
-    ]);
+    ];
+    cases.extend(ordinary.map(|(name, about, property)| {
+        Case::new(name, about, move |subject: &Subject<'_>| {
+            subject.property(property, &ORDINARY)
+        })
+    }));
+    cases.push(Case::new(
+        "examples",
+        "its own examples give what they expect",
+        Subject::examples,
+    ));
     cases
 }
-
-/// Enough for hooks that keep no arrays on the stack; a run may call them from threads that have little.
-const SMALL_STACK: usize = 256 << 10;
 
 impl<'a> Subject<'a> {
     pub(super) fn new(library: &'a Library, described: &'a ScalarizerDescription) -> Self {
@@ -125,7 +144,7 @@ impl<'a> Subject<'a> {
     }
 
     fn make(&self, setup: &Setup, params: &Value) -> Result<ScalarizerPlugin, PluginError> {
-        self.library.scalarizer(&self.described.name, setup, params)
+        testing::Subject::create(self, setup, params)
     }
 
     fn new_at(&self, at: &SetUp) -> Result<ScalarizerPlugin, Finding> {
@@ -134,12 +153,6 @@ impl<'a> Subject<'a> {
 
     fn build(&self, setup: &Setup, params: &Value) -> Result<(), PluginError> {
         self.make(setup, params).map(|_| ())
-    }
-
-    /// The names were checked when an instance was made.
-    fn asks(&self) -> (Hooks, Needs) {
-        let hooks = Hooks::from_names(&self.described.hooks).unwrap_or_default();
-        (hooks, Needs::from_names(&self.described.needs).unwrap_or_default())
     }
 
     /// Every set-up that `new` takes with default params; where it takes none, those of its examples. Finding:
@@ -218,99 +231,13 @@ impl<'a> Subject<'a> {
         })
     }
 
-    fn finite(&self, family: &Family) -> Result<(), Finding> {
+    fn property(&self, property: Property, family: &Family) -> Result<(), Finding> {
+        let (hooks, needs) = (testing::Subject::hooks(self), testing::Subject::needs(self));
         for at in self.set_ups()? {
-            let mut plugin = self.new_at(&at)?;
-            for event in family.events(at.setup.m(), self.asks()) {
-                answer(&mut plugin, &event).map_err(|finding| finding.at(at.place()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// All set-ups with the events that the cases about state and threads use.
-    fn runs(&self) -> Result<Vec<(SetUp, Vec<Event>)>, Finding> {
-        let with_events = |at: SetUp| {
-            let events = ORDINARY.events(at.setup.m(), self.asks());
-            (at, events)
-        };
-        Ok(self.set_ups()?.into_iter().map(with_events).collect())
-    }
-
-    fn determinism(&self) -> Result<(), Finding> {
-        for (at, events) in self.runs()? {
-            let (mut first, mut second) = (self.new_at(&at)?, self.new_at(&at)?);
-            let one = |event: &Event| {
-                let (a, b) = (answer(&mut first, event)?, answer(&mut second, event)?);
-                same(event, &a, &b, "in two instances with the same inputs")
-            };
-            all(&at, &events, one)?;
-        }
-        Ok(())
-    }
-
-    fn state_bytes(&self) -> Result<(), Finding> {
-        for (at, events) in self.runs()? {
-            let mut plugin = self.new_at(&at)?;
-            let through = |plugin: &ScalarizerPlugin| -> Result<(), Finding> {
-                let saved = plugin.save()?;
-                let mut other = self.new_at(&at)?;
-                other.load(&saved)?;
-                let again = other.save()?;
-                if again == saved && plugin.save()? == saved {
-                    return Ok(());
-                }
-                Err(Finding::failed(format!(
-                    "its state is {} when it is saved, {} when it is loaded and saved again",
-                    cut(&saved),
-                    cut(&again)
-                )))
-            };
-            through(&plugin).map_err(|finding| finding.at(at.place()))?;
-            all(&at, &events, |event| {
-                answer(&mut plugin, event)?;
-                through(&plugin)
-            })?;
-        }
-        Ok(())
-    }
-
-    /// One instance runs on, the other is saved and loaded into a new one before each step, which is where a run
-    /// writes its checkpoints.
-    fn state_mid_run(&self) -> Result<(), Finding> {
-        for (at, events) in self.runs()? {
-            let (mut whole, mut resumed) = (self.new_at(&at)?, self.new_at(&at)?);
-            let mut step = 0;
-            all(&at, &events, |event| {
-                if event.step() != step {
-                    step = event.step();
-                    let saved = resumed.save()?;
-                    resumed = self.new_at(&at)?;
-                    resumed.load(&saved)?;
-                }
-                let (a, b) = (answer(&mut whole, event)?, answer(&mut resumed, event)?);
-                same(event, &a, &b, "without and with a state that was loaded")
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The answers of `run` are those of this thread.
-    fn on_other_threads(
-        &self,
-        run: impl Fn(&Self, &SetUp, &[Event]) -> Result<Vec<Answer>, Finding>,
-    ) -> Result<(), Finding> {
-        for (at, events) in self.runs()? {
-            let answers = run(self, &at, &events).map_err(|finding| finding.at(at.place()))?;
-            let mut plugin = self.new_at(&at)?;
-            let mut answers = answers.iter();
-            all(&at, &events, |event| {
-                let here = answer(&mut plugin, event)?;
-                match answers.next() {
-                    Some(there) => same(event, &here, there, "on the main and on another thread"),
-                    None => Err(Finding::failed("one answer is missing")),
-                }
-            })?;
+            let events = family.events(at.setup.m(), hooks, needs);
+            property
+                .check(self, &at.setup, &at.params, &events)
+                .map_err(|failure| Finding::from(failure).at(at.place()))?;
         }
         Ok(())
     }
@@ -320,49 +247,34 @@ impl<'a> Subject<'a> {
             return Err(Finding::skipped("it carries no examples"));
         }
         for example in &self.described.examples {
-            self.example(example)
-                .map_err(|finding| finding.at(format!("example {:?}", example.about)))?;
+            let checked = testing::check_example(self, example).map_err(Finding::from);
+            checked.map_err(|finding| {
+                let finding = match finding.status {
+                    // An example says itself what `new` is given.
+                    Status::Skipped => Finding::failed(finding.reason),
+                    _ => finding,
+                };
+                finding.at(format!("example {:?}", example.about))
+            })?;
         }
-        let expects = |event: &Event| event.expect().is_some();
-        match self
-            .described
-            .examples
-            .iter()
-            .find(|example| !example.events.iter().any(expects))
-        {
+        let mut examples = self.described.examples.iter();
+        match examples.find(|example| !testing::expects_something(example)) {
             Some(example) => Err(Finding::warning(format!("example {:?} expects nothing", example.about))),
             None => Ok(()),
         }
     }
-
-    fn example(&self, example: &Example) -> Result<(), Finding> {
-        let setup = setup_of(example);
-        let made = self.make(&setup, &example.params).map_err(Finding::from);
-        let mut plugin = made.map_err(|finding| match finding.status {
-            // An example says itself what `new` is given.
-            Status::Skipped => Finding::failed(finding.reason),
-            _ => finding,
-        })?;
-        for (index, event) in example.events.iter().enumerate() {
-            let place = format!("event {} ({}, step {})", index + 1, event.hook(), event.step());
-            let found = run_event(&mut plugin, setup.m(), event).map_err(|error| Finding::from(error).at(&place))?;
-            if let Some(difference) = event.expect().and_then(|e| e.first_difference(&found)) {
-                return Err(Finding::failed(format!(
-                    "{place}: {} is {}, expected {}",
-                    difference.field, difference.found, difference.expected
-                )));
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Calls `one` for each event; a finding says for which M it was.
-fn all(at: &SetUp, events: &[Event], one: impl FnMut(&Event) -> Result<(), Finding>) -> Result<(), Finding> {
-    let mut results = events.iter().map(one);
-    results
-        .try_for_each(|result| result)
-        .map_err(|finding| finding.at(at.place()))
+/// A call that failed names its hook itself; a property does not.
+impl From<Failure<PluginError>> for Finding {
+    fn from(Failure { call, error }: Failure<PluginError>) -> Self {
+        let property = matches!(error, PluginError::Event(_));
+        let finding = Self::from(error);
+        match call {
+            Some((hook, step)) if property => finding.at(format!("{hook} at step {step}")),
+            _ => finding,
+        }
+    }
 }
 
 fn setup_of(example: &Example) -> Setup {
@@ -370,13 +282,4 @@ fn setup_of(example: &Example) -> Setup {
         objectives: example.objectives.clone(),
         seed: example.seed,
     }
-}
-
-/// The beginning of a text for a message.
-fn cut(text: &str) -> String {
-    let mut short: String = text.chars().take(60).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }

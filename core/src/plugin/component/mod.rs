@@ -27,6 +27,7 @@ use serde_json::Value;
 
 use super::error::PluginError;
 use super::score::{Cause, Failure, Score};
+use super::shown::shown;
 use instance::{Compiled, Guest, Stop};
 use limits::THREAD_STACK;
 
@@ -54,7 +55,7 @@ impl Component {
         let description = description
             .and_then(|described| described.checked().map_err(|text| Stop::new(Cause::Output, text)))
             .map_err(|stop| PluginError::Component {
-                path: PathBuf::from(super::shown(path)),
+                path: PathBuf::from(shown(path)),
                 reason: format!("describe: {}", stop.message),
                 hint: Some("this is a defect of the component".to_owned()),
             })?;
@@ -88,7 +89,7 @@ impl Component {
             limits,
         };
         on_a_deep_stack(|| reward.guest().map(|_| ())).map_err(|stop| PluginError::Hook {
-            plugin: format!("{} ({})", self.description.name, super::shown(&self.path)),
+            plugin: format!("{} ({})", self.description.name, shown(&self.path)),
             hook: "configure",
             step: None,
             message: stop.message,

@@ -8,7 +8,8 @@ use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 use super::text::one_line;
 use super::world::{HOST, PACKAGE, SCORER, VERSION};
-use crate::plugin::{PluginError, shown};
+use crate::plugin::error::PluginError;
+use crate::plugin::shown::shown;
 
 /// Largest file, in bytes. A Python guest with its interpreter has 18 MiB.
 const LARGEST: u64 = 64 << 20;

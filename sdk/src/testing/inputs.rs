@@ -1,14 +1,14 @@
-//! Families of inputs for scalarizers: what a run can give at its edges, as events in the order of a run. All of it
-//! is valid: shapes agree, numbers are finite, a Gramian is J Jᵀ of some Jacobian J `[M, D]`.
+//! Families of inputs for scalarizers: the edges of what a run can send, as events in the order of a run. All of them
+//! are valid: shapes agree, numbers are finite, a Gramian is J Jᵀ of some Jacobian J `[M, D]`.
 
-use moa_sdk::trace::{BatchEvent, Event, GradientsEvent, UpdateEvent, ValidationEvent};
-use moa_sdk::{Direction, Hooks, Needs, Objective, Rng, Setup};
+use crate::trace::{BatchEvent, Event, GradientsEvent, UpdateEvent, ValidationEvent};
+use crate::{Direction, Hooks, Needs, Objective, Rng, Setup};
 
 /// The numbers of objectives that are tried.
-pub(super) const OBJECTIVES: std::ops::RangeInclusive<usize> = 1..=8;
+pub const OBJECTIVES: std::ops::RangeInclusive<usize> = 1..=8;
 
 /// M objectives, every second of which is minimised.
-pub(super) fn setup(m: usize) -> Setup {
+pub fn setup(m: usize) -> Setup {
     let direction = |index: usize| match index % 2 {
         0 => Direction::Maximize,
         _ => Direction::Minimize,
@@ -23,15 +23,16 @@ pub(super) fn setup(m: usize) -> Setup {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Scores {
     Normal,
     Binary,
+    Signs,
     Equal,
     OneEqual,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Groups {
     OfFour,
     One,
@@ -40,7 +41,7 @@ enum Groups {
     OneCompletion,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Gradients {
     Independent,
     Zero,
@@ -48,27 +49,29 @@ enum Gradients {
     Opposed,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Losses {
     AnySign,
     Negative,
     Zero,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Scale {
     Of(f64),
     /// 1e10 and 1e-10 by turns.
     Alternating,
+    /// 10 to the power of this times (k + 1) / M for objective k.
+    Growing(f64),
 }
 
 /// One family.
-#[derive(Clone, Copy)]
-pub(super) struct Family {
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
     /// kebab-case.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// What is finite for these inputs.
-    pub(super) about: &'static str,
+    pub about: &'static str,
     scores: Scores,
     groups: Groups,
     gradients: Gradients,
@@ -80,7 +83,7 @@ pub(super) struct Family {
 }
 
 /// What the other families differ from.
-pub(super) const ORDINARY: Family = Family {
+pub const ORDINARY: Family = Family {
     name: "ordinary",
     about: "finite outputs of the right lengths on normal scores, M = 1 to 8",
     scores: Scores::Normal,
@@ -93,8 +96,8 @@ pub(super) const ORDINARY: Family = Family {
     steps: 6,
 };
 
-/// All families.
-pub(super) const FAMILIES: &[Family] = &[
+/// The families of shapes and values; those of other sizes are [`SCALES`].
+pub const FAMILIES: &[Family] = &[
     ORDINARY,
     Family {
         name: "binary",
@@ -181,6 +184,31 @@ pub(super) const FAMILIES: &[Family] = &[
         ..ORDINARY
     },
     Family {
+        name: "nothing-varies",
+        about: "finite outputs where scores, validations and gradients all lack spread",
+        scores: Scores::Equal,
+        gradients: Gradients::Zero,
+        ..ORDINARY
+    },
+    Family {
+        name: "large-and-far",
+        about: "finite outputs where scores are ±1e4 and log-probabilities move by 30",
+        scores: Scores::Signs,
+        scale: Scale::Of(1e4),
+        far: true,
+        ..ORDINARY
+    },
+    Family {
+        name: "many-steps",
+        about: "finite outputs over 500 steps",
+        steps: 500,
+        ..ORDINARY
+    },
+];
+
+/// The ordinary family with scores, advantages, losses, validation values and gradients of other sizes.
+pub const SCALES: &[Family] = &[
+    Family {
         name: "scale-1e-10",
         about: "finite outputs where all inputs are of size 1e-10",
         scale: Scale::Of(1e-10),
@@ -211,9 +239,27 @@ pub(super) const FAMILIES: &[Family] = &[
         ..ORDINARY
     },
     Family {
-        name: "many-steps",
-        about: "finite outputs over 500 steps",
-        steps: 500,
+        name: "growing-to-1e-10",
+        about: "finite outputs where the size grows from one objective to the next, to 1e-10",
+        scale: Scale::Growing(-10.0),
+        ..ORDINARY
+    },
+    Family {
+        name: "growing-to-1e-5",
+        about: "finite outputs where the size grows from one objective to the next, to 1e-5",
+        scale: Scale::Growing(-5.0),
+        ..ORDINARY
+    },
+    Family {
+        name: "growing-to-1e5",
+        about: "finite outputs where the size grows from one objective to the next, to 1e5",
+        scale: Scale::Growing(5.0),
+        ..ORDINARY
+    },
+    Family {
+        name: "growing-to-1e10",
+        about: "finite outputs where the size grows from one objective to the next, to 1e10",
+        scale: Scale::Growing(10.0),
         ..ORDINARY
     },
 ];
@@ -223,7 +269,7 @@ const DIMENSIONS: usize = 12;
 
 impl Family {
     /// The events of a run for a scalarizer with `hooks` and `needs` and `m` objectives, in the order of a step.
-    pub(super) fn events(&self, m: usize, (hooks, needs): (Hooks, Needs)) -> Vec<Event> {
+    pub fn events(&self, m: usize, hooks: Hooks, needs: Needs) -> Vec<Event> {
         let mut rng = Rng::new(5);
         let mut events = vec![self.validation(m, 0, &mut rng)];
         for step in 1..=self.steps {
@@ -250,8 +296,15 @@ impl Family {
         events
     }
 
-    fn scale(&self, objective: usize) -> f64 {
+    /// Whether it is cheap enough for every M.
+    pub(super) fn is_long(&self) -> bool {
+        self.steps > 100
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "M is small")]
+    fn scale(&self, objective: usize, m: usize) -> f64 {
         match self.scale {
+            Scale::Growing(exponent) => 10_f64.powf(exponent * (objective + 1) as f64 / m as f64),
             Scale::Of(scale) => scale,
             Scale::Alternating if objective.is_multiple_of(2) => 1e10,
             Scale::Alternating => 1e-10,
@@ -268,15 +321,16 @@ impl Family {
         }
     }
 
-    fn score(&self, objective: usize, rng: &mut Rng) -> f32 {
+    fn score(&self, objective: usize, m: usize, rng: &mut Rng) -> f32 {
         let normal = rng.normal();
         let value = match self.scores {
             Scores::Binary => f64::from(u8::from(normal > 0.0)),
+            Scores::Signs => normal.signum(),
             Scores::Equal => 0.5,
             Scores::OneEqual if objective == 0 => 0.5,
             Scores::Normal | Scores::OneEqual => normal,
         };
-        narrow(value * self.scale(objective))
+        narrow(value * self.scale(objective, m))
     }
 
     /// The inputs of `scalarize` and of `after_update` of one step.
@@ -284,7 +338,9 @@ impl Family {
         let groups = self.groups();
         let b = groups.len();
         let lengths: Vec<u32> = (0..16_u32).map(|b| 1 + (b * 5) % 8).take(b).collect();
-        let scores: Vec<Vec<f32>> = (0..b).map(|_| (0..m).map(|m| self.score(m, rng)).collect()).collect();
+        let scores: Vec<Vec<f32>> = (0..b)
+            .map(|_| (0..m).map(|k| self.score(k, m, rng)).collect())
+            .collect();
         let advantages = centred(&scores, &groups);
         let mean = |row: &Vec<f32>| row.iter().map(|a| a / count(m)).sum();
         let logprobs = |rng: &mut Rng| -> Vec<Vec<f32>> {
@@ -331,7 +387,7 @@ impl Family {
         let mut value = |objective: usize| {
             let uniform = rng.uniform();
             let equal = self.scores == Scores::Equal;
-            self.scale(objective) * if equal { 0.5 } else { uniform }
+            self.scale(objective, m) * if equal { 0.5 } else { uniform }
         };
         Event::OnValidation(ValidationEvent {
             step,
@@ -343,15 +399,15 @@ impl Family {
     fn gradients(&self, m: usize, step: u64, minibatch: Option<u32>, rng: &mut Rng) -> GradientsEvent {
         let shared: Vec<f64> = (0..DIMENSIONS).map(|_| rng.normal()).collect();
         let jacobian: Vec<Vec<f64>> = (0..m)
-            .map(|m| {
+            .map(|k| {
                 let own: Vec<f64> = (0..DIMENSIONS).map(|_| rng.normal()).collect();
                 let (row, factor) = match self.gradients {
                     Gradients::Independent => (own, 1.0),
                     Gradients::Zero => (own, 0.0),
-                    Gradients::OneZero => (own, if m == 0 { 0.0 } else { 1.0 }),
-                    Gradients::Opposed => (shared.clone(), if m % 2 == 0 { 1.0 } else { -1.0 }),
+                    Gradients::OneZero => (own, if k == 0 { 0.0 } else { 1.0 }),
+                    Gradients::Opposed => (shared.clone(), if k % 2 == 0 { 1.0 } else { -1.0 }),
                 };
-                let factor = factor * self.scale(m);
+                let factor = factor * self.scale(k, m);
                 row.iter().map(|value| factor * value).collect()
             })
             .collect();
@@ -369,7 +425,7 @@ impl Family {
                 Losses::Negative => -normal.abs(),
                 Losses::Zero => 0.0,
             };
-            value * self.scale(objective)
+            value * self.scale(objective, m)
         };
         GradientsEvent {
             step,
@@ -410,10 +466,10 @@ fn narrow(x: f64) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use moa_sdk::trace::Event;
-    use moa_sdk::{Hooks, Needs};
+    use crate::trace::Event;
+    use crate::{Hooks, Needs};
 
-    use super::{FAMILIES, OBJECTIVES, ORDINARY};
+    use super::{FAMILIES, OBJECTIVES, ORDINARY, SCALES};
 
     const ALL: (Hooks, Needs) = (
         Hooks::NONE.observe_gradients().weigh_gradients().after_update(),
@@ -422,8 +478,8 @@ mod tests {
 
     #[test]
     fn a_step_calls_the_hooks_in_the_order_of_a_run() {
-        let hooks = |asks| -> Vec<&str> {
-            let events = ORDINARY.events(2, asks);
+        let hooks = |(hooks, needs): (Hooks, Needs)| -> Vec<&str> {
+            let events = ORDINARY.events(2, hooks, needs);
             events.iter().take(8).map(Event::hook).collect()
         };
         assert_eq!(
@@ -447,10 +503,10 @@ mod tests {
 
     /// JSON has no number that is not finite, so a trace that reads back equal has none.
     #[test]
-    fn all_inputs_are_finite() -> moa_sdk::Result<()> {
-        for family in FAMILIES.iter().filter(|family| family.steps < 10) {
+    fn all_inputs_are_finite() -> crate::Result<()> {
+        for family in FAMILIES.iter().chain(SCALES).filter(|family| !family.is_long()) {
             for m in OBJECTIVES {
-                for event in family.events(m, ALL) {
+                for event in family.events(m, ALL.0, ALL.1) {
                     assert_eq!(Event::parse(&event.to_line()?)?, event, "{}", family.name);
                 }
             }
