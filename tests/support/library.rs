@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::root;
+use moa_core::plugin::Plugins;
+use moa_sdk::Description;
+
+use super::{host::built, root};
 
 /// The library that has the scalarizer or reward `name`, built from the sources as they are.
 pub fn plugin(name: &str) -> PathBuf {
@@ -17,45 +20,15 @@ pub fn plugin(name: &str) -> PathBuf {
     })
 }
 
-/// The folder in plugins/ whose sources name the scalarizer or reward `name`.
+/// The folder in plugins/ whose library exports the scalarizer or reward `name`.
 pub fn folder_of(name: &str) -> Option<String> {
-    let names = plugin_names("impl");
-    names
-        .into_iter()
-        .find(|(_, named)| named == name)
-        .map(|(folder, _)| folder)
-}
-
-/// The names of all first-party scalarizers, sorted.
-pub fn scalarizers() -> Vec<String> {
-    let names = plugin_names("impl Scalarizer for");
-    let mut names: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
-    names.sort();
-    names
-}
-
-/// (folder, NAME) of each source file in plugins/*/src that holds `holds` and a constant NAME.
-fn plugin_names(holds: &str) -> Vec<(String, String)> {
-    let entries = |folder: &Path| {
-        std::fs::read_dir(folder)
-            .expect("a folder")
-            .map(|entry| entry.expect("an entry").path())
+    let exports = |plugin: &&FirstParty| {
+        let scalarizers = plugin.description.scalarizers.iter().map(|s| &s.name);
+        scalarizers
+            .chain(plugin.description.rewards.iter().map(|r| &r.name))
+            .any(|n| n == name)
     };
-    let mut names = Vec::new();
-    for folder in entries(&root().join("plugins")).filter(|folder| folder.join("src").is_dir()) {
-        for file in entries(&folder.join("src")).filter(|file| file.extension().is_some_and(|end| end == "rs")) {
-            let text = std::fs::read_to_string(&file).expect("a source file");
-            let name = text
-                .split("const NAME: &str = \"")
-                .nth(1)
-                .and_then(|rest| rest.split('"').next());
-            if let (true, Some(name)) = (text.contains(holds), name) {
-                let folder = folder.file_name().expect("a name").to_string_lossy().into_owned();
-                names.push((folder, name.to_owned()));
-            }
-        }
-    }
-    names
+    first_party().iter().find(exports).map(|plugin| plugin.folder.clone())
 }
 
 /// The library of `tests/fixtures/<name>`.
@@ -126,4 +99,52 @@ pub fn target_folder() -> PathBuf {
         .nth(3)
         .map(Path::to_owned)
         .expect("a test program stands three folders below the target folder")
+}
+
+/// A plugin of `plugins/` as the built library says of itself.
+pub struct FirstParty {
+    /// Its folder in `plugins/`; the library has this name too.
+    pub folder: String,
+    pub description: Description,
+}
+
+/// Every plugin of `plugins/`, by what its library beside the built host exports. A folder without a library that loads,
+/// or whose library exports nothing, fails.
+pub fn first_party() -> &'static [FirstParty] {
+    static ALL: OnceLock<Vec<FirstParty>> = OnceLock::new();
+    ALL.get_or_init(described)
+}
+
+fn described() -> Vec<FirstParty> {
+    let entries = std::fs::read_dir(root().join("plugins")).expect("plugins/ can be listed");
+    let mut folders: Vec<String> = entries
+        .map(|entry| {
+            entry
+                .expect("an entry can be read")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    folders.sort();
+    let described = |folder: String| {
+        let mut plugins = Plugins::searching(vec![built()]);
+        let library = plugins
+            .load(&folder)
+            .unwrap_or_else(|e| panic!("plugins/{folder}: {e}"));
+        let description = library.description().clone();
+        let empty = description.scalarizers.is_empty() && description.rewards.is_empty();
+        assert!(!empty, "plugins/{folder} exports nothing");
+        FirstParty { folder, description }
+    };
+    folders.into_iter().map(described).collect()
+}
+
+/// The scalarizers of `plugins/` as (library, name).
+pub fn scalarizers() -> Vec<(String, String)> {
+    let of = |plugin: &FirstParty| {
+        let names = plugin.description.scalarizers.iter().map(|s| s.name.clone());
+        names.map(|name| (plugin.folder.clone(), name)).collect::<Vec<_>>()
+    };
+    first_party().iter().flat_map(of).collect()
 }
