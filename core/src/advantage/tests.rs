@@ -4,6 +4,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::error::Report;
 
 /// As [`super::estimate`], with greedy completions that are worth `greedy` each.
 fn with_greedy(

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use moa_sdk::testing::THREAD_PANICKED;
 
-use super::PluginError;
 use crate::error::Report;
+use crate::plugin::PluginError;
 
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,7 +186,8 @@ pub(super) fn is_panic(message: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Finding, PluginError, Status, Verdict};
+    use super::{Finding, Status, Verdict};
+    use crate::plugin::PluginError;
 
     fn hook(hook: &'static str, message: &str) -> Status {
         let error = PluginError::Hook {

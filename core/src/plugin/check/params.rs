@@ -4,8 +4,8 @@
 use moa_sdk::ParamSpec;
 use serde_json::{Value, json};
 
-use super::PluginError;
 use super::finding::{Finding, is_panic};
+use crate::plugin::PluginError;
 
 /// Makes a plugin with params and drops it.
 pub(super) type Build<'a> = &'a dyn Fn(&Value) -> Result<(), PluginError>;

@@ -7,8 +7,9 @@ use moa_sdk::testing::{CompletionFamily, Text, ordinary};
 use moa_sdk::{Completion, RewardDescription, Rng};
 use serde_json::{Value, json};
 
+use super::case::{Case, described, on_thread, written_out};
 use super::finding::{Finding, Status};
-use super::{Case, described, on_thread, params, written_out};
+use super::params;
 use crate::plugin::library::Library;
 use crate::plugin::{PluginError, RewardPlugin};
 

@@ -7,8 +7,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::finding::{Finding, Status, Verdict};
+use super::plan::{HANDSHAKE, plan};
 use super::report::{CaseReport, Report, Widths};
-use super::{HANDSHAKE, PluginError, Plugins, bare_name, plan};
+use crate::plugin::{PluginError, Plugins, bare_name};
 
 /// How a check runs.
 #[derive(Debug, Clone)]

@@ -7,8 +7,9 @@ use moa_sdk::trace::Example;
 use moa_sdk::{Hooks, Needs, ScalarizerDescription, Setup};
 use serde_json::{Value, json};
 
+use super::case::{Case, described, written_out};
 use super::finding::{Finding, Status};
-use super::{Case, described, params, written_out};
+use super::params;
 use crate::plugin::library::Library;
 use crate::plugin::{PluginError, ScalarizerPlugin};
 
