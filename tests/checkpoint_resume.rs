@@ -87,7 +87,7 @@ fn a_resumed_run_ends_as_one_that_was_not_stopped() {
         let resumed = host_in(folder.path(), &["train", "--resume", "cut"]);
         assert_eq!(resumed.code, 0, "{scalarizer}: {}", resumed.stderr);
         assert!(
-            resumed.stderr.contains("cut goes on after step 2"),
+            resumed.stderr.contains("cut resumes after step 2"),
             "{}",
             resumed.stderr
         );
@@ -205,14 +205,14 @@ fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
     damage("step-000003");
     damage("step-000006");
     let refused = host_in(folder.path(), &["train", "--resume", "run"]);
-    assert_refused(&refused, &["no whole checkpoint, of 2", "step-000006"]);
+    assert_refused(&refused, &["none of its 2 checkpoints is intact", "step-000006"]);
 }
 
 #[test]
 fn what_cannot_be_resumed_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let resume = |more: &[&str]| host_in(folder.path(), &[&["train", "--resume", "run"], more].concat());
-    assert_refused(&resume(&[]), &["run", "no run folder", "config.toml"]);
+    assert_refused(&resume(&[]), &["run", "not a run folder", "config.toml"]);
     copy(&uninterrupted().join("run"), &folder.path().join("run"));
     let run = folder.path().join("run");
     fs::remove_dir_all(run.join("model")).unwrap();

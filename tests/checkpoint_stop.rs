@@ -224,7 +224,7 @@ fn a_failure_in_the_first_validation_says_so() {
         error.contains("the first validation failed: plugin late, on_validation at step 0"),
         "{error}"
     );
-    assert!(error.contains("no step was done") && !folder.path().join("run/checkpoints").exists());
+    assert!(error.contains("no step was completed") && !folder.path().join("run/checkpoints").exists());
 }
 
 /// The signal comes while step 2 scalarizes: the step is finished, and the run goes on later as if nothing had been.

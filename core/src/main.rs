@@ -90,7 +90,7 @@ fn train_command(arguments: &TrainArgs) -> Result<(), Error> {
             use_threads(resume.config().train.threads);
             let (run, folder) = resume.open()?;
             say(&run.describe());
-            say(&format!("{} goes on after step {}", path.display(), run.steps_done()));
+            say(&format!("{} resumes after step {}", path.display(), run.steps_done()));
             (run, folder)
         }
     };
@@ -150,7 +150,7 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
             if asked.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
             }
-            eprintln!("stopping after this step, with a checkpoint; once more ends at once");
+            eprintln!("stopping after this step, with a checkpoint; a second signal quits immediately");
         }
     });
     Ok(stop)

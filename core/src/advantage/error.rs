@@ -26,7 +26,7 @@ pub enum AdvantageError {
         value: f32,
     },
     /// The estimator needs the rewards of greedy completions.
-    #[error("advantages: estimator {estimator} has no rewards of greedy completions")]
+    #[error("advantages: estimator {estimator} needs the rewards of greedy completions, found none")]
     NoGreedy {
         /// Name of the estimator.
         estimator: &'static str,

@@ -3,7 +3,7 @@
 use super::error::AdvantageError;
 use super::groups::{Group, centred as centre, mean, sample_std};
 
-/// Added to a group's standard deviation, so that a group of (nearly) equal rewards is not blown up.
+/// Added to a group's standard deviation, so that a group of nearly equal rewards does not blow up.
 const STD_EPSILON: f64 = 1e-6;
 /// Added to the variance of all tokens, under the root, against division by 0 when all are equal.
 const WHITEN_EPSILON: f64 = 1e-8;

@@ -186,7 +186,9 @@ fn refusals() {
     assert!(estimate(Estimator::Grpo, &[1.0], &[0, 0], &[1]).is_err());
     let error = super::estimate(Estimator::Remax, &[1.0], &[0], &[1], None).expect_err("no baseline");
     assert!(
-        error.to_string().contains("remax has no rewards of greedy completions"),
+        error
+            .to_string()
+            .contains("remax needs the rewards of greedy completions"),
         "{error}"
     );
     assert!(estimate(Estimator::Grpo, &[1.0], &[0], &[]).is_err());

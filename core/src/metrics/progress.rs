@@ -10,7 +10,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Shows where a long command stands. Draws nothing when stderr is not a terminal or the user asked for quiet.
+/// Shows the progress of a long command. Draws nothing if stderr is not a terminal or the user asked for quiet.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -36,7 +36,7 @@ impl Progress {
         Self { bar }
     }
 
-    /// So many steps were done by an earlier process.
+    /// Starts the bar at `steps`, which an earlier process completed.
     pub fn resume(&self, steps: u64) {
         self.bar.set_position(steps);
         self.bar.reset_eta();
@@ -73,7 +73,7 @@ impl Progress {
         self.bar.inc(1);
     }
 
-    /// Takes the bar away.
+    /// Clears the bar.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -83,7 +83,7 @@ impl Numbers {
     }
 }
 
-/// A file with one JSON object a line, flushed after each, so that a run that is killed has lost nothing.
+/// A JSON-lines file, flushed after each line, so that a killed run loses nothing.
 #[derive(Debug)]
 pub struct JsonLines {
     file: File,
@@ -115,7 +115,7 @@ impl JsonLines {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Drops what stands after the first `bytes` bytes.
+    /// Truncates the file to its first `bytes` bytes.
     ///
     /// # Errors
     /// The system refuses.
@@ -131,7 +131,7 @@ impl JsonLines {
         self.file.sync_data()
     }
 
-    /// Claims the file until this process ends, however it ends; false where another process has it. A file system
+    /// Locks the file until this process ends; returns false if another process holds it. A file system
     /// without locks grants every claim.
     ///
     /// # Errors
@@ -145,7 +145,7 @@ impl JsonLines {
         }
     }
 
-    /// Writes one line and hands it to the system.
+    /// Writes one line and flushes it.
     ///
     /// # Errors
     /// The disk is full or the file is gone; the path is in the text.

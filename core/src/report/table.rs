@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::run::ValidationRecord;
 
-/// A table with one row an objective: performance before, after, and the change.
+/// A table with one row per objective: performance before, after, and the change.
 #[must_use]
 pub fn before_after(before: &ValidationRecord, after: &ValidationRecord) -> String {
     let number =

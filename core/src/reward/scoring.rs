@@ -1,4 +1,4 @@
-//! Scoring: while groups are being sampled where a reward allows it, and the rest when the step is whole.
+//! Scores rollouts: group by group during sampling where a reward allows it, the rest afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -16,10 +16,10 @@ use crate::{
     rollout::{FinishedGroup, Rollouts},
 };
 
-/// What a reward gave the completions of one group, or why it failed as a whole.
+/// A reward's scores of one group, or the error with which it failed as a whole.
 type GroupScores = Result<Vec<Score>, PluginError>;
 
-/// Scores of groups that were finished while others were still being sampled: per objective `[M]`, by group.
+/// Scores of groups that finished while others were still being sampled: per objective `[M]`, by group.
 #[derive(Debug, Default)]
 pub struct EarlyScores {
     columns: Vec<BTreeMap<usize, GroupScores>>,
@@ -91,8 +91,8 @@ fn mean_tokens(rollouts: &Rollouts, mean_length: &MeanLength) -> Vec<MeanTokens>
 }
 
 impl Objectives {
-    /// Runs `sample`, which calls its argument for each group that is finished; rewards that do not need the step's
-    /// mean lengths score it meanwhile on a thread of their own. A score depends on its completion alone, so the
+    /// Runs `sample`, which reports each finished group. Meanwhile, rewards that do not need the step's
+    /// mean lengths score it on another thread. A score depends on its completion alone, so the
     /// result is the same as scoring afterwards.
     pub fn score_while_sampling<T>(
         &self,
@@ -123,7 +123,7 @@ impl Objectives {
         })
     }
 
-    /// Scores `[B, M]` of a batch, with what is in `early` taken from there. `mean_length` has the lengths of all training
+    /// Returns the scores `[B, M]` of a batch, and reuses those in `early`. `mean_length` has the lengths of all training
     /// responses so far; in training it must include this batch. `done` counts scores, B·M in all.
     ///
     /// # Errors

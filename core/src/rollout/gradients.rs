@@ -1,4 +1,4 @@
-//! Sets of gradients, one tensor a parameter: sums, weighted sums, and the Gramian `J Jᵀ` `[M, M]`.
+//! Sets of gradients, one tensor per parameter: sums, weighted sums, and the Gramian `J Jᵀ` `[M, M]`.
 
 use candle_core::{CpuStorage, Result, Storage, Tensor};
 use rayon::prelude::*;

@@ -12,7 +12,7 @@ use crate::{
     model::{Activations, Cache, Cotangent, Model, ModelError, Packed, Weights},
 };
 
-/// Completions that are decoded side by side; more take turns. Bounds the memory of keys and values.
+/// Completions decoded at once; further ones wait. Bounds the memory of keys and values.
 const DECODE_ROWS: usize = 512;
 
 /// Sampling, scoring or a backward pass failed.
@@ -213,7 +213,7 @@ impl Policy {
         self.to_reference()?.logprobs(rollouts)
     }
 
-    /// The policy as it is now: what a KL term compares with.
+    /// A frozen copy of the policy, for a KL term to compare with.
     ///
     /// # Errors
     /// The weights cannot be read.
@@ -234,7 +234,7 @@ impl Policy {
         })
     }
 
-    /// For each parameter, whether its name contains one of `parts`; all of them if there are none.
+    /// A mask over the parameters: true where the name contains one of `parts`, or everywhere if `parts` is empty.
     #[must_use]
     pub fn parameter_mask(&self, parts: &[String]) -> Vec<bool> {
         let chosen = |name: &String| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
@@ -339,7 +339,7 @@ impl Forward {
         &self.inner.stats().entropy
     }
 
-    /// The gradient set of each column of cotangents (the derivatives of a loss by each log-probability and entropy, `[N]`),
+    /// The gradient set of each column of cotangents (∂loss/∂logprob and ∂loss/∂entropy, `[N]`),
     /// M of them from this one forward pass. Columns that are constant over each response share a backward pass.
     ///
     /// # Errors

@@ -51,13 +51,13 @@ impl Report for FolderError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotEmpty { .. } => {
-                Some("choose another with --run-dir, or leave it out: moa then numbers its runs".into())
+                Some("pick another with --run-dir, or leave the option out to get a numbered folder".into())
             }
             Self::InUse { .. } => Some("wait until that run has ended, or stop it".into()),
             Self::Lines { .. } => {
-                Some("take the file from a copy of the run folder; a run cannot go on without it".into())
+                Some("restore the file from a copy of the run folder; the run cannot be resumed without it".into())
             }
-            Self::Io { .. } => Some("choose a folder that can be written with --run-dir".into()),
+            Self::Io { .. } => Some("pick a writable folder with --run-dir".into()),
         }
     }
 
@@ -88,7 +88,7 @@ pub struct RunFolder {
     pub validation: JsonLines,
     /// Some completions of some steps, with their scores.
     pub samples: JsonLines,
-    /// What the run goes on from if it is stopped.
+    /// The checkpoints that a stopped run resumes from.
     pub checkpoints: Checkpoints,
 }
 
@@ -114,7 +114,7 @@ impl RunFolder {
         Self::open(&path, Checkpoints::new(&path, keep, None))
     }
 
-    /// Opens the folder of a run that goes on after `step` steps: drops the lines that came after what `written` says,
+    /// Opens the folder of a run that resumes after `step` steps: drops the lines beyond what `written` counts,
     /// and writes `config` as config.toml if it is given.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl RunFolder {
                 return Err(FolderError::Lines {
                     path: path.join(name),
                     problem: format!(
-                        "found {found} bytes, expected at least {expected}, which the checkpoint had seen"
+                        "found {found} bytes, expected at least {expected}, as recorded in the checkpoint"
                     ),
                 });
             }
@@ -205,7 +205,7 @@ impl RunFolder {
         let read = |line: &str| {
             serde_json::from_str(line).map_err(|error| FolderError::Lines {
                 path: path.clone(),
-                problem: format!("found a line that is no validation: {error}"),
+                problem: format!("found a line that is not a validation record: {error}"),
             })
         };
         let (first, last) = (text.lines().next(), text.lines().next_back());

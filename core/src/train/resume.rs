@@ -41,7 +41,7 @@ const MAY_CHANGE: &[&str] = &[
 #[allow(missing_docs, reason = "the fields are what the messages show")]
 pub enum ResumeError {
     /// A folder that no run wrote.
-    #[error("{} is no run folder: it has no config.toml", run.display())]
+    #[error("{} is not a run folder: it has no config.toml", run.display())]
     NotARun { run: PathBuf },
     /// Nothing is left to do.
     #[error("{} is finished: all {steps} steps are done and its model is saved", run.display())]
@@ -68,7 +68,7 @@ impl Report for ResumeError {
                 format!("--set train.steps={} would go on from there", steps.saturating_mul(2))
             }
             Self::Changed { run, change } => format!(
-                "a run cannot change it half-way; a new one takes it: --config {} --set {}=…",
+                "a resumed run cannot change it; start a new one: --config {} --set {}=…",
                 run.join("config.toml").display(),
                 change.key
             ),

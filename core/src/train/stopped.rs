@@ -47,8 +47,8 @@ pub(super) enum Recoverable {
 impl fmt::Display for Recoverable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing => f.write_str("; no step was done yet"),
-            Self::All(path) => write!(f, "; the steps done are in checkpoint {}", path.display()),
+            Self::Nothing => f.write_str("; no step was completed"),
+            Self::All(path) => write!(f, "; checkpoint {} holds the completed steps", path.display()),
             Self::Older { newest: None, why } => write!(f, "; {why}, and there is no checkpoint yet"),
             Self::Older {
                 newest: Some(path),
@@ -79,7 +79,7 @@ impl Report for Stopped {
         let resume = match &self.recoverable {
             Recoverable::Nothing | Recoverable::Older { newest: None, .. } => None,
             _ => Some(format!(
-                "`moa-host train --resume {}` goes on from there",
+                "`moa-host train --resume {}` resumes from there",
                 self.run.display()
             )),
         };

@@ -1,4 +1,4 @@
-//! Sums that tell whether files are as they were written: XXH64 (xxhash.com), for accidents, not for attackers.
+//! Checksums (XXH64, xxhash.com) that detect damaged files. They do not detect tampering.
 
 use std::{
     fmt::Write as _,
@@ -33,18 +33,18 @@ impl Default for Checksum {
 }
 
 impl Checksum {
-    /// Counts bytes in.
+    /// Adds bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }
 
-    /// Counts a text in, so that two texts in a row are not one longer text.
+    /// Adds a text after its length, so that two texts differ from their concatenation.
     pub fn add_text(&mut self, text: &str) {
         self.add(&(text.len() as u64).to_le_bytes());
         self.add(text.as_bytes());
     }
 
-    /// Counts in what a run does with prompts: tokens, and what rewards see.
+    /// Adds what a run takes from a prompt: its tokens, and what rewards see.
     pub fn add_prompt(&mut self, prompt: &Prompt) {
         self.add(&(prompt.tokens.len() as u64).to_le_bytes());
         for token in &prompt.tokens {
@@ -62,7 +62,7 @@ impl Checksum {
     }
 }
 
-/// The sum over a model's parameters and tokenizer: two models with the same one are the same to a run.
+/// The checksum of a model's parameters and tokenizer.
 ///
 /// # Errors
 /// A parameter cannot be read.
@@ -102,7 +102,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), CheckpointError> {
         .map_err(|e| CheckpointError::file(folder, e))
 }
 
-/// Whether every file is as it was written: checksums.txt must be, byte for byte, what would be written now.
+/// Checks every file: checksums.txt must equal, byte for byte, what would be written now.
 pub(super) fn verify(folder: &Path) -> Result<(), CheckpointError> {
     let damaged = |problem: String| CheckpointError::Damaged {
         path: folder.to_owned(),

@@ -10,7 +10,7 @@ use crate::{
     update::OptimizerError,
 };
 
-/// A checkpoint could not be written, or cannot be gone on from.
+/// A checkpoint could not be written, or cannot be resumed from.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The system or a parser refused a file.
@@ -22,13 +22,13 @@ pub enum CheckpointError {
         message: String,
     },
     /// A folder without checkpoints.
-    #[error("{} has no checkpoint to go on from", run.display())]
+    #[error("{} has no checkpoint to resume from", run.display())]
     None {
         /// The run folder.
         run: PathBuf,
     },
     /// There are checkpoints, but none that can be used.
-    #[error("{} has no whole checkpoint, of {count}; the newest: {first}", run.display())]
+    #[error("{}: none of its {count} checkpoints is intact; the newest: {first}", run.display())]
     NoneWhole {
         /// The run folder.
         run: PathBuf,
@@ -98,13 +98,13 @@ impl Report for CheckpointError {
         match self {
             Self::File { .. } => Some("the disk may be full, or the run folder was removed".into()),
             Self::None { run } | Self::NoneWhole { run, .. } => Some(format!(
-                "start again with --config {}; checkpoint.every says how often one is written",
+                "start again with --config {}; checkpoint.every sets how often one is written",
                 run.join("config.toml").display()
             )),
             Self::Damaged { .. } => {
-                Some("take the folder from a copy, or remove it: the one before is then used".into())
+                Some("restore the folder from a copy, or delete it to resume from the one before".into())
             }
-            Self::Format { .. } | Self::Part { .. } => Some("go on with the version of moa that wrote it".into()),
+            Self::Format { .. } | Self::Part { .. } => Some("resume with the version of moa that wrote it".into()),
             Self::Tensor { .. } => Some("model.path must be the model that the run began with".into()),
             Self::Model(error) => error.hint(),
             Self::Optimizer(error) => error.hint(),

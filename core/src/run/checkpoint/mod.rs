@@ -1,4 +1,4 @@
-//! Checkpoints: everything that a run needs to go on bit for bit, in one folder that is whole or not there.
+//! Checkpoints: everything that a run needs to resume bit for bit, in one folder that is complete or absent.
 //!
 //! ```text
 //! checkpoints/step-000040/
@@ -9,8 +9,8 @@
 //!   checksums.txt                    format, then XXH64, size and name of each file above
 //! ```
 //! A checkpoint is written beside its place, forced to the disk and renamed, so a kill at any moment leaves the one
-//! before it. A file that was cut or changed later does not fit its checksum: the newest checkpoint that is whole is
-//! taken. This module knows files; what a run puts into the parts is `train`'s to say.
+//! before it. A file that was cut or changed later fails its checksum, and the run resumes from the newest intact
+//! checkpoint. This module knows files; `train` decides what goes into the parts.
 
 mod checksum;
 mod error;
@@ -62,7 +62,7 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint, then removes those that it supersedes: all but the newest `keep`, and any of later steps,
-    /// which were damaged or the run would have gone on from them. Gives its folder. If the newest one is of this step
+    /// which were damaged, or the run would have resumed from them. Returns its folder. If the newest one is of this step
     /// already, it stays as it is.
     ///
     /// # Errors

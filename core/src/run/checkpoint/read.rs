@@ -1,4 +1,4 @@
-//! Finds the newest whole checkpoint of a run, and takes parameters and moments back from it.
+//! Finds the newest intact checkpoint of a run, and loads parameters and moments from it.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use crate::{
     update::{AdamW, OptimizerState},
 };
 
-/// A checkpoint whose files are all as they were written.
+/// An intact checkpoint: every file matches its checksum.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -25,7 +25,7 @@ pub struct Checkpoint {
     pub state: State,
 }
 
-/// The newest whole checkpoint, and what is wrong with those that are newer.
+/// The newest intact checkpoint, and what is wrong with any newer ones.
 #[derive(Debug)]
 pub struct NewestCheckpoint {
     /// The one to go on from.
@@ -93,7 +93,7 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Gives `model` its parameters back. Whoever shares them, such as the optimizer, sees the new values.
+    /// Loads the parameters into `model`. The optimizer shares them and sees the new values.
     ///
     /// # Errors
     /// The file cannot be read, or its tensors are not the model's; the model is unchanged then.
@@ -115,12 +115,12 @@ impl Checkpoint {
             values.push(value);
         }
         if let Some(name) = tensors.keys().next() {
-            return Err(problem(name, "is none of the model's".into()));
+            return Err(problem(name, "does not belong to the model".into()));
         }
         Ok(model.set_params(&values)?)
     }
 
-    /// Gives `optimizer` its moments and its count back.
+    /// Loads the moments and the update count into `optimizer`.
     ///
     /// # Errors
     /// The file cannot be read, or its tensors are not the optimizer's; it is unchanged then.

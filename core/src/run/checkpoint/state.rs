@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::CheckpointError;
 
-/// What a run keeps besides tensors. Whoever owns a piece of state puts it in under a name of its own and takes it
+/// What a run saves besides tensors. The owner of a piece of state puts it in under a name and reads it
 /// back under the same name; numbers come back bit for bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,7 +16,7 @@ pub struct State {
 }
 
 impl State {
-    /// After `step` whole steps, with `updates` updates of the optimizer.
+    /// The state after `step` completed steps and `updates` optimizer updates.
     #[must_use]
     pub fn new(step: u64, updates: u64) -> Self {
         Self {
@@ -26,7 +26,7 @@ impl State {
         }
     }
 
-    /// Whole steps done.
+    /// Completed steps.
     #[must_use]
     pub fn step(&self) -> u64 {
         self.step
