@@ -39,6 +39,7 @@ mod plugin_check;
 mod plugin_hooks;
 mod plugin_load;
 mod plugin_replay;
+mod train_gradients;
 mod train_run;
 mod train_step;
 mod train_terms;

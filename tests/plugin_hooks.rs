@@ -25,7 +25,7 @@ fn run(name: &str) -> Outcome {
             "--set",
             &scalarizer,
             "--set",
-            "validation.n=10",
+            "validation.rows=10",
             "--set",
             "rollout.prompts=4",
             "--set",

@@ -1,0 +1,112 @@
+//! What a gradient method answers is what trains: in every step the update's gradient norm is √(wᵀGw) of the Gramian
+//! and the weights that the trace has, and metrics.jsonl has the same weights.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::support::host::{Outcome, host};
+use crate::support::library;
+use serde_json::{Value, json};
+
+/// Every gradient method with each of its params off its default.
+const RUNS: &[(&str, &[&str])] = &[
+    ("mgda", &[]),
+    ("mgda", &["scalarizer.normalize=\"norm\""]),
+    ("mgda", &["scalarizer.normalize=\"loss\""]),
+    ("mgda", &["scalarizer.compat=\"ctwa-repo\""]),
+    (
+        "mgda",
+        &["scalarizer.normalize=\"norm\"", "scalarizer.compat=\"ctwa-repo\""],
+    ),
+    ("gradnorm", &[]),
+    ("gradnorm", &["scalarizer.alpha=0.5"]),
+    ("gradnorm", &["scalarizer.weight_lr=0.5"]),
+    ("gradnorm", &["scalarizer.weight_lr=0.5", "scalarizer.weight_floor=0.4"]),
+    ("gradnorm", &["scalarizer.compat=\"ctwa-repo\""]),
+];
+
+fn run(name: &str, settings: &[&str]) -> Outcome {
+    let mut arguments = vec!["--plugin", name, "--steps", "4", "--run-dir", "run", "--quiet"];
+    let small = [
+        "validation.rows=4",
+        "rollout.prompts=4",
+        "rollout.max_new_tokens=48",
+        "logging.trace=true",
+    ];
+    for setting in small.iter().chain(settings) {
+        arguments.extend(["--set", setting]);
+    }
+    host(&arguments)
+}
+
+fn lines(outcome: &Outcome, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(outcome.folder.path().join("run").join(name)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    let values = value.as_array().unwrap_or_else(|| panic!("no list: {value}"));
+    values.iter().map(|value| value.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn the_weights_that_are_recorded_are_those_that_train() {
+    for (name, settings) in RUNS {
+        let outcome = run(name, settings);
+        assert_eq!(outcome.code, 0, "{name} {settings:?}: {}", outcome.stderr);
+        let events = lines(&outcome, "trace.jsonl");
+        let objectives: Vec<&str> = events[0]["objectives"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|objective| objective["name"].as_str().unwrap())
+            .collect();
+        let mut compared = 0;
+        for step in lines(&outcome, "metrics.jsonl") {
+            let event = events
+                .iter()
+                .find(|event| event["hook"] == "weigh_gradients" && event["step"] == step["step"])
+                .unwrap_or_else(|| panic!("{name}: no event of step {}", step["step"]));
+            let weights = numbers(&event["expect"]["gradient_weights"]); // [M]
+            let gram: Vec<Vec<f64>> = event["gram"].as_array().unwrap().iter().map(numbers).collect(); // [M, M]
+            let product = |row: &Vec<f64>| row.iter().zip(&weights).map(|(g, w)| g * w).sum::<f64>();
+            let squared: f64 = gram.iter().zip(&weights).map(|(row, w)| w * product(row)).sum();
+            let (expected, found) = (squared.max(0.0).sqrt(), step["policy/grad_norm"].as_f64().unwrap());
+            assert!(
+                (found - expected).abs() <= 1e-4 * expected,
+                "{name} {settings:?} step {}: gradient norm {found}, weights {weights:?} make {expected}",
+                step["step"]
+            );
+            for (objective, weight) in objectives.iter().zip(&weights) {
+                assert_eq!(
+                    step[format!("weight/{objective}")],
+                    json!(weight),
+                    "{name} {settings:?} {objective}"
+                );
+            }
+            compared += usize::from(expected > 0.0);
+        }
+        assert!(compared >= 3, "{name} {settings:?}: {compared} steps had a gradient");
+    }
+}
+
+/// The list above leaves no method and no param out.
+#[test]
+fn every_gradient_method_is_covered_with_every_param() {
+    let mut methods = BTreeSet::new();
+    for plugin in library::first_party() {
+        for scalarizer in &plugin.description.scalarizers {
+            if !scalarizer.hooks.iter().any(|hook| hook == "weigh_gradients") {
+                continue;
+            }
+            methods.insert(scalarizer.name.as_str());
+            for param in &scalarizer.params {
+                let key = format!("scalarizer.{}=", param.name);
+                let of_this = RUNS.iter().filter(|(name, _)| *name == scalarizer.name);
+                let set = of_this.flat_map(|(_, settings)| *settings).any(|s| s.starts_with(&key));
+                assert!(set, "{}: no run sets {}", scalarizer.name, param.name);
+            }
+        }
+    }
+    assert_eq!(methods, RUNS.iter().map(|(name, _)| *name).collect());
+}
