@@ -346,7 +346,7 @@ impl Setting for Scalarizer {
         let doc = "Name of the scalarizer. If it is not set, a loaded library's only scalarizer is taken. \
                    A layer that sets another name drops the parameters of lower layers.";
         keys.push(Key {
-            default: Some("linear".into()),
+            default: Some(plugin_defaults().scalarizer.name.into()),
             ..Key::new(join(&key, "name"), Kind::Text, doc)
         });
         let doc = "Parameters of the scalarizer, which checks them; `moa-host plugin inspect` lists them.";
@@ -364,17 +364,35 @@ impl Setting for Vec<Objective> {
     }
 }
 
-/// A right, short and clear answer.
+/// The defaults that name plugins; the source of the host names none.
+#[derive(Deserialize)]
+struct PluginDefaults {
+    objective: Vec<DefaultObjective>,
+    scalarizer: Scalarizer,
+}
+
+#[derive(Deserialize)]
+struct DefaultObjective {
+    name: String,
+    reward: String,
+}
+
+/// The defaults of configs/defaults.toml.
+fn plugin_defaults() -> PluginDefaults {
+    let text = include_str!("../../../configs/defaults.toml");
+    toml::from_str(text).expect("a file of the repository that every test of the config reads")
+}
+
 fn default_objectives() -> Vec<Objective> {
-    let objective = |name: &str| Objective {
-        name: name.to_owned(),
-        reward: name.to_owned(),
+    let objective = |default: DefaultObjective| Objective {
+        name: default.name,
+        reward: default.reward,
         direction: None,
         params: Params::new(),
         on_error: OnError::default(),
         limits: Limits::default(),
     };
-    ["accuracy", "conciseness", "clarity"].map(objective).to_vec()
+    plugin_defaults().objective.into_iter().map(objective).collect()
 }
 
 #[allow(clippy::derivable_impls, reason = "the macro that defines the struct derives none")]
