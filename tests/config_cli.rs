@@ -36,6 +36,7 @@ fn shape(line: &str) -> String {
                 .trim_end()
                 .to_owned()
         }
+        Ok(Command::Metrics) => "metrics".to_owned(),
         Ok(Command::Sft(args)) => format!("sft {} {:?} {:?}", args.out.display(), args.steps, args.seed),
         Ok(Command::Logprobs(args)) => format!("logprobs {} {}", args.model, args.input.display()),
         Ok(Command::Reward(R::List)) => "reward list".into(),

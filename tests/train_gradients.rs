@@ -6,6 +6,7 @@ use std::fs;
 
 use crate::support::host::{Outcome, host};
 use crate::support::library;
+use moa_core::metrics::definition;
 use serde_json::{Value, json};
 
 /// Every gradient method with each of its params off its default.
@@ -63,6 +64,10 @@ fn the_weights_that_are_recorded_are_those_that_train() {
             .collect();
         let mut compared = 0;
         for step in lines(&outcome, "metrics.jsonl") {
+            for key in step.as_object().unwrap().keys() {
+                let own = ["step", "time", "first_failure"].contains(&key.as_str());
+                assert!(own || definition(key).is_some(), "metric {key} has no definition");
+            }
             let event = events
                 .iter()
                 .find(|event| event["hook"] == "weigh_gradients" && event["step"] == step["step"])

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     /// Check and explain configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Explain every number of metrics.jsonl: unit, direction, formula.
+    Metrics,
 }
 
 /// Where values come from, shared by the commands that resolve a config.

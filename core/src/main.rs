@@ -25,7 +25,7 @@ use moa_core::{
         tiny_math,
     },
     error::{Error, Fault},
-    metrics::Progress,
+    metrics::{self, Progress},
     model::Model,
     plugin::{self, Plugins, check},
     report::{self, before_after},
@@ -72,6 +72,7 @@ fn run(command: Command) -> Result<u8, Error> {
         Command::Reward(command) => return reward_command(command),
         Command::Data(command) => data_command(command)?,
         Command::Config(command) => config_command(command)?,
+        Command::Metrics => write!(io::stdout().lock(), "{}", metrics::definitions_text())?,
     }
     Ok(0)
 }

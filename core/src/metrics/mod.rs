@@ -5,6 +5,8 @@ pub mod interference;
 mod progress;
 mod record;
 
+use std::fmt::Write;
+
 pub use progress::Progress;
 pub use record::{JsonLines, Numbers, Record};
 
@@ -17,6 +19,18 @@ pub enum Better {
     Low,
     /// Neither; it describes the run.
     Neither,
+}
+
+impl Better {
+    /// "higher", "lower" or "-".
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::High => "higher",
+            Self::Low => "lower",
+            Self::Neither => "-",
+        }
+    }
 }
 
 /// A metric is data: what it is called in `metrics.jsonl`, its unit, its direction, how it is computed.
@@ -71,7 +85,7 @@ pub const DEFINITIONS: &[Definition] = &[
         "weight/{}",
         "1",
         Better::Neither,
-        "the scalarizer's current weight of the objective",
+        "weight of the objective that trained: on scores, advantages or (mean over mini-batches) gradients",
     ),
     define(
         "advantage_scale",
@@ -133,6 +147,24 @@ pub const DEFINITIONS: &[Definition] = &[
         "share",
         Better::Low,
         "share of tokens whose ratio is clipped",
+    ),
+    define(
+        "policy/dual_clip_fraction",
+        "share",
+        Better::Low,
+        "share of tokens whose loss the dual clip bounds",
+    ),
+    define(
+        "policy/approx_kl",
+        "nat",
+        Better::Low,
+        "mean over N of old - new log-probability: estimates KL(old || new); 0 in the first optimizer step of a batch",
+    ),
+    define(
+        "policy/ratio_mean",
+        "1",
+        Better::Neither,
+        "mean over N of the ratio of new to old probability; 1 in the first optimizer step of a batch",
     ),
     define(
         "policy/grad_norm",
@@ -218,6 +250,24 @@ pub fn definition(name: &str) -> Option<&'static Definition> {
             name.len() > before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
         }
     })
+}
+
+/// All definitions as text, for people: name and unit, which way is better, the formula below.
+#[must_use]
+pub fn definitions_text() -> String {
+    let mut text = String::new();
+    for Definition {
+        name,
+        unit,
+        better,
+        formula,
+    } in DEFINITIONS
+    {
+        let better = better.name();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:<28} {unit:<16} better: {better}\n    {formula}");
+    }
+    text
 }
 
 #[cfg(test)]
