@@ -47,6 +47,27 @@ fn no_files_use_each_other_in_a_circle() {
     assert!(found.is_empty(), "{found}");
 }
 
+/// The rooms of core stand in lib.rs in the order in which data flows; `error` and `metrics` serve all of them.
+#[test]
+fn modules_use_only_what_stands_above_them() {
+    let folder = root().join("core/src");
+    let order = Source::parse(&[], &fs::read_to_string(folder.join("lib.rs")).unwrap()).children;
+    let place = |file: &str| {
+        let room = file.split(['/', '.']).next().unwrap().to_owned();
+        (order.iter().position(|name| *name == room), room)
+    };
+    for (file, used) in crate_of(&folder).0.edges() {
+        for (other, line) in used {
+            let ((from, room), (to, later)) = (place(&file), place(&other));
+            let serves = room == "error" || later == "metrics";
+            assert!(
+                from >= to || serves,
+                "{file}:{line}: {room} uses {later}, which stands below it ({other})"
+            );
+        }
+    }
+}
+
 #[test]
 fn every_source_is_part_of_its_crate() {
     for folder in ["core/src", "sdk/src", "sdk/answer/src"] {

