@@ -49,15 +49,8 @@ const WORDS: [&str; 7] = [
 
 /// Strings of core that are a plugin's name all the same: (text, room, meaning). The default run has to name what it
 /// loads; it does so once, as defaults of the config.
-const TEXTS: [(&str, &str, &str); 7] = [
-    ("accuracy", "config", "an objective of the default run"),
-    ("clarity", "config", "an objective of the default run"),
-    ("conciseness", "config", "an objective of the default run"),
-    (
-        "linear",
-        "config",
-        "the default scalarizer, and a schedule of the learning rate",
-    ),
+const TEXTS: [(&str, &str, &str); 4] = [
+    ("linear", "config", "a schedule of the learning rate"),
     ("linear", "model", "a kind of RoPE scaling"),
     ("format", "model", "the key that safetensors files have"),
     ("length", "data", "a column of an inspection"),
