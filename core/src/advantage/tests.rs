@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
 use super::*;
 use crate::error::Report;
 
@@ -204,5 +207,41 @@ fn names_round_trip() {
         let json = serde_json::to_string(&estimator).expect("serialisable");
         assert_eq!(json, format!("\"{}\"", estimator.name()));
         assert_eq!(serde_json::from_str::<Estimator>(&json).expect("parses"), estimator);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(5),
+        ..ProptestConfig::default()
+    })]
+
+    /// Baselines within a group leave nothing over: the advantages of each prompt sum to 0, and a bonus to all
+    /// completions of a prompt changes nothing.
+    #[test]
+    fn group_baselines_centre_each_prompt_and_ignore_a_shift(
+        rewards in prop::collection::vec(prop::collection::vec(-8i8..=8, 2..6), 1..6),
+        shift in -4i8..=4,
+    ) {
+        let groups: Vec<u32> = (0..).zip(&rewards).flat_map(|(g, group)| vec![g; group.len()]).collect();
+        let flat: Vec<f32> = rewards.concat().into_iter().map(f32::from).collect();
+        let shifted: Vec<f32> = flat.iter().map(|r| r + f32::from(shift)).collect();
+        let lengths = vec![3; flat.len()];
+        for estimator in [Estimator::Grpo, Estimator::DrGrpo, Estimator::Rloo, Estimator::Opo] {
+            let advantages = estimate(estimator, &flat, &groups, &lengths).unwrap();
+            let mut rest = &advantages[..];
+            for group in &rewards {
+                let (of_group, later) = rest.split_at(group.len());
+                rest = later;
+                let sum: f32 = of_group.iter().sum();
+                prop_assert!(sum.abs() < 1e-4, "{estimator:?}: {of_group:?} sum to {sum}");
+            }
+            let moved = estimate(estimator, &shifted, &groups, &lengths).unwrap();
+            for (a, b) in advantages.iter().zip(&moved) {
+                prop_assert!((a - b).abs() < 1e-4, "{estimator:?}: {a} became {b}");
+            }
+        }
     }
 }

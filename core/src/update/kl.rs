@@ -113,6 +113,25 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config {
+            cases: 64,
+            failure_persistence: None,
+            rng_seed: proptest::test_runner::RngSeed::Fixed(3),
+            ..proptest::test_runner::Config::default()
+        })]
+
+        /// All but k1 are at least 0 for each token, and 0 where the policies agree.
+        #[test]
+        fn estimates_of_a_token_are_not_negative(logprob in -60.0f64..0.0, reference in -60.0f64..0.0) {
+            for estimator in [KlEstimator::Abs, KlEstimator::K2, KlEstimator::K3] {
+                let (value, slope) = estimator.value_and_slope(logprob, reference);
+                proptest::prop_assert!(value >= 0.0 && slope.is_finite(), "{:?}: {} {}", estimator, value, slope);
+                proptest::prop_assert_eq!(estimator.value_and_slope(reference, reference), (0.0, 0.0));
+            }
+        }
+    }
+
     #[test]
     fn a_completions_kl_is_the_sum_over_its_tokens() {
         let kl = completion_kl(KlEstimator::K1, &[-1.0, -2.0, -0.5], &[-2.0, -2.5, -0.5], &[0, 2, 2, 3]);
