@@ -215,7 +215,7 @@ fn refusals_name_the_parameter_and_change_nothing() {
     );
     assert_eq!(
         refuse(&good, f64::NAN),
-        "optimizer: lr is NaN, expected a finite number, 0 or more"
+        "optimizer: the learning rate is NaN, expected a finite number, 0 or more"
     );
     let after: Vec<_> = params.iter().map(|(_, p)| values(p.as_tensor())).collect();
     assert_eq!(before, after);
