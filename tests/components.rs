@@ -159,7 +159,7 @@ fn a_run_scored_by_components_is_the_run_scored_natively() {
             format!("[[objective]]\nname = \"{name}\"\nreward = \"{reward}\"\n{gated}")
         };
         let config = format!(
-            "[train]\nsteps = 3\nrun_dir = \"run\"\n[rollout]\nprompts = 4\ngroup_size = 4\n[validation]\nn = 20\n\
+            "[train]\nsteps = 3\nrun_dir = \"run\"\n[rollout]\nprompts = 4\ngroup_size = 4\n[validation]\nrows = 20\n\
              [scalarizer]\nname = \"linear\"\n{}{}{}",
             block("accuracy", ""),
             block("conciseness", "params = { gated = true }\n"),

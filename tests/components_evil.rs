@@ -399,7 +399,7 @@ fn train_with(on_error: &str) -> Outcome {
     );
     let guest = component(&text, &wit());
     let config = format!(
-        "[train]\nsteps = 2\nrun_dir = \"run\"\n[rollout]\nprompts = 4\ngroup_size = 4\n[validation]\nn = 20\n\
+        "[train]\nsteps = 2\nrun_dir = \"run\"\n[rollout]\nprompts = 4\ngroup_size = 4\n[validation]\nrows = 20\n\
          [[objective]]\nname = \"odd\"\nreward = \"evil.wasm\"\non_error = \"{on_error}\"\n\
          [objective.limits]\nfuel = 1000000\n[scalarizer]\nname = \"linear\"\n"
     );

@@ -202,7 +202,7 @@ fn each_way_of_typing_means_one_thing() {
 
 #[test]
 fn sft_resolves_with_its_own_defaults() {
-    let Ok(Command::Sft(args)) = parse("moa-host sft --out m --steps 5") else {
+    let Ok(Command::Sft(args)) = parse("moa-host sft --out m --steps 60") else {
         panic!("not sft")
     };
     let mut request = args.request();
@@ -211,6 +211,6 @@ fn sft_resolves_with_its_own_defaults() {
     let config = moa_core::config::resolve(&request)
         .expect("the built-in files resolve")
         .config;
-    assert_eq!(config.sft.expect("sft has its table").steps, 5);
+    assert_eq!(config.sft.expect("sft has its table").steps, 60);
     assert_eq!(config.optimizer.lr, 3e-3);
 }

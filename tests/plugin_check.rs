@@ -413,7 +413,7 @@ fn what_is_no_plugin_gets_one_line() {
     for (library, words) in [
         (
             library::fixture("foreign"),
-            "was built with moa-sdk 9.9.9 (interface 99)",
+            "was built for plugin interface 99 (moa-sdk 9.9.9)",
         ),
         (library::fixture("blank"), "is not a moa plugin"),
         (text, "cannot be opened"),

@@ -59,7 +59,7 @@ fn a_hook_that_is_written_is_called() {
         assert_eq!(run.code, 0, "{name}: {}", run.stderr);
         let metrics = text(&run, "metrics.jsonl");
         let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
-        assert_eq!(last["scalarizer"]["calls"], json!(f64::from(calls)), "{name}: {last}");
+        assert_eq!(last["scalarizer/calls"], json!(f64::from(calls)), "{name}: {last}");
         assert_eq!(events(&run, hook).len(), calls as usize, "{name}");
         for other in ["observe_gradients", "weigh_gradients", "after_update"] {
             assert!(other == hook || events(&run, other).is_empty(), "{name} has no {other}");
