@@ -68,6 +68,7 @@ impl Guest {
             let folder = self.folder;
             let line =
                 format!("skipped: the tests of examples/{folder} ({missing} is not on PATH; MOA_GUESTS=1 installs)");
+            #[allow(clippy::explicit_write, reason = "eprintln! would be captured")]
             writeln!(io::stderr(), "{line}").unwrap();
             return None;
         }

@@ -153,7 +153,7 @@ fn kl_in_the_reward_needs_a_reward() {
         assert_eq!(refused.code, 2, "{}", refused.stderr);
         let named = refused
             .stderr
-            .contains(&format!("scalarizer `{plugin}` gives weights on"));
+            .contains(&format!("scalarizer `{plugin}` returns weights on"));
         assert!(
             named && refused.stderr.contains("algorithm.kl.placement"),
             "{}",
@@ -177,7 +177,7 @@ fn remax_compares_with_greedy_completions() {
     let refused = run("tchebycheff", &remax);
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     assert!(
-        refused.stderr.contains("scalarizer `tchebycheff` gives rewards")
+        refused.stderr.contains("scalarizer `tchebycheff` returns rewards")
             && refused.stderr.contains("greedy completions"),
         "{}",
         refused.stderr

@@ -201,8 +201,8 @@ mod tests {
     fn numbers_of_either_width_are_rounded_once() {
         let wide = [0.1_f64, 0.7];
         let narrow = [0.1_f32, 0.7];
-        assert_eq!(Signal::weights(wide), Signal::weights(&narrow));
-        assert_eq!(Signal::rewards(&wide), Signal::rewards(narrow.to_vec()));
+        assert_eq!(Signal::weights(wide), Signal::weights(narrow.iter()));
+        assert_eq!(Signal::rewards(wide.iter()), Signal::rewards(narrow.to_vec()));
         assert_eq!(*Signal::rewards(wide).kind(), SignalKind::Rewards(vec![0.1, 0.7]));
     }
 

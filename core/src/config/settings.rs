@@ -229,7 +229,7 @@ settings! {
         pub steps: u64 = 60,
         /// Seed of all randomness.
         pub seed: u64 = 0,
-        /// Folder that the run writes; runs/<scalarizer>-<number> if not set.
+        /// Folder that the run writes; `runs/<scalarizer>-<number>` if not set.
         pub run_dir: Option<PathBuf>,
         /// CPU threads; all cores if not set.
         #[range(1..=4096)]

@@ -73,14 +73,14 @@ impl Activations {
         })
     }
 
-    /// Log-probabilities and entropies of the response tokens [N].
+    /// Log-probabilities and entropies of the response tokens `[N]`.
     #[must_use]
     pub fn stats(&self) -> &TokenStats {
         &self.stats
     }
 
-    /// The gradient of one scalar with respect to every weight, in the model's order: Σₙ cotangent[n] · ∂ log pₙ / ∂ w.
-    /// `cotangent` [N] is the derivative of the scalar with respect to each log-probability.
+    /// The gradient of one scalar with respect to every weight, in the model's order: `Σₙ cotangent[n] · ∂ log pₙ / ∂ w`.
+    /// `cotangent` `[N]` is the derivative of the scalar with respect to each log-probability.
     ///
     /// # Errors
     /// `cotangent` does not have N values.
@@ -130,8 +130,8 @@ impl Activations {
         Ok(sets)
     }
 
-    /// The gradients of all weights for each column of a pass, from those of its hidden states `dhidden` [R, D] and of
-    /// the head's matrix, `dheads`, each [V, D].
+    /// The gradients of all weights for each column of a pass, from those of its hidden states `dhidden` `[R, D]` and of
+    /// the head's matrix, `dheads`, each `[V, D]`.
     fn below_head(
         &self,
         pass: &BackwardPass<'_>,

@@ -34,8 +34,8 @@ pub struct Cache<'w> {
 }
 
 impl<'w> Cache<'w> {
-    /// Computes the `prompts` [P] and opens one completion for each entry of `groups` [B], the index of its prompt.
-    /// Returns the cache and the logits of each completion's first token [B, V]. At most `max_new` tokens may follow.
+    /// Computes the `prompts` `[P]` and opens one completion for each entry of `groups` `[B]`, the index of its prompt.
+    /// Returns the cache and the logits of each completion's first token `[B, V]`. At most `max_new` tokens may follow.
     ///
     /// # Errors
     /// A prompt is empty, a token is beyond the vocabulary, or an index names no prompt.
@@ -115,13 +115,13 @@ impl<'w> Cache<'w> {
         self.rows.len()
     }
 
-    /// Drops the completions whose entry in `keep` [B alive] is false; the others keep their order.
+    /// Drops the completions whose entry in `keep` `[B alive]` is false; the others keep their order.
     pub fn retain(&mut self, keep: &[bool]) {
         let mut keep = keep.iter();
         self.rows.retain(|_| keep.next().copied().unwrap_or(false));
     }
 
-    /// Appends one token to each completion [B alive] and returns the logits of the next one [B alive, V].
+    /// Appends one token to each completion `[B alive]` and returns the logits of the next one `[B alive, V]`.
     ///
     /// # Errors
     /// There are not B alive tokens, a token is beyond the vocabulary, or more than `max_new` tokens follow a prompt.

@@ -40,7 +40,7 @@ impl Weights {
         })
     }
 
-    /// The matrix of the head [V, D].
+    /// The matrix of the head `[V, D]`.
     pub(super) fn head(&self) -> &[f32] {
         self.head.as_deref().unwrap_or(&self.embed)
     }
@@ -78,7 +78,7 @@ impl Weights {
         }
     }
 
-    /// Hidden states after the last norm [T, D].
+    /// Hidden states after the last norm `[T, D]`.
     ///
     /// # Errors
     /// A token is beyond the vocabulary.
@@ -92,7 +92,7 @@ impl Weights {
         Ok(final_norm::forward(&x, &self.norm, self.shape.eps).0)
     }
 
-    /// Log-probabilities and entropies of the response tokens [N] at `temperature` > 0.
+    /// Log-probabilities and entropies of the response tokens `[N]` at `temperature` > 0.
     ///
     /// # Errors
     /// A token is beyond the vocabulary.
@@ -108,7 +108,7 @@ impl Weights {
         ))
     }
 
-    /// Logits of every row [T, V]: for small batches, as they are all in memory at once.
+    /// Logits of every row `[T, V]`: for small batches, as they are all in memory at once.
     ///
     /// # Errors
     /// A token is beyond the vocabulary.

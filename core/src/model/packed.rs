@@ -40,7 +40,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs `prompts` [P] and `responses` [B]. `groups` [B] is the index of each response's prompt, in any order. A
+    /// Packs `prompts` `[P]` and `responses` `[B]`. `groups` `[B]` is the index of each response's prompt, in any order. A
     /// prompt may have no responses, and a response no tokens.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Packed {
         Ok(packed)
     }
 
-    /// The rows of a backward pass: each group's prompt `copies` [P] times, then its responses, which continue the
+    /// The rows of a backward pass: each group's prompt `copies` `[P]` times, then its responses, which continue the
     /// first copy. Groups with 0 copies are left out. Nothing is predicted.
     pub(crate) fn with_prompt_copies(&self, copies: &[usize]) -> Self {
         let mut part = Packed {
@@ -175,13 +175,13 @@ impl Packed {
         self.positions.extend((position..position + tokens.len()).map(to_u32));
     }
 
-    /// Input tokens [T].
+    /// Input tokens `[T]`.
     #[must_use]
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
-    /// Position of each token in its sequence [T].
+    /// Position of each token in its sequence `[T]`.
     #[must_use]
     pub fn positions(&self) -> &[u32] {
         &self.positions
@@ -193,7 +193,7 @@ impl Packed {
         &self.segments
     }
 
-    /// Groups [P], in the order of their rows; together they cover all T rows.
+    /// Groups `[P]`, in the order of their rows; together they cover all T rows.
     #[must_use]
     pub fn groups(&self) -> &[Group] {
         &self.groups
@@ -203,19 +203,19 @@ impl Packed {
         &self.segments[self.groups[group].segments.clone()]
     }
 
-    /// Row whose hidden state predicts each response token [N].
+    /// Row whose hidden state predicts each response token `[N]`.
     #[must_use]
     pub fn predictors(&self) -> &[u32] {
         &self.predictors
     }
 
-    /// Response tokens [N].
+    /// Response tokens `[N]`.
     #[must_use]
     pub fn targets(&self) -> &[u32] {
         &self.targets
     }
 
-    /// Where each response begins among the N response tokens [B + 1].
+    /// Where each response begins among the N response tokens `[B + 1]`.
     #[must_use]
     pub fn offsets(&self) -> &[usize] {
         &self.offsets

@@ -2,7 +2,7 @@
 //! back, records and replays. The only module of the host with `unsafe`, libloading and wasmtime for plugins.
 //!
 //! Data flow: [`Plugins`] finds and loads a [`Library`], or a WebAssembly component in the sandbox of
-//! [`component`] → it makes a [`ScalarizerPlugin`] or a [`RewardPlugin`] →
+//! `component` → it makes a [`ScalarizerPlugin`] or a [`RewardPlugin`] →
 //! their calls give checked outputs or a [`PluginError`] that names plugin, hook and step. A [`Recorder`] writes
 //! what a scalarizer was told and gave back; [`replay`] reads that again. Everything but loading is a pure
 //! function of inputs and of the plugin's state.

@@ -148,7 +148,7 @@ impl SearchPath {
         // Cargo puts the SDK's macros beside the plugins: a library of the compiler, not of a host.
         let macros = format!("{DLL_PREFIX}moa_sdk_derive{DLL_SUFFIX}");
         let library = |name: &str| name.starts_with(DLL_PREFIX) && name.ends_with(DLL_SUFFIX) && name != macros;
-        self.folders.iter().flat_map(|folder| files(folder, &library)).collect()
+        self.folders.iter().flat_map(|folder| files(folder, library)).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The training loop. [`train_steps`] is the whole algorithm: a step in data-flow order, with the shapes at the lines.
+//! The training loop. `train_steps` is the whole algorithm: a step in data-flow order, with the shapes at the lines.
 //!
 //! P prompts of a step, G completions of each, B = P·G completions, N response tokens, M objectives.
 

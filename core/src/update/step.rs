@@ -177,7 +177,7 @@ pub struct BatchGramian {
     pub gram: Vec<f64>,
     /// `[M]`
     pub losses: Vec<f64>,
-    /// The forward pass that the gradients came from, for an update with the same parameters ([`UpdateBatch::forward`]);
+    /// The forward pass that the gradients came from, for [`update_policy`] with the same parameters;
     /// none where the batch took more than one.
     pub forward: Option<Forward>,
 }
@@ -244,8 +244,9 @@ fn gradients(
 ) -> Result<MiniBatchGradients, Error> {
     let minibatch = batch.rollouts.select(rows);
     let whole = Denominators::of(minibatch.offsets.windows(2).map(|w| w[1] - w[0]), settings.norm_length);
+    let all = 0..rows.len();
     let chunks = match forward {
-        Some(_) => vec![0..rows.len()],
+        Some(_) => vec![all],
         None => minibatch.chunks(settings.micro_batch_tokens),
     };
     let mut total: Option<MiniBatchGradients> = None;

@@ -99,8 +99,8 @@ fn weights_never_fall() -> Result<()> {
     }
     .rng();
     let mut random = || {
-        let advantages: Vec<f32> = (0..4).map(|_| math::to_f32(&[4.0 * rng.uniform() - 2.0])[0]).collect();
-        let moved: Vec<f32> = (0..4).map(|_| math::to_f32(&[rng.uniform() - 1.5])[0]).collect();
+        let advantages: Vec<f32> = (0..4).map(|_| math::to_f32([4.0 * rng.uniform() - 2.0])[0]).collect();
+        let moved: Vec<f32> = (0..4).map(|_| math::to_f32([rng.uniform() - 1.5])[0]).collect();
         (advantages, moved)
     };
     for statistic in ["covariance", "correlation"] {

@@ -1,7 +1,7 @@
 //! JSON schema: 1 if the response is JSON and satisfies a schema, else 0.
 //!
 //! The schema is a param, a table in the config or its JSON as text; without one any JSON will do. Its language is a
-//! part of JSON Schema, draft 2020-12 ([`schema`] lists the keywords); what is not part of it is an error when the run
+//! part of JSON Schema, draft 2020-12 (`schema` lists the keywords); what is not part of it is an error when the run
 //! starts, not a keyword without effect. What of the response is read:
 //! ```text
 //! whole   all of it
@@ -42,7 +42,7 @@ pub struct Params {
     schema: Map<String, Value>,
     /// Where the JSON is: the last fenced block ("fenced"), the first object or array, the whole response, or "auto".
     part: Part,
-    /// Read only what follows the last of these, "</think>" for one; a response without it scores 0.
+    /// Read only what follows the last of these, `</think>` for one; a response without it scores 0.
     after: Option<String>,
 }
 

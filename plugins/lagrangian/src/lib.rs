@@ -55,7 +55,7 @@ impl Scalarizer for Lagrangian {
             let gap = constraint - batch.scores().column_mean(k + 1);
             *multiplier = (*multiplier + self.dual_lr * gap).max(0.0);
         }
-        Ok(Signal::advantage_weights(&self.mixing()))
+        Ok(Signal::advantage_weights(self.mixing()))
     }
 
     fn weights(&self) -> Option<Vec<f32>> {

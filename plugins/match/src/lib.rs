@@ -10,7 +10,7 @@
 //! of blanks as one. A part that is not there and an empty ground truth score 0. Answers that are mathematics are the
 //! subject of another reward, accuracy.
 //!
-//! The distance takes at most about 10^7 steps ([`distance`]); where two long texts differ in more than these allow,
+//! The distance takes at most about 10^7 steps (`distance`); where two long texts differ in more than these allow,
 //! the similarity is a lower bound. Everything else is linear in the length of the response.
 
 use moa_sdk::prelude::*;

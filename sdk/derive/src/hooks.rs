@@ -8,7 +8,7 @@ use syn::{Attribute, Error, ImplItem, ItemImpl, Result};
 /// offending token. Which names are hooks is the SDK's to say.
 pub(crate) fn expand(item: &ItemImpl) -> Result<TokenStream> {
     let last = item.trait_.as_ref().and_then(|(_, path, _)| path.segments.last());
-    if !last.is_some_and(|segment| segment.ident == "Scalarizer") {
+    if last.is_none_or(|segment| segment.ident != "Scalarizer") {
         return Err(Error::new_spanned(
             &item.self_ty,
             "the attribute belongs to `impl Scalarizer for …`",

@@ -227,7 +227,7 @@ mod tests {
         }
         fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal> {
             assert!(batch.step() < 2, "step {} is too much", batch.step());
-            Ok(Signal::weights(&[self.small]))
+            Ok(Signal::weights([self.small]))
         }
     }
 

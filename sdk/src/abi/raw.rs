@@ -1,5 +1,5 @@
 //! The types that cross the boundary, in abi_stable's terms. Plain data; the traits have one implementation for
-//! all plugins, in [`super::native`].
+//! all plugins, in `super::native`.
 // The attribute `sabi_trait` writes impls inside function bodies.
 #![allow(non_local_definitions, reason = "code of #[sabi_trait]")]
 #![allow(missing_docs, reason = "derives write items without docs")]

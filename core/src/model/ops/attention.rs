@@ -3,7 +3,7 @@
 //!
 //! `qkv` is [T, (H + 2K)·d]: H query heads, K key heads and K value heads side by side in each row. Scores are computed
 //! in tiles of at most [`TILE`] positions, so memory grows with the context and not with its square. The forward pass
-//! keeps the log-sum-exp of every row [T, H], from which the backward pass recomputes the probabilities (Dao et al.
+//! keeps the log-sum-exp of every row `[T, H]`, from which the backward pass recomputes the probabilities (Dao et al.
 //! 2022, §3.1).
 
 use rayon::prelude::*;
@@ -224,7 +224,7 @@ fn tiles<'a>(heads: Heads, packed: &'a Packed, group: usize, qkv: &'a [f32]) -> 
     })
 }
 
-/// Rotated `qkv` [T, (H + 2K)·d] -> `out` [T, H·d], and each row's log-sum-exp in `lse` [T, H].
+/// Rotated `qkv` [T, (H + 2K)·d] -> `out` `[T, H·d]`, and each row's log-sum-exp in `lse` `[T, H]`.
 pub(crate) fn forward(heads: Heads, packed: &Packed, qkv: &[f32], out: &mut [f32], lse: &mut [f32]) {
     let work: Vec<_> = by_group(packed, out, heads.out())
         .into_iter()
@@ -259,7 +259,7 @@ pub(crate) fn forward(heads: Heads, packed: &Packed, qkv: &[f32], out: &mut [f32
     });
 }
 
-/// Gradient of `qkv` from `dout` [R, H·d], over the R rows of a pass; writes all of `dqkv` [R, (H + 2K)·d]. The
+/// Gradient of `qkv` from `dout` `[R, H·d]`, over the R rows of a pass; writes all of `dqkv` [R, (H + 2K)·d]. The
 /// gradients of a prompt's keys and values are summed over its G responses, in their order.
 pub(crate) fn backward(
     heads: Heads,

@@ -19,19 +19,19 @@ const NEARLY_ALL: f64 = 0.95;
 pub(crate) struct BackwardPass<'a> {
     /// The whole batch, T rows.
     whole: &'a Packed,
-    /// Numbers of the columns [M].
+    /// Numbers of the columns `[M]`.
     columns: Vec<usize>,
     /// Groups in which some column is not zero, in row order.
     groups: Vec<ActiveGroup>,
-    /// For each group of the whole batch, its number in `groups` [P]; none if all its gradients are zero.
+    /// For each group of the whole batch, its number in `groups` `[P]`; none if all its gradients are zero.
     group_index: Vec<Option<usize>>,
     /// The R rows: the whole batch, or its active groups with copies of their prompts.
     packed: Cow<'a, Packed>,
     /// Rows of the whole batch that make up these R rows, in order; none if they are the whole batch.
     ranges: Option<Vec<Range<usize>>>,
-    /// What each row's gradient is multiplied by for each column [R, M].
+    /// What each row's gradient is multiplied by for each column `[R, M]`.
     factors: Vec<f32>,
-    /// Rows whose factor is not 0, for each column [M]; empty if there is only one column.
+    /// Rows whose factor is not 0, for each column `[M]`; empty if there is only one column.
     active_rows: Vec<Vec<usize>>,
 }
 
@@ -48,7 +48,7 @@ struct ActiveGroup {
 }
 
 impl<'a> BackwardPass<'a> {
-    /// The pass of one column. Groups that are not `active` [P] are left out; each row has factor 1.
+    /// The pass of one column. Groups that are not `active` `[P]` are left out; each row has factor 1.
     pub(crate) fn for_column(whole: &'a Packed, column: usize, active: &[bool]) -> Self {
         let groups = whole.groups().iter().zip(active);
         let active_rows: usize = groups.filter(|(_, active)| **active).map(|(g, _)| g.rows.len()).sum();
@@ -61,8 +61,8 @@ impl<'a> BackwardPass<'a> {
         pass
     }
 
-    /// The pass of M `columns`, each constant over every response. `copies` [P] names the columns (numbers below M,
-    /// ascending) that are not zero in each group, and `factors` [T, M] holds what each response row of the whole batch
+    /// The pass of M `columns`, each constant over every response. `copies` `[P]` names the columns (numbers below M,
+    /// ascending) that are not zero in each group, and `factors` `[T, M]` holds what each response row of the whole batch
     /// is multiplied by; its prompt rows are not read.
     pub(crate) fn shared(whole: &'a Packed, columns: Vec<usize>, copies: Vec<Vec<usize>>, factors: &[f32]) -> Self {
         let m = columns.len();
@@ -123,7 +123,7 @@ impl<'a> BackwardPass<'a> {
         }
     }
 
-    /// Numbers of the columns [M].
+    /// Numbers of the columns `[M]`.
     pub(crate) fn columns(&self) -> &[usize] {
         &self.columns
     }
@@ -138,7 +138,7 @@ impl<'a> BackwardPass<'a> {
         &self.packed
     }
 
-    /// What each row's gradient is multiplied by for each column [R, M]; 1 if there is only one column.
+    /// What each row's gradient is multiplied by for each column `[R, M]`; 1 if there is only one column.
     pub(crate) fn factors(&self) -> &[f32] {
         &self.factors
     }
@@ -152,7 +152,7 @@ impl<'a> BackwardPass<'a> {
         self.is_shared().then(|| copies.map(|(nth, &k)| (nth, factors[k])))
     }
 
-    /// The pass's R rows of `from` [T, width], a buffer of the whole batch.
+    /// The pass's R rows of `from` `[T, width]`, a buffer of the whole batch.
     pub(crate) fn rows_of<'b>(&self, from: &'b [f32], width: usize) -> Rows<'b> {
         match &self.ranges {
             None => Rows::All(from),
@@ -165,7 +165,7 @@ impl<'a> BackwardPass<'a> {
         self.ranges.as_deref()
     }
 
-    /// The rows of `values` [R, width] that are active in column `k`.
+    /// The rows of `values` `[R, width]` that are active in column `k`.
     pub(crate) fn active_rows_of<'b>(&self, k: usize, values: &'b [f32], width: usize) -> Rows<'b> {
         let active = &self.active_rows[k];
         if active.len() * width == values.len() {
@@ -176,7 +176,7 @@ impl<'a> BackwardPass<'a> {
         Rows::Some(to)
     }
 
-    /// The rows of `values` [R, width] that are active in column `k`, each times its factor.
+    /// The rows of `values` `[R, width]` that are active in column `k`, each times its factor.
     pub(crate) fn scaled_rows_of(&self, k: usize, values: &[f32], width: usize) -> Buffer {
         let mut to = take(self.active_rows[k].len() * width);
         self.copy_active(k, values, width, &mut to, scale_into);
@@ -201,8 +201,8 @@ impl<'a> BackwardPass<'a> {
             });
     }
 
-    /// Adds `dx` [D], the gradient of a response token's log-probability with respect to row `row` of the whole batch,
-    /// to the pass's rows `to` [R, D]. `factor` returns the response's cotangent in a column of the batch.
+    /// Adds `dx` `[D]`, the gradient of a response token's log-probability with respect to row `row` of the whole batch,
+    /// to the pass's rows `to` `[R, D]`. `factor` returns the response's cotangent in a column of the batch.
     pub(crate) fn scatter(&self, row: usize, dx: &[f32], factor: impl Fn(usize) -> f32, to: &mut [f32]) {
         let d = dx.len();
         let Some(group) = self.group_index[self.whole.group_of(row)].map(|group| &self.groups[group]) else {

@@ -7,7 +7,7 @@ use super::norm;
 use super::rows::ROWS;
 use super::simd::add;
 
-/// Normed rows of `x` [T, D], and 1 / rms of each row [T].
+/// Normed rows of `x` `[T, D]`, and 1 / rms of each row `[T]`.
 pub(crate) fn forward(x: &[f32], w: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
     let d = w.len();
     let mut out = vec![0f32; x.len()];
@@ -18,7 +18,7 @@ pub(crate) fn forward(x: &[f32], w: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
     (out, rstd)
 }
 
-/// Gradients of `x` [R, D] and of the weight [M, D], from the gradient `dy` [R, D] of a pass's normed rows.
+/// Gradients of `x` `[R, D]` and of the weight `[M, D]`, from the gradient `dy` `[R, D]` of a pass's normed rows.
 pub(crate) fn backward(
     x: &[f32],
     w: &[f32],

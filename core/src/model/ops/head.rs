@@ -18,14 +18,14 @@ fn block_rows(vocab: usize) -> usize {
     (BLOCK / vocab.max(1)).clamp(MIN_ROWS, MAX_ROWS)
 }
 
-/// Copies the chosen rows of `hidden` [T, D] to `out`.
+/// Copies the chosen rows of `hidden` `[T, D]` to `out`.
 fn gather(hidden: &[f32], rows: impl Iterator<Item = usize>, d: usize, out: &mut Vec<f32>) {
     out.clear();
     rows.for_each(|row| out.extend_from_slice(&hidden[row * d..(row + 1) * d]));
 }
 
-/// Log-probabilities of `targets` [N] with `inv_temperature` = 1 / temperature, from rows `predictors` [N] of `hidden`
-/// [T, D] and `w` [V, D].
+/// Log-probabilities of `targets` `[N]` with `inv_temperature` = 1 / temperature, from rows `predictors` `[N]` of `hidden`
+/// `[T, D]` and `w` `[V, D]`.
 pub(crate) fn score(
     hidden: &[f32],
     w: &[f32],
@@ -88,7 +88,7 @@ struct Gradients<'a, 'b> {
 }
 
 impl Head<'_> {
-    /// Gradients of `hidden`, for the rows of each pass [R, D], and of `w` [V, D], for each of M columns. Tokens whose
+    /// Gradients of `hidden`, for the rows of each pass `[R, D]`, and of `w` `[V, D]`, for each of M columns. Tokens whose
     /// cotangents are all zero cost nothing.
     ///
     /// With z = logits / temperature, p = softmax(z) and H its entropy, the derivatives with respect to z_v are 1[v =

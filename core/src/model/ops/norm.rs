@@ -3,7 +3,7 @@
 use super::simd::{dot_body, madd, simd};
 
 simd! {
-    /// Rows `x` [R, D] -> `out` [R, D], and 1 / sqrt(mean(x²) + ε) in `rstd` [R].
+    /// Rows `x` `[R, D]` -> `out` `[R, D]`, and 1 / sqrt(mean(x²) + ε) in `rstd` `[R]`.
     pub(crate) fn forward(x: &[f32], w: &[f32], eps: f32, rstd: &mut [f32], out: &mut [f32]) {
         let d = w.len();
         for ((x, out), rstd) in x.chunks_exact(d).zip(out.chunks_exact_mut(d)).zip(rstd) {
@@ -17,7 +17,7 @@ simd! {
 }
 
 simd! {
-    /// The normed rows again, from `x` [R, D] and the saved `rstd` [R] -> `out` [R, D].
+    /// The normed rows again, from `x` `[R, D]` and the saved `rstd` `[R]` -> `out` `[R, D]`.
     pub(crate) fn recompute(x: &[f32], w: &[f32], rstd: &[f32], out: &mut [f32]) {
         let d = w.len();
         for ((x, out), r) in x.chunks_exact(d).zip(out.chunks_exact_mut(d)).zip(rstd) {
@@ -29,7 +29,7 @@ simd! {
 }
 
 simd! {
-    /// Adds the gradients to `dx` [R, D] and `dw` [M, D], from `dy` [R, D] and the rows' `factors` [R, M]:
+    /// Adds the gradients to `dx` `[R, D]` and `dw` `[M, D]`, from `dy` `[R, D]` and the rows' `factors` `[R, M]`:
     /// dx = r (dy ∘ w) − x r³ / D · Σ dy w x, dw_k = Σ_rows f_k dy ∘ x r.
     pub(crate) fn backward(x: &[f32], w: &[f32], rstd: &[f32], dy: &[f32], factors: &[f32], dx: &mut [f32], dw: &mut [f32]) {
         let d = w.len();

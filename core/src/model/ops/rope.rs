@@ -36,7 +36,7 @@ impl RopeTable {
         self.cos.len() / self.half.max(1)
     }
 
-    /// Rotates the first `heads` heads of each row of `rows` [R, width] to its position [R]. `backward` rotates the
+    /// Rotates the first `heads` heads of each row of `rows` `[R, width]` to its position `[R]`. `backward` rotates the
     /// other way, which maps gradients back.
     pub(crate) fn rotate(&self, rows: &mut [f32], width: usize, heads: usize, positions: &[u32], backward: bool) {
         let sign = if backward { -1.0 } else { 1.0 };

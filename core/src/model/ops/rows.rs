@@ -16,12 +16,12 @@ pub(crate) fn tasks(total: usize, rows: usize) -> impl Iterator<Item = Range<usi
         .map(move |start| start..total.min(start + rows))
 }
 
-/// The rows `rows` of `from` [T, width].
+/// The rows `rows` of `from` `[T, width]`.
 pub(crate) fn part<'a>(from: &'a [f32], rows: &Range<usize>, width: usize) -> &'a [f32] {
     &from[rows.start * width..rows.end * width]
 }
 
-/// Hands out a buffer [T, width] from its first row to its last, a piece at a time.
+/// Hands out a buffer `[T, width]` from its first row to its last, a piece at a time.
 pub(crate) struct Cut<'a> {
     rest: &'a mut [f32],
     width: usize,
@@ -41,7 +41,7 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// A copy of the rows in `ranges` of `from` [T, width].
+/// A copy of the rows in `ranges` of `from` `[T, width]`.
 pub(crate) fn copy_ranges(from: &[f32], width: usize, ranges: &[Range<usize>]) -> Buffer {
     let mut to = take(ranges.iter().map(|rows| rows.len() * width).sum());
     let mut cut = Cut::new(&mut to, width);

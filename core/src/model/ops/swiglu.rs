@@ -1,9 +1,9 @@
-//! SwiGLU: s = silu(g) ∘ u, on rows that hold g [F] and u [F] side by side (Shazeer 2020, eq. 5).
+//! SwiGLU: s = silu(g) ∘ u, on rows that hold g `[F]` and u `[F]` side by side (Shazeer 2020, eq. 5).
 
 use super::simd::{exp, madd, simd};
 
 simd! {
-    /// `gu` [R, 2F] -> `out` [R, F].
+    /// `gu` `[R, 2F]` -> `out` `[R, F]`.
     pub(crate) fn forward(gu: &[f32], f: usize, out: &mut [f32]) {
         for (gu, out) in gu.chunks_exact(2 * f).zip(out.chunks_exact_mut(f)) {
             let (g, u) = gu.split_at(f);
@@ -15,7 +15,7 @@ simd! {
 }
 
 simd! {
-    /// Writes `dgu` [R, 2F] from `gu` [R, 2F] and `ds` [R, F], and replaces `ds` by s itself, which the gradient of the
+    /// Writes `dgu` `[R, 2F]` from `gu` `[R, 2F]` and `ds` `[R, F]`, and replaces `ds` by s itself, which the gradient of the
     /// down projection needs.
     pub(crate) fn backward(gu: &[f32], f: usize, ds: &mut [f32], dgu: &mut [f32]) {
         for ((gu, ds), dgu) in gu.chunks_exact(2 * f).zip(ds.chunks_exact_mut(f)).zip(dgu.chunks_exact_mut(2 * f)) {

@@ -61,7 +61,7 @@ impl VectorGrads {
 }
 
 impl Layer<'_> {
-    /// Gradients of `x` [R, D] over the rows of a pass, and of the weights for each of its M columns, from `dz` [R, D].
+    /// Gradients of `x` `[R, D]` over the rows of a pass, and of the weights for each of its M columns, from `dz` `[R, D]`.
     /// `x` and `saved` hold the pass's rows.
     pub(crate) fn backward(
         &self,
@@ -146,7 +146,7 @@ impl Layer<'_> {
         (dy, dw)
     }
 
-    /// From `dz` to `dy` and `dmixed`. Returns the gradient of the second norm's weight [M, D].
+    /// From `dz` to `dy` and `dmixed`. Returns the gradient of the second norm's weight `[M, D]`.
     fn mlp_backward(&self, rows: MlpRows<'_>, m: usize, dh: &mut Vec<f32>) -> Vec<f32> {
         let shape = self.shape;
         let (d, f, out) = (shape.hidden, shape.intermediate, shape.heads.out());
@@ -188,7 +188,7 @@ impl Layer<'_> {
     }
 
     /// Backward of the norm of queries and keys, in place in `dqkv` [R, (H + 2K) d]; adds to the gradients of their
-    /// weights. `raw` [R, (H + K) d], `rstd` [R, H + K], `factors` [R, M].
+    /// weights. `raw` [R, (H + K) d], `rstd` `[R, H + K]`, `factors` `[R, M]`.
     fn norm_heads_backward(
         &self,
         raw: &[f32],
@@ -220,7 +220,7 @@ impl Layer<'_> {
     }
 }
 
-/// Adds `part` [M, width] to `range` of each column's weights.
+/// Adds `part` `[M, width]` to `range` of each column's weights.
 fn add_columns(part: &[f32], dw: &mut [Vec<f32>], range: &Range<usize>) {
     if !range.is_empty() {
         let columns = part.chunks_exact(range.len()).zip(dw);
@@ -228,7 +228,7 @@ fn add_columns(part: &[f32], dw: &mut [Vec<f32>], range: &Range<usize>) {
     }
 }
 
-/// Gradient of one matrix [out, inp] for each column k: Σ_rows f_k · dyᵀ x, from `dy` [R, out] and `x` [R, inp] into
+/// Gradient of one matrix [out, inp] for each column k: Σ_rows f_k · dyᵀ x, from `dy` `[R, out]` and `x` `[R, inp]` into
 /// `range` of the column's weights.
 fn weight_grads(
     pass: &BackwardPass<'_>,

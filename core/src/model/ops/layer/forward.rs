@@ -51,25 +51,25 @@ impl Saved {
 
 /// Rows that [`Layer::attention_inputs`] writes.
 pub(crate) struct AttentionInputs<'a> {
-    /// 1 / rms of the first norm [R].
+    /// 1 / rms of the first norm `[R]`.
     pub(crate) rstd: &'a mut [f32],
     /// Queries, keys and values, rotated [R, (H + 2K) d].
     pub(crate) qkv: &'a mut [f32],
     /// Queries and keys before their norm [R, (H + K) d]; empty: not kept.
     pub(crate) qk_raw: &'a mut [f32],
-    /// 1 / rms of that norm [R, H + K]; empty: not kept.
+    /// 1 / rms of that norm `[R, H + K]`; empty: not kept.
     pub(crate) qk_rstd: &'a mut [f32],
 }
 
 /// Rows that [`Layer::attention_output_and_mlp`] writes.
 pub(crate) struct LayerOutputs<'a> {
-    /// x + attention [R, D].
+    /// x + attention `[R, D]`.
     pub(crate) y: &'a mut [f32],
-    /// 1 / rms of the second norm [R].
+    /// 1 / rms of the second norm `[R]`.
     pub(crate) rstd: &'a mut [f32],
-    /// Gate and up projections [R, 2F].
+    /// Gate and up projections `[R, 2F]`.
     pub(crate) gate_up: &'a mut [f32],
-    /// y + MLP [R, D].
+    /// y + MLP `[R, D]`.
     pub(crate) z: &'a mut [f32],
 }
 
@@ -81,7 +81,7 @@ pub(super) fn rows_per_task(total: usize, hidden: usize) -> usize {
 }
 
 impl Layer<'_> {
-    /// `x` [T, D] -> z [T, D], and what the backward pass needs if `save`.
+    /// `x` `[T, D]` -> z `[T, D]`, and what the backward pass needs if `save`.
     pub(crate) fn forward(&self, packed: &Packed, x: &[f32], save: bool) -> (Vec<f32>, Option<Saved>) {
         let (d, f, heads) = (self.shape.hidden, self.shape.intermediate, self.shape.heads);
         let t = x.len() / d;
@@ -168,7 +168,7 @@ impl Layer<'_> {
         (z, Some(saved))
     }
 
-    /// Norm, projections, norm of queries and keys, rotation: rows of `x` [R, D] -> queries, keys and values.
+    /// Norm, projections, norm of queries and keys, rotation: rows of `x` `[R, D]` -> queries, keys and values.
     pub(crate) fn attention_inputs(
         &self,
         positions: &[u32],
@@ -194,7 +194,7 @@ impl Layer<'_> {
     }
 
     /// Qwen3's RMS norm of each query and key head, in place in `qkv` [R, (H + 2K) d]. Keeps what it read in `raws`
-    /// [R, (H + K) d] and the factors in `rstds` [R, H + K], unless they are empty.
+    /// [R, (H + K) d] and the factors in `rstds` `[R, H + K]`, unless they are empty.
     fn norm_heads(&self, qkv: &mut [f32], raws: &mut [f32], rstds: &mut [f32]) {
         let (shape, heads) = (self.shape, self.shape.heads);
         let (dim, n) = (heads.dim, heads.query + heads.kv);
@@ -214,7 +214,7 @@ impl Layer<'_> {
         }
     }
 
-    /// Output projection, second norm, MLP: rows of `x` [R, D] and of attention's output `mixed` [R, H d] -> z.
+    /// Output projection, second norm, MLP: rows of `x` `[R, D]` and of attention's output `mixed` `[R, H d]` -> z.
     pub(crate) fn attention_output_and_mlp(
         &self,
         x: &[f32],
