@@ -78,6 +78,14 @@ impl SearchPath {
     /// What to do about a library that is not there.
     fn advice(&self, plugin: &str) -> Option<String> {
         let name = bare_name(Path::new(plugin));
+        if has_folder(plugin)
+            && let Ok(found) = self.resolve(&name)
+        {
+            return Some(format!(
+                "a path is not searched for; `{name}` alone is {}",
+                found.display()
+            ));
+        }
         let rust_only = |file: &PathBuf| {
             let file = file.file_name()?.to_string_lossy().into_owned();
             let rlib = file.strip_suffix(DLL_SUFFIX)?.to_owned() + ".rlib";
@@ -231,7 +239,11 @@ mod tests {
             error.to_string().ends_with("looked at nowhere/libalpha_beta.so"),
             "{error}"
         );
-        assert_eq!(error.hint().as_deref(), Some("did you mean `alpha_beta`?"));
+        let hint = error.hint().unwrap_or_default();
+        assert!(
+            hint.starts_with("a path is not searched for; `alpha_beta` alone is "),
+            "{hint}"
+        );
         let error = search
             .resolve_component("nowhere/alpha.wasm")
             .expect_err("no such file");
