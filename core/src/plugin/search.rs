@@ -55,7 +55,7 @@ impl SearchPath {
         })
     }
 
-    /// `plugins/libctwa.so` in a checkout names the library of the crate `plugins/ctwa`: where cargo has put it, if that is
+    /// `plugins/libname.so` in a checkout names the library of the crate `plugins/name`: where cargo has put it, if that is
     /// below the checkout and one of the folders. Nothing else with that file name is meant.
     fn built_from(&self, typed: &Path) -> Option<PathBuf> {
         let name = bare_name(typed);

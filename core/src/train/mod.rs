@@ -64,7 +64,7 @@ pub fn train(run: &mut Run, folder: &mut RunFolder, progress: &Progress, stop: &
 }
 
 /// The loop, straight down.
-#[allow(clippy::too_many_lines, reason = "a reader sees the whole step on one screen")]
+#[allow(clippy::too_many_lines, reason = "the whole step stands in one place")]
 fn train_steps(
     run: &mut Run,
     folder: &mut RunFolder,
