@@ -25,6 +25,8 @@ pub mod update;
 
 pub mod metrics;
 
+pub mod stats;
+
 pub mod run;
 
 pub mod report;
