@@ -11,6 +11,8 @@ pub mod config;
 
 pub mod data;
 
+pub mod engine;
+
 pub mod model;
 
 pub mod rollout;

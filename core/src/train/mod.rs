@@ -159,7 +159,7 @@ fn train_steps(
         })?; // weights [M], rewards [B], or advantages [B] or [N]
         let advantages = estimation.of_signal(&signal, of_objectives)?; // [B], [N], or [B, M] to weigh gradients
 
-        run.copy_parameters()?;
+        run.copy_parameters();
         let batch = UpdateBatch {
             rollouts: &rollouts,
             advantages: &advantages,
@@ -172,7 +172,7 @@ fn train_steps(
             ..run.setup.update.clone()
         };
         let mut report = update_policy(
-            &run.policy,
+            &mut run.policy,
             &mut run.optimizer,
             batch,
             &settings,
@@ -271,7 +271,7 @@ fn stopped(run: &mut Run, cause: Error, folder: &mut RunFolder) -> Stopped {
     } else if cause.downcast_ref::<CheckpointError>().is_some() {
         older(folder, "it was not written".into())
     } else {
-        match run.snapshot.roll_back(run.policy.model(), &mut run.optimizer) {
+        match run.snapshot.roll_back(run.policy.params_mut(), &mut run.optimizer) {
             Ok(true) => match run.checkpoint(folder) {
                 Ok(Some(path)) => Recoverable::All(path),
                 Ok(None) => Recoverable::Nothing,

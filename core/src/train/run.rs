@@ -63,15 +63,11 @@ impl Run {
         let kl = setup::kl_control(&config);
         let wants = Wants::new(&config, &update, &kl, &scalarizer);
         let wants_reference = config.algorithm.kl.coefficient > 0.0 || scalarizer.needs().has(Needs::REF_LOGPROBS);
-        let optimizer = AdamW::new(AdamWSettings::from(&config.optimizer), model.params().to_vec())?;
-        let snapshot = Snapshot::new(Fingerprint::of(&model, &training, &validation)?);
+        let optimizer = AdamW::new(AdamWSettings::from(&config.optimizer), model.params().trainable());
+        let snapshot = Snapshot::new(Fingerprint::of(&model, &training, &validation));
         let temperature = to_f32(config.rollout.temperature);
         let policy = Policy::new(model, temperature);
-        let reference = if wants_reference {
-            Some(policy.to_reference()?)
-        } else {
-            None
-        };
+        let reference = wants_reference.then(|| policy.to_reference());
         Ok(Self {
             policy,
             optimizer,
@@ -208,11 +204,11 @@ impl Run {
     }
 
     /// Copies parameters and moments before an update, where the config wants failed steps rolled back.
-    pub(super) fn copy_parameters(&mut self) -> Result<(), Error> {
+    pub(super) fn copy_parameters(&mut self) {
         if self.setup.config.checkpoint.rollback {
-            self.snapshot.copy_parameters(self.policy.model(), &self.optimizer)?;
+            self.snapshot
+                .copy_parameters(self.policy.model().params(), &self.optimizer);
         }
-        Ok(())
     }
 
     /// Commits `step`: from here on a failure returns to its end.
@@ -232,7 +228,7 @@ impl Run {
 
     /// Returns to what a checkpoint holds.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        checkpoint.load_parameters(self.policy.model())?;
+        checkpoint.load_parameters(self.policy.params_mut())?;
         checkpoint.load_optimizer(&mut self.optimizer)?;
         let RunState {
             scalarizer,
