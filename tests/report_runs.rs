@@ -15,7 +15,11 @@ fn runs() -> &'static Path {
     let folder = RUNS.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let library = late_library();
-        for (name, seed, lr) in [("run-0", "0", "0.0003"), ("run-1", "1", "0.0003"), ("fast-0", "0", "0.003")] {
+        for (name, seed, lr) in [
+            ("run-0", "0", "0.0003"),
+            ("run-1", "1", "0.0003"),
+            ("fast-0", "0", "0.003"),
+        ] {
             let lr = format!("optimizer.lr={lr}");
             let more = ["--steps", "2", "--seed", seed, "--set", &lr, "--run-dir", name];
             let arguments: Vec<String> = late(&library, &more);
@@ -79,19 +83,38 @@ fn seeds_are_one_group_and_what_differs_names_it() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let table: Value = serde_json::from_str(&ran.stdout).unwrap();
     let groups = table["groups"].as_array().unwrap();
-    let named: Vec<_> = groups.iter().map(|g| (g["group"].as_str().unwrap(), g["seeds"].to_string())).collect();
-    assert_eq!(named, [("optimizer.lr=0.0003", "[0,1]".to_owned()), ("optimizer.lr=0.003", "[0]".to_owned())]);
+    let named: Vec<_> = groups
+        .iter()
+        .map(|g| (g["group"].as_str().unwrap(), g["seeds"].to_string()))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            ("optimizer.lr=0.0003", "[0,1]".to_owned()),
+            ("optimizer.lr=0.003", "[0]".to_owned())
+        ]
+    );
     // The mean is that of the two tests.
     let test = |run: &str| -> f64 {
         let text = fs::read_to_string(runs().join(run).join("test.json")).unwrap();
         let test: Value = serde_json::from_str(&text).unwrap();
-        test["performance"].as_object().unwrap().values().next().unwrap().as_f64().unwrap()
+        test["performance"]
+            .as_object()
+            .unwrap()
+            .values()
+            .next()
+            .unwrap()
+            .as_f64()
+            .unwrap()
     };
     let mean = groups[0]["objectives"][0]["over_seeds"]["mean"].as_f64().unwrap();
     assert!((mean - (test("run-0") + test("run-1")) / 2.0).abs() < 1e-12);
     // Three seeds dealt to groups of two and one: p cannot be below 2/3.
     let over_seeds = &table["tests"][0]["over_seeds"];
-    assert!((over_seeds["p_least"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-12, "{over_seeds}");
+    assert!(
+        (over_seeds["p_least"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-12,
+        "{over_seeds}"
+    );
     for format in ["markdown", "csv", "latex"] {
         let ran = host_in(runs(), &["compare", "run-0", "run-1", "--format", format]);
         assert_eq!(ran.code, 0, "{format}: {}", ran.stderr);
@@ -107,14 +130,26 @@ fn what_cannot_be_compared_is_refused_or_left_out_with_a_reason() {
     }
     let twice = host_in(folder.path(), &["compare", "run-0", "twin"]);
     assert_eq!(twice.code, 2);
-    assert!(twice.stderr.contains("run-0 and twin have the same settings and the same seed 0"), "{}", twice.stderr);
+    assert!(
+        twice
+            .stderr
+            .contains("run-0 and twin have the same settings and the same seed 0"),
+        "{}",
+        twice.stderr
+    );
 
     let path = folder.path().join("stopped/run.json");
-    let text = fs::read_to_string(&path).unwrap().replace("\"end\": \"finished\"", "\"end\": {\"failed\": \"a reason\"}");
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace("\"end\": \"finished\"", "\"end\": {\"failed\": \"a reason\"}");
     fs::write(&path, text).unwrap();
     let left_out = host_in(folder.path(), &["compare", "run-0", "stopped"]);
     assert_eq!(left_out.code, 0, "{}", left_out.stderr);
-    assert!(left_out.stdout.contains("Left out: stopped: it failed: a reason."), "{}", left_out.stdout);
+    assert!(
+        left_out.stdout.contains("Left out: stopped: it failed: a reason."),
+        "{}",
+        left_out.stdout
+    );
 
     let none = host_in(folder.path(), &["compare", "nowhere"]);
     assert_eq!(none.code, 2);

@@ -188,8 +188,8 @@ fn repeat(run: &RunData) -> String {
     let mut html = "<section id=\"repeat\"><h2>Repeat it</h2>".to_owned();
     let _ = write!(
         html,
-        "<p><code>moa-host train --config {}</code></p>",
-        escape(&run.path.join("config.toml").display().to_string())
+        "<p><code>moa-host train --config {}/config.toml</code></p>",
+        escape(&run.name())
     );
     if let Some(manifest) = &run.manifest {
         html += "<div class=\"wide\"><table><thead><tr><th>command</th><th>after step</th><th>started</th><th>ended</th><th>how\

@@ -9,7 +9,7 @@ const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 8.0;
-const TOP: f64 = 24.0;
+const TOP: f64 = 32.0;
 const BOTTOM: f64 = 34.0;
 /// A line has at most twice as many points: the lowest and the highest value of each piece.
 const PIECES: usize = 180;
@@ -123,7 +123,8 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
     let margin = match high - low {
         width if width > 1e-12 * high.abs().max(low.abs()) => 0.04 * width,
-        _ => high.abs().max(1e-3) * 0.5,
+        _ if high == 0.0 => 0.5,
+        _ => high.abs() * 0.5,
     };
     (low - margin, high + margin)
 }
@@ -182,7 +183,7 @@ impl Plot {
         let _ = write!(
             svg,
             "<path d=\"M{LEFT} {TOP}V{bottom}H{right}\" class=\"a\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text><text x=\"4\" y=\"20\">{}</text>",
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text><text x=\"4\" y=\"24\">{}</text>",
             (LEFT + right) / 2.0,
             HEIGHT - 8.0,
             escape(&self.x),
@@ -192,7 +193,7 @@ impl Plot {
             series.draw(i, &at_x, &at_y, &mut svg);
         }
         for (row, entries) in legend.iter().enumerate() {
-            let y = HEIGHT + 14.0 * row as f64 + 4.0;
+            let y = HEIGHT + 14.0 * row as f64 + 7.0;
             for &(i, x) in entries {
                 let dash = if self.series[i].dashed {
                     ";stroke-dasharray:4 3"

@@ -81,6 +81,8 @@ fn title((name, unit, better): &(String, String, Better)) -> String {
 
 fn interval(summary: &Summary) -> String {
     match summary.half {
+        // With as many decimals as the mean.
+        Some(half) if summary.mean.abs() >= 10.0 => format!("{} ± {half:.1}", number(summary.mean)),
         Some(half) => format!("{} ± {}", number(summary.mean), number(half)),
         None => number(summary.mean),
     }
