@@ -160,7 +160,8 @@ CASES = {
 }
 
 
-SEEDS = {name: seed for seed, name in enumerate(CASES)} | {"mistral": 20, "gemma3": 139}  # whose greedy tokens do not repeat
+# With these the greedy tokens do not repeat, and none is nearly a tie.
+SEEDS = {name: seed for seed, name in enumerate(CASES)} | {"mistral": 20, "gemma3": 139}
 
 
 def make_model(folder, seed):
