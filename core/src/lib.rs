@@ -11,6 +11,8 @@ pub mod config;
 
 pub mod data;
 
+pub mod engine;
+
 pub mod model;
 
 pub mod rollout;
@@ -24,6 +26,8 @@ pub mod advantage;
 pub mod update;
 
 pub mod metrics;
+
+pub mod stats;
 
 pub mod run;
 
