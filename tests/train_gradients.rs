@@ -13,6 +13,7 @@ use serde_json::Value;
 const RUNS: &[(&str, &[&str])] = &[
     ("mgda", &[]),
     ("mgda", &["scalarizer.normalize=\"norm\""]),
+    ("mgda", &["scalarizer.normalize=\"norm-squared\""]),
     ("mgda", &["scalarizer.normalize=\"loss\""]),
     ("mgda", &["scalarizer.compat=\"ctwa-repo\""]),
     (

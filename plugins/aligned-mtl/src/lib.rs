@@ -27,19 +27,12 @@ pub enum Scale {
     Rmse,
 }
 
-/// The preference and the length.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
-    /// how long all principal components become: as the shortest, as the median, or as their root mean square.
-    scale: Scale,
-}
-
-/// p `[M]` and the scale.
-#[derive(Serialize, Deserialize)]
+/// p `[M]`, and how long the components become.
+#[derive(Params, Serialize, Deserialize)]
 pub struct AlignedMtl {
+    #[param(weights)]
     weights: Vec<f64>,
+    /// how long all principal components become: as the shortest, as the median, or as their root mean square.
     scale: Scale,
 }
 
@@ -52,18 +45,6 @@ impl Scalarizer for AlignedMtl {
     const PAPER: &str = "Senushkin et al., Independent Component Alignment for Multi-Task Learning, CVPR 2023";
     // Across each other, lengths 1 and 2: the second is made as short as the first.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, setup.m())?,
-            scale: params.scale,
-        })
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
         let weights = math::weigh(gradients.gram(), &self.weights, |directions| {

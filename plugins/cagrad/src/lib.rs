@@ -33,11 +33,11 @@ pub enum Rescale {
     OnePlusCSquared,
 }
 
-/// How far the step may leave the average.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+/// p `[M]`, and how far the step may leave the average.
+#[derive(Params, Serialize, Deserialize)]
+pub struct CaGrad {
+    #[param(weights)]
+    weights: Vec<f64>,
     /// radius of the ball around the average gradient, as a share of its length.
     #[param(default = 0.4, range = 0.0..)]
     c: f64,
@@ -45,15 +45,6 @@ pub struct Params {
     clip: bool,
     /// what the step is divided by: nothing, 1 + c, or 1 + c².
     rescale: Rescale,
-}
-
-/// p `[M]` and the params.
-#[derive(Serialize, Deserialize)]
-pub struct CaGrad {
-    weights: Vec<f64>,
-    c: f64,
-    clip: bool,
-    divisor: f64,
 }
 
 /// A gradient or a mix of them up to this share of the longest one is taken for 0.
@@ -66,33 +57,16 @@ impl Scalarizer for CaGrad {
     // g = (1, 0) and (0, 2), c = 1: g₀ = (½, 1). The worst is helped most by all of the correction on the first:
     // ‖g₀‖ / ‖g_0‖ = √5 / 2 more.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let Params { c, clip, .. } = params;
-        let divisor = match params.rescale {
-            _ if setup.m() == 1 => 1.0,
-            Rescale::None => 1.0,
-            Rescale::OnePlusC => 1.0 + c,
-            Rescale::OnePlusCSquared => 1.0 + c * c,
-        };
-        let weights = math::simplex_weights(&params.weights, setup.m())?;
-        Ok(Self {
-            weights,
-            c,
-            clip,
-            divisor,
-        })
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
         let correction = |directions: &math::Directions| Ok(self.correction(directions));
         let w = math::correct(gradients.gram(), &self.weights, correction)?;
-        Ok(math::to_f32(w.iter().map(|w| w / self.divisor)))
+        let divisor = match self.rescale {
+            Rescale::OnePlusC if w.len() > 1 => 1.0 + self.c,
+            Rescale::OnePlusCSquared if w.len() > 1 => 1.0 + self.c * self.c,
+            _ => 1.0,
+        };
+        Ok(math::to_f32(w.iter().map(|w| w / divisor)))
     }
 }
 

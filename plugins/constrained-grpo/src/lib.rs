@@ -9,33 +9,28 @@
 //! ξ ← a step of Adam along λ∘(h − λ·h)         β 0.9 and 0.999, ε 1e-5
 //! ```
 //! λ of a batch is from the batches before it. A constraint that is violated by more than its threshold gains weight
-//! from the primary objective; one that holds loses it. The metric `violation/K` is h_k: scores outside [0, 1] show there.
+//! from the primary objective; one that holds loses it. The metric `violation/K` is h_k, 0 for the first: scores outside [0, 1] show there.
 //!
 //! Departures: the paper's code was not found. The optimiser is that of a driving project that names the method
 //! (rdesc/DrivoR), whose logits all start at 0.02: equal, like 0. Its advantages have ε 1e-5; the host has its own.
 
 use moa_sdk::prelude::*;
 
-/// The constraints, and how fast multipliers move.
-#[derive(Params)]
-pub struct Params {
-    /// largest share of violations, 1 − mean score, of each objective after the first, one for each or one for all.
-    #[param(default = [0.01])]
+/// The constraints, how fast multipliers move, their logits ξ `[M]`, and the last h `[M]`.
+#[derive(Params, Serialize, Deserialize)]
+pub struct ConstrainedGrpo {
+    /// largest share of violations, 1 − mean score, of each objective but the first, one for each of them or one for all.
+    #[param(default = [0.01], per_objective = setup.m().saturating_sub(1))]
     thresholds: Vec<f64>,
     /// learning rate of the multipliers' logits.
     #[param(default = 0.03, range = 0.0..)]
     dual_lr: f64,
-}
-
-/// Thresholds, logits and their optimiser; the last h.
-#[derive(Serialize, Deserialize)]
-pub struct ConstrainedGrpo {
-    thresholds: Vec<f64>,
-    dual_lr: f64,
+    #[state(init = vec![0.0; setup.m()])]
     logits: Vec<f64>,
+    #[state(init = math::Adam::new(setup.m()))]
     adam: math::Adam,
+    #[state]
     violations: Vec<f64>,
-    constraints: Vec<String>,
 }
 
 #[scalarizer]
@@ -44,35 +39,23 @@ impl Scalarizer for ConstrainedGrpo {
     const PAPER: &str = "Constrained GRPO, arXiv 2602.05863";
     // The constraint is violated in half of the completions. The first step of Adam is lr long: ξ = (−ln 2 / 2, ln 2 / 2).
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let m = setup.m();
-        let others = m.saturating_sub(1);
-        Ok(Self {
-            thresholds: math::broadcast("thresholds", &params.thresholds, others)
-                .map_err(|error| error.hint("one for each objective after the first, or one for all"))?,
-            dual_lr: params.dual_lr,
-            logits: vec![0.0; m],
-            adam: math::Adam::new(m),
-            violations: vec![],
-            constraints: setup.names().split_off(1),
-        })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let weights = math::softmax(&self.logits); // [M]
-        let violation = |(k, threshold): (usize, &f64)| 1.0 - batch.scores().column_mean(k + 1) - threshold;
-        self.violations = self.thresholds.iter().enumerate().map(violation).collect();
-        let h: Vec<f64> = std::iter::once(0.0).chain(self.violations.iter().copied()).collect(); // [M]
-        let mean: f64 = weights.iter().zip(&h).map(|(w, h)| w * h).sum();
-        let descent: Vec<f64> = weights.iter().zip(&h).map(|(w, h)| -w * (h - mean)).collect();
+        let satisfied = batch.scores().column_means();
+        let h = |(s, t): (&f64, &f64)| 1.0 - s - t;
+        self.violations = vec![0.0];
+        self.violations
+            .extend(satisfied[1..].iter().zip(&self.thresholds).map(h));
+        let h = &self.violations; // [M]
+        let mean: f64 = weights.iter().zip(h).map(|(w, h)| w * h).sum();
+        let descent: Vec<f64> = weights.iter().zip(h).map(|(w, h)| -w * (h - mean)).collect();
         self.adam.step(&mut self.logits, &descent, self.dual_lr, 1e-5);
         Ok(Signal::advantage_weights(weights))
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().per_objective("violation", &self.constraints, &self.violations)
+        Metrics::new().each("violation", &self.violations)
     }
 }
 
@@ -94,8 +77,8 @@ mod tests {
 
     use super::*;
 
-    /// The weights of the 200th batch with these mean scores, and the metrics after it.
-    fn last(scores: &[f32; 3]) -> Result<(Vec<f32>, Metrics)> {
+    /// The weights of the 200th batch with these mean scores, and its violations.
+    fn last(scores: &[f32; 3]) -> Result<(Vec<f32>, Vec<f64>)> {
         let mut plugin: ConstrainedGrpo = moa_sdk::testing::scalarizer(3, &json!({}))?;
         let mut last = vec![];
         for step in 1..=200 {
@@ -111,18 +94,18 @@ mod tests {
             last = signal.mixing_weights().map(<[f32]>::to_vec).unwrap_or_default();
             assert!((last.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         }
-        Ok((last, plugin.metrics()))
+        Ok((last, plugin.violations))
     }
 
     /// A violated constraint takes the weight; where all hold, the primary objective does, whatever it scores.
     #[test]
     fn weight_goes_to_what_is_violated_or_to_the_primary_objective() -> Result<()> {
-        let (violated, metrics) = last(&[0.5, 0.1, 1.0])?;
+        let (violated, h) = last(&[0.5, 0.1, 1.0])?;
         assert!(violated[1] > 0.9, "{violated:?}");
-        assert!((metrics.get("violation/objective1").unwrap_or(0.0) - 0.89).abs() < 1e-6);
-        let (held, metrics) = last(&[0.0, 1.0, 1.0])?;
+        assert!((h[1] - 0.89).abs() < 1e-6);
+        let (held, h) = last(&[0.0, 1.0, 1.0])?;
         assert!(held[0] > 0.9, "{held:?}");
-        assert!((metrics.get("violation/objective2").unwrap_or(0.0) + 0.01).abs() < 1e-6);
+        assert!((h[2] + 0.01).abs() < 1e-6);
         Ok(())
     }
 

@@ -14,18 +14,13 @@
 
 use moa_sdk::prelude::*;
 
-/// The preference.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
-}
-
 /// p `[M]`, and the mean of the last w `[M]`.
-#[derive(Serialize, Deserialize)]
+#[derive(Params, Serialize, Deserialize)]
 pub struct Dvao {
-    preference: Vec<f64>,
+    #[param(weights)]
     weights: Vec<f64>,
+    #[state(init = weights.clone())]
+    mean_weights: Vec<f64>,
 }
 
 /// A deviation up to this share of the largest score is rounding.
@@ -38,13 +33,6 @@ impl Scalarizer for Dvao {
     const NEEDS: Needs = Needs::NONE.objective_advantages();
     // Deviations √2 · (1, ½): w = (⅔, ⅓), and ⅔ · 1 − ⅓ · 1.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let preference: Vec<f64> = math::simplex_weights(&params.weights, setup.m())?;
-        let weights = preference.clone();
-        Ok(Self { preference, weights })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let (scores, advantages) = (batch.scores(), batch.objective_advantages()?); // [B, M]
@@ -57,20 +45,20 @@ impl Scalarizer for Dvao {
                 let spread = math::deviation(&of_group);
                 if spread > ROUNDING * largest { spread } else { 0.0 }
             };
-            let v: Vec<f64> = (0..batch.m()).map(|m| self.preference[m] * spread(m)).collect();
-            let w = math::proportional(&v, &self.preference, 0.0); // [M]
+            let v: Vec<f64> = (0..batch.m()).map(|m| self.weights[m] * spread(m)).collect();
+            let w = math::proportional(&v, &self.weights, 0.0); // [M]
             for &b in &rows {
                 mixed[b] = advantages.row(b).iter().zip(&w).map(|(a, w)| w * f64::from(*a)).sum();
                 sums.iter_mut().zip(&w).for_each(|(sum, w)| *sum += w);
             }
         }
         let signal = Signal::advantages(mixed); // [B]
-        self.weights = math::proportional(&sums, &self.preference, 0.0);
+        self.mean_weights = math::proportional(&sums, &self.weights, 0.0);
         Ok(signal)
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
-        Some(math::to_f32(&self.weights))
+        Some(math::to_f32(&self.mean_weights))
     }
 }
 

@@ -17,11 +17,11 @@
 
 use moa_sdk::prelude::*;
 
-/// What progress is measured by, and how fast weights follow.
-#[derive(Params)]
-pub struct Params {
+/// What progress is measured by, how fast weights follow, their logits ξ `[M]`, and ℓ `[M]` of the last batch.
+#[derive(Params, Serialize, Deserialize)]
+pub struct Famo {
     /// score that cannot be improved on, one for each or one for all.
-    #[param(default = [1.0])]
+    #[param(default = [1.0], per_objective)]
     best: Vec<f64>,
     /// least distance from the best, which keeps logarithms finite.
     #[param(default = 0.01, above = 0.0)]
@@ -32,19 +32,12 @@ pub struct Params {
     /// what pulls the logits to 0, equal weights.
     #[param(default = 1e-3, range = 0.0..)]
     decay: f64,
-}
-
-/// Best scores, logits and their optimiser; ℓ `[M]` of the last batch.
-#[derive(Serialize, Deserialize)]
-pub struct Famo {
-    best: Vec<f64>,
-    floor: f64,
-    weight_lr: f64,
-    decay: f64,
+    #[state(init = vec![0.0; setup.m()])]
     logits: Vec<f64>,
+    #[state(init = math::Adam::new(setup.m()))]
     adam: math::Adam,
+    #[state]
     distances: Option<Vec<f64>>,
-    objectives: Vec<String>,
 }
 
 #[scalarizer]
@@ -54,20 +47,6 @@ impl Scalarizer for Famo {
     // Distances ½ and ½; then ¼ and ½: only the first came nearer. Adam's first step is lr long: softmax (⅓, ⅔), and
     // w in proportion to ⅓ / ¼ and ⅔ / ½.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self {
-            best: math::broadcast("best", &params.best, setup.m())?,
-            floor: params.floor,
-            weight_lr: params.weight_lr,
-            decay: params.decay,
-            logits: vec![0.0; setup.m()],
-            adam: math::Adam::new(setup.m()),
-            distances: None,
-            objectives: setup.names(),
-        })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let distance = |(m, best): (usize, &f64)| (best - batch.scores().column_mean(m)).max(self.floor);
@@ -97,7 +76,7 @@ impl Scalarizer for Famo {
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().per_objective("distance", &self.objectives, self.distances.iter().flatten())
+        Metrics::new().each("distance", self.distances.iter().flatten())
     }
 }
 

@@ -38,11 +38,11 @@ pub enum Whiten {
     Tokens,
 }
 
-/// What is left out, and how the rest is normalised.
+/// p `[M]`, what is left out and how the rest is normalised, and the share of the last batch that was kept.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+pub struct Gd2po {
+    #[param(weights)]
+    weights: Vec<f64>,
     /// leave out every completion with a conflict, or those whose advantages mostly cancel.
     mode: Mode,
     /// share that must remain of the advantages when they are added; only with mode = "snr".
@@ -50,13 +50,7 @@ pub struct Params {
     threshold: f64,
     /// normalise over completions, or over tokens.
     whiten: Whiten,
-}
-
-/// p `[M]`, and the share of the last batch that was kept.
-#[derive(Serialize, Deserialize)]
-pub struct Gd2po {
-    params: Params,
-    weights: Vec<f64>,
+    #[state]
     kept: Option<f64>,
 }
 
@@ -70,16 +64,6 @@ impl Scalarizer for Gd2po {
     const NEEDS: Needs = Needs::NONE.objective_advantages();
     // The third is dropped: x = ⅔ (1, −1), whose deviation is ⅔ √2.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let weights = math::simplex_weights(&params.weights, setup.m())?;
-        Ok(Self {
-            params,
-            weights,
-            kept: None,
-        })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let advantages = batch.objective_advantages()?; // [B, M]
@@ -91,13 +75,14 @@ impl Scalarizer for Gd2po {
             .map(|row| f64::from(u8::from(self.keeps(row))))
             .collect(); // [B]
         let shares = math::group_means(&keep, batch.groups())?;
-        let x: Vec<f64> = math::mixed(advantages, &self.weights)
+        let x: Vec<f64> = advantages
+            .times(&self.weights)
             .iter()
             .zip(&shares)
             .map(|(a, r)| a * r)
             .collect();
         let count = |length: &u32| {
-            if self.params.whiten == Whiten::Tokens {
+            if self.whiten == Whiten::Tokens {
                 f64::from(*length)
             } else {
                 1.0
@@ -135,7 +120,7 @@ impl Gd2po {
         let conflict = counted().any(|(a, _)| a > EPSILON) && counted().any(|(a, _)| a < -EPSILON);
         let sum: f64 = counted().map(|(a, p)| p * a).sum();
         let size: f64 = counted().map(|(a, p)| (p * a).abs()).sum();
-        let left = self.params.mode == Mode::Snr && sum.abs() / (size + EPSILON) >= self.params.threshold;
+        let left = self.mode == Mode::Snr && sum.abs() / (size + EPSILON) >= self.threshold;
         !conflict || left
     }
 }

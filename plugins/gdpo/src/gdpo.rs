@@ -15,16 +15,10 @@
 
 use moa_sdk::prelude::*;
 
-/// The weights of the mix.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
-}
-
 /// p `[M]`.
-#[derive(Serialize, Deserialize)]
+#[derive(Params, Serialize, Deserialize)]
 pub struct Gdpo {
+    #[param(weights)]
     weights: Vec<f64>,
 }
 
@@ -35,20 +29,13 @@ impl Scalarizer for Gdpo {
     const NEEDS: Needs = Needs::NONE.objective_advantages();
     // a = (½, −½): a deviation of 1/√2, so that both are ±½ / (0.70711 + 0.0001).
     const EXAMPLES: &str = include_str!("gdpo.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, setup.m())?,
-        })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let advantages = batch.objective_advantages()?; // [B, M]
         if batch.m() == 1 {
             return Ok(Signal::advantages(advantages.as_slice()));
         }
-        let mixed = math::mixed(advantages, &self.weights); // [B]
+        let mixed = advantages.times(&self.weights); // [B]
         Ok(Signal::advantages(math::whitened(&mixed)))
     }
 

@@ -13,17 +13,11 @@
 
 use moa_sdk::prelude::*;
 
-/// The weights of the sum.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective's advantage, one for each or one for all. They are >= 0, and one is above 0.
-    #[param(default = [1.0], range = 0.0..)]
-    weights: Vec<f32>,
-}
-
 /// w `[M]`.
-#[derive(Serialize, Deserialize)]
+#[derive(Params, Serialize, Deserialize)]
 pub struct MoGrpo {
+    /// weight of each objective's advantage, one for each or one for all. They are >= 0, and one is above 0.
+    #[param(default = [1.0], range = 0.0..=1e30, per_objective)]
     weights: Vec<f64>,
 }
 
@@ -33,18 +27,15 @@ impl Scalarizer for MoGrpo {
     const PAPER: &str = "Ichihara et al., MO-GRPO: Mitigating Reward Hacking of Group Relative Policy Optimization on Multi-Objective Problems, arXiv 2509.22047";
     // One for all.
     const EXAMPLES: &str = include_str!("mo_grpo.jsonl");
-    type Params = Params;
 
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let given: Vec<f64> = params.weights.iter().map(|w| f64::from(*w)).collect();
-        let weights = math::broadcast("weights", &given, setup.m())?;
-        if weights.iter().all(|w| *w <= 0.0) {
+    fn new(setup: &Setup, mut params: Self) -> Result<Self> {
+        if params.weights.iter().all(|w| *w <= 0.0) {
             return Err(Error::new("weights are all 0, expected one above 0").hint("leave weights out: 1 each"));
         }
-        let plain = setup.m() == 1;
-        Ok(Self {
-            weights: if plain { vec![1.0] } else { weights },
-        })
+        if setup.m() == 1 {
+            params.weights = vec![1.0];
+        }
+        Ok(params)
     }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {

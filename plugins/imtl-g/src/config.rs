@@ -15,7 +15,7 @@
 use moa_sdk::prelude::*;
 
 /// Nothing to keep.
-#[derive(Serialize, Deserialize)]
+#[derive(Params, Serialize, Deserialize)]
 pub struct Config;
 
 #[scalarizer]
@@ -25,15 +25,6 @@ impl Scalarizer for Config {
         "Liu et al., ConFIG: Towards Conflict-free Training of Physics Informed Neural Networks, arXiv 2408.11104";
     // Across each other, lengths 1 and 2: x = (1, 1), length 3/√2, w = ¾ (1, ½).
     const EXAMPLES: &str = include_str!("config.jsonl");
-    type Params = ();
-
-    fn new(_setup: &Setup, (): ()) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
         let equal = math::simplex_weights(&[], gradients.m())?;

@@ -13,7 +13,7 @@
 use moa_sdk::prelude::*;
 
 /// Nothing to keep.
-#[derive(Serialize, Deserialize)]
+#[derive(Params, Serialize, Deserialize)]
 pub struct ImtlG;
 
 #[scalarizer]
@@ -22,15 +22,6 @@ impl Scalarizer for ImtlG {
     const PAPER: &str = "Liu et al., Towards Impartial Multi-task Learning, ICLR 2021";
     // Across each other, lengths 1 and 2: as long a part of each.
     const EXAMPLES: &str = include_str!("imtl_g.jsonl");
-    type Params = ();
-
-    fn new(_setup: &Setup, (): ()) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
         let equal = math::simplex_weights(&[], gradients.m())?;

@@ -3,21 +3,18 @@
 
 use moa_sdk::prelude::*;
 
-use crate::{Bargain, Params};
+use crate::Bargain;
 
-/// The fairness, and the params of nash-mtl.
-#[derive(Params)]
-pub struct FairParams {
+/// The fairness, and the bargain.
+#[derive(Params, Serialize, Deserialize)]
+pub struct FairGrad {
     /// a: the larger, the more the objective that gains least counts.
     #[param(default = 2.0, above = 0.0)]
     alpha: f64,
     #[param(flatten)]
-    bargain: Params,
+    #[serde(flatten)]
+    bargain: Bargain,
 }
-
-/// The last weights.
-#[derive(Serialize, Deserialize)]
-pub struct FairGrad(Bargain);
 
 #[scalarizer]
 impl Scalarizer for FairGrad {
@@ -25,18 +22,9 @@ impl Scalarizer for FairGrad {
     const PAPER: &str = "Ban and Ji, Fair Resource Allocation in Multi-Task Learning, arXiv 2402.15638";
     // Across each other, lengths 1 and 8: 64 α = α^(−1/2), so that α = 64^(−2/3) = 1/16.
     const EXAMPLES: &str = include_str!("fairgrad.jsonl");
-    type Params = FairParams;
-
-    fn new(setup: &Setup, params: FairParams) -> Result<Self> {
-        Bargain::new(setup, &params.bargain, params.alpha).map(Self)
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
-        self.0.weigh(gradients)
+        self.bargain.weigh(gradients, self.alpha)
     }
 }
 

@@ -35,23 +35,17 @@ pub enum Scale {
     Published,
 }
 
-/// How long the step is, and how often weights are looked for.
+/// How long the step is, how often weights are looked for, the last ones `[M]`, and the mini-batches until the next.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
+struct Bargain {
     /// weights that sum to 1, or the published ones, whose step has a length of its own.
     scale: Scale,
     /// the weights are found anew once in this many mini-batches.
     #[param(default = 1, range = 1..)]
     update_every: u32,
-}
-
-/// The last weights `[M]`, and the mini-batches until the next ones.
-#[derive(Serialize, Deserialize)]
-struct Bargain {
-    scale: Scale,
-    update_every: u32,
-    a: f64,
+    #[state(init = math::simplex_weights(&[], setup.m())?)]
     weights: Vec<f64>,
+    #[state]
     wait: u32,
 }
 
@@ -61,22 +55,12 @@ const RIDGE: f64 = 1e-8;
 const ROUNDS: usize = 200;
 
 impl Bargain {
-    fn new(setup: &Setup, params: &Params, a: f64) -> Result<Self> {
-        Ok(Self {
-            scale: params.scale,
-            update_every: params.update_every,
-            a,
-            weights: math::simplex_weights(&[], setup.m())?,
-            wait: 0,
-        })
-    }
-
-    fn weigh(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
+    fn weigh(&mut self, gradients: &Gradients, a: f64) -> Result<Vec<f32>> {
         if self.wait == 0 {
             self.wait = self.update_every;
             let equal = math::simplex_weights(&[], gradients.m())?;
             self.weights = math::weigh(gradients.gram(), &equal, |directions| {
-                let alpha = solution(directions, self.a);
+                let alpha = solution(directions, a);
                 let sum: f64 = alpha.iter().sum();
                 let divisor = if self.scale == Scale::Published { 1.0 } else { sum };
                 Ok(alpha.iter().map(|alpha| alpha / divisor).collect())

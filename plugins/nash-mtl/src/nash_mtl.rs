@@ -2,11 +2,15 @@
 
 use moa_sdk::prelude::*;
 
-use crate::{Bargain, Params};
+use crate::Bargain;
 
-/// The last weights.
-#[derive(Serialize, Deserialize)]
-pub struct NashMtl(Bargain);
+/// The bargain.
+#[derive(Params, Serialize, Deserialize)]
+pub struct NashMtl {
+    #[param(flatten)]
+    #[serde(flatten)]
+    bargain: Bargain,
+}
 
 #[scalarizer]
 impl Scalarizer for NashMtl {
@@ -14,18 +18,9 @@ impl Scalarizer for NashMtl {
     const PAPER: &str = "Navon et al., Multi-Task Learning as a Bargaining Game, arXiv 2202.01017";
     // Across each other, lengths 1 and 2: α_m = 1 / d_m. Then [[1, ½], [½, 1]]: α² · 3/2 = 1.
     const EXAMPLES: &str = include_str!("nash_mtl.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Bargain::new(setup, &params, 1.0).map(Self)
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
-        self.0.weigh(gradients)
+        self.bargain.weigh(gradients, 1.0)
     }
 }
 

@@ -15,28 +15,24 @@
 
 use moa_sdk::prelude::*;
 
-/// How much the others are helped.
-#[derive(Params)]
-pub struct Params {
-    /// part of its own squared length that each objective after the first gains, one for each or one for all.
-    #[param(default = [0.02], range = 0.0..)]
+/// How much the others are helped; v `[M]` and t.
+#[derive(Params, Serialize, Deserialize)]
+pub struct Pcd {
+    /// part of its own squared length that each objective but the first gains, one for each of them or one for all.
+    #[param(default = [0.02], range = 0.0.., per_objective = setup.m().saturating_sub(1))]
     tau: Vec<f64>,
     /// decay of the running mean of squared lengths.
     #[param(default = 0.999, range = 0.0..1.0)]
     beta: f64,
-}
-
-/// τ `[M]`, 0 for the first; v `[M]` and t.
-#[derive(Serialize, Deserialize)]
-pub struct Pcd {
-    tau: Vec<f64>,
-    beta: f64,
+    #[state(init = vec![0.0; setup.m()])]
     mean_squares: Vec<f64>,
+    #[state]
     calls: u32,
 }
 
 /// What is added to squared lengths before they are divided by.
 const EPSILON: f64 = 1e-8;
+
 /// The part of its length by which an objective's gain may miss what it should be for the constraints to count as met.
 const MISSED: f64 = 1e-6;
 
@@ -46,23 +42,6 @@ impl Scalarizer for Pcd {
     const PAPER: &str = "PCD, arXiv 2606.29521";
     // Lengths 1, cosine −0.6, τ ½: λ = ½ + 0.6, d = (1, 0) + 1.1 (−0.6, 0.8), ‖d‖² = 0.89.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let mut tau = math::broadcast("tau", &params.tau, setup.m().saturating_sub(1))
-            .map_err(|error| error.hint("one for each objective after the first, or one for all"))?;
-        tau.insert(0, 0.0);
-        Ok(Self {
-            tau,
-            beta: params.beta,
-            mean_squares: vec![0.0; setup.m()],
-            calls: 0,
-        })
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
         self.calls = self.calls.saturating_add(1);
@@ -80,7 +59,10 @@ impl Scalarizer for Pcd {
         first[0] = 1.0;
         let weights = math::correct(gradients.gram(), &first, |directions| {
             let primary = directions.pick(&first);
-            let (scale, tau) = (directions.pick(&scale), directions.pick(&self.tau));
+            let (scale, tau) = (
+                directions.pick(&scale),
+                directions.pick(&[&[0.0], &self.tau[..]].concat()),
+            );
             let found = turned(directions, &scale, &tau).filter(|_| primary[0] > 0.0);
             let found = found.unwrap_or_else(|| primary.clone());
             Ok(found.iter().zip(&primary).map(|(w, own)| w - own).collect())

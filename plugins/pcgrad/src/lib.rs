@@ -38,23 +38,16 @@ pub enum Reduction {
     Sum,
 }
 
-/// Order and size of the step.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+/// p `[M]`, order and size of the step, and the generator of random orders.
+#[derive(Params, Serialize, Deserialize)]
+pub struct PcGrad {
+    #[param(weights)]
+    weights: Vec<f64>,
     /// the order in which the others' parts are taken away: the mean over all orders, as listed, or random.
     order: Order,
     /// the mean over the objectives, or their sum.
     reduction: Reduction,
-}
-
-/// p `[M]`, and the generator of random orders.
-#[derive(Serialize, Deserialize)]
-pub struct PcGrad {
-    weights: Vec<f64>,
-    order: Order,
-    factor: f64,
+    #[state(init = setup.rng())]
     rng: Rng,
 }
 
@@ -67,9 +60,8 @@ impl Scalarizer for PcGrad {
     const PAPER: &str = "Yu et al., Gradient Surgery for Multi-Task Learning, arXiv 2001.06782";
     // g = (1, 0) and (−1, 1): each loses its part along the other, −1/2 and −1/1 of it.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
 
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
+    fn new(setup: &Setup, params: Self) -> Result<Self> {
         let m = setup.m();
         if params.order == Order::Average && m > MOST {
             return Err(Error::new(format!(
@@ -77,20 +69,7 @@ impl Scalarizer for PcGrad {
             ))
             .hint("set order = \"random\""));
         }
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, m)?,
-            order: params.order,
-            factor: if params.reduction == Reduction::Sum {
-                m as f64
-            } else {
-                1.0
-            },
-            rng: setup.rng(),
-        })
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
+        Ok(params)
     }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
@@ -118,7 +97,12 @@ impl Scalarizer for PcGrad {
             }
             Ok(directions.per_length(&added))
         })?;
-        Ok(math::to_f32(w.iter().map(|w| self.factor * w)))
+        let factor = if self.reduction == Reduction::Sum {
+            w.len() as f64
+        } else {
+            1.0
+        };
+        Ok(math::to_f32(w.iter().map(|w| factor * w)))
     }
 }
 

@@ -14,11 +14,11 @@
 
 use moa_sdk::prelude::*;
 
-/// How sharp the minimum is.
+/// p `[M]`, how sharp the minimum is, and the last k.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+pub struct Rvpo {
+    #[param(weights)]
+    weights: Vec<f64>,
     /// k at step 1; 0 is the mean.
     #[param(default = 0.5, range = 0.0..)]
     sharpness_start: f64,
@@ -31,13 +31,7 @@ pub struct Params {
     /// subtract the mean over the batch and divide by the deviation.
     #[param(default = true)]
     whiten: bool,
-}
-
-/// p `[M]`, and the last k.
-#[derive(Serialize, Deserialize)]
-pub struct Rvpo {
-    params: Params,
-    weights: Vec<f64>,
+    #[state]
     sharpness: Option<f64>,
 }
 
@@ -51,16 +45,6 @@ impl Scalarizer for Rvpo {
     const NEEDS: Needs = Needs::NONE.objective_advantages();
     // k = ln 2: 2^−A = (½, 2) and (1, 1), means 5/4 and 1: −log₂ of them.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let weights = math::simplex_weights(&params.weights, setup.m())?;
-        Ok(Self {
-            params,
-            weights,
-            sharpness: None,
-        })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let k = self.sharpness_at(batch.step());
@@ -70,13 +54,13 @@ impl Scalarizer for Rvpo {
             return Ok(Signal::advantages(advantages.as_slice()));
         }
         let soft: Vec<f64> = match k < MEAN {
-            true => math::mixed(advantages, &self.weights),
+            true => advantages.times(&self.weights),
             false => advantages
                 .iter_rows()
                 .map(|row| soft_minimum(row, &self.weights, k))
                 .collect(),
         };
-        Ok(Signal::advantages(if self.params.whiten {
+        Ok(Signal::advantages(if self.whiten {
             math::whitened(&soft)
         } else {
             soft
@@ -96,16 +80,11 @@ impl Scalarizer for Rvpo {
 impl Rvpo {
     /// k of a step, the first being 1.
     fn sharpness_at(&self, step: u64) -> f64 {
-        let Params {
-            sharpness_start: start,
-            sharpness_end: end,
-            anneal_steps,
-            ..
-        } = self.params;
-        if anneal_steps <= 1 {
+        let (start, end, steps) = (self.sharpness_start, self.sharpness_end, self.anneal_steps);
+        if steps <= 1 {
             return end;
         }
-        let done = step.saturating_sub(1) as f64 / f64::from(anneal_steps - 1);
+        let done = step.saturating_sub(1) as f64 / f64::from(steps - 1);
         start + (end - start) * done.min(1.0)
     }
 }

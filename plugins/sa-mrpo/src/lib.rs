@@ -13,31 +13,22 @@
 
 use moa_sdk::prelude::*;
 
-/// Between which scores an objective lies, and how fast weight falls.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+/// p `[M]`, between which scores an objective lies, how fast weight falls, and the last shares `[M]`.
+#[derive(Params, Serialize, Deserialize)]
+pub struct SaMrpo {
+    #[param(weights)]
+    weights: Vec<f64>,
     /// score at which nothing is achieved, one for each or one for all.
-    #[param(default = [0.0])]
+    #[param(default = [0.0], per_objective)]
     lowest: Vec<f64>,
     /// score at which nothing is left to gain, one for each or one for all.
-    #[param(default = [1.0])]
+    #[param(default = [1.0], per_objective)]
     highest: Vec<f64>,
     /// γ: the larger, the faster weight falls.
     #[param(default = 0.5, range = 0.0..)]
     gamma: f64,
-}
-
-/// p, lowest and highest scores `[M]`, γ; the last shares `[M]`.
-#[derive(Serialize, Deserialize)]
-pub struct SaMrpo {
-    preference: Vec<f64>,
-    lowest: Vec<f64>,
-    highest: Vec<f64>,
-    gamma: f64,
+    #[state]
     shares: Vec<f64>,
-    objectives: Vec<String>,
 }
 
 /// A sum of weights up to this: all objectives are saturated.
@@ -49,25 +40,15 @@ impl Scalarizer for SaMrpo {
     const PAPER: &str = "SA-MRPO, arXiv 2608.16072";
     // Shares ¾ and 0: √¼ against √1.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
 
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let lowest = math::broadcast("lowest", &params.lowest, setup.m())?;
-        let highest = math::broadcast("highest", &params.highest, setup.m())?;
-        if let Some(m) = (0..setup.m()).find(|&m| highest[m] <= lowest[m]) {
+    fn new(setup: &Setup, params: Self) -> Result<Self> {
+        if let Some(m) = (0..setup.m()).find(|&m| params.highest[m] <= params.lowest[m]) {
             return Err(Error::new(format!(
                 "highest is {} for objective {}, expected above lowest, which is {}",
-                highest[m], setup.objectives[m].name, lowest[m]
+                params.highest[m], setup.objectives[m].name, params.lowest[m]
             )));
         }
-        Ok(Self {
-            preference: math::simplex_weights(&params.weights, setup.m())?,
-            lowest,
-            highest,
-            gamma: params.gamma,
-            shares: vec![],
-            objectives: setup.names(),
-        })
+        Ok(params)
     }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
@@ -77,19 +58,19 @@ impl Scalarizer for SaMrpo {
         };
         self.shares = (0..batch.m()).map(share).collect(); // [M]
         let left = self
-            .preference
+            .weights
             .iter()
             .zip(&self.shares)
             .map(|(p, share)| p * (1.0 - share).powf(self.gamma));
         Ok(Signal::weights(math::proportional(
             &left.collect::<Vec<_>>(),
-            &self.preference,
+            &self.weights,
             SATURATED,
         )))
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().per_objective("share", &self.objectives, &self.shares)
+        Metrics::new().each("share", &self.shares)
     }
 }
 

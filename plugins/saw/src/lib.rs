@@ -15,27 +15,19 @@
 
 use moa_sdk::prelude::*;
 
-/// What variation is measured from.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+/// p `[M]`, what variation is measured from, and the last CV `[M]`.
+#[derive(Params, Serialize, Deserialize)]
+pub struct Saw {
+    #[param(weights)]
+    weights: Vec<f64>,
     /// least score that each reward gives, one for each or one for all.
-    #[param(default = [0.0])]
+    #[param(default = [0.0], per_objective)]
     minima: Vec<f64>,
     /// δ: what keeps the divisions finite.
     #[param(default = 1e-8, above = 0.0)]
     delta: f64,
-}
-
-/// p and minima `[M]`, δ; the last CV `[M]`.
-#[derive(Serialize, Deserialize)]
-pub struct Saw {
-    preference: Vec<f64>,
-    minima: Vec<f64>,
-    delta: f64,
+    #[state]
     variation: Vec<f64>,
-    objectives: Vec<String>,
 }
 
 #[scalarizer]
@@ -44,17 +36,6 @@ impl Scalarizer for Saw {
     const PAPER: &str = "SAW, arXiv 2606.07705";
     // Means ½ and ¼, the same deviation: the second varies twice as much for its mean.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self {
-            preference: math::simplex_weights(&params.weights, setup.m())?,
-            minima: math::broadcast("minima", &params.minima, setup.m())?,
-            delta: params.delta,
-            variation: vec![],
-            objectives: setup.names(),
-        })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let variation = |(m, minimum): (usize, &f64)| {
@@ -63,18 +44,18 @@ impl Scalarizer for Saw {
         };
         self.variation = self.minima.iter().enumerate().map(variation).collect(); // [M]
         let weighted: Vec<f64> = self
-            .preference
+            .weights
             .iter()
             .zip(&self.variation)
             .map(|(p, cv)| p * cv)
             .collect();
         let varies = self.variation.iter().sum::<f64>() >= self.delta;
         let least = if varies { 0.0 } else { f64::INFINITY };
-        Ok(Signal::weights(math::proportional(&weighted, &self.preference, least)))
+        Ok(Signal::weights(math::proportional(&weighted, &self.weights, least)))
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().per_objective("variation", &self.objectives, &self.variation)
+        Metrics::new().each("variation", &self.variation)
     }
 }
 

@@ -18,25 +18,17 @@
 
 use moa_sdk::prelude::*;
 
-/// How smooth the maximum is, and what it is taken over.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+/// p `[M]`, how smooth the maximum is, and what distances are measured from.
+#[derive(Params, Serialize, Deserialize)]
+pub struct Stch {
+    #[param(weights)]
+    weights: Vec<f64>,
     /// μ: the smaller, the nearer to the largest distance.
     #[param(default = 0.1, above = 0.0)]
     mu: f64,
     #[param(flatten)]
-    reference: math::ReferenceParams,
-}
-
-/// p `[M]`, μ, and the reference point.
-#[derive(Serialize, Deserialize)]
-pub struct Stch {
-    weights: Vec<f64>,
-    mu: f64,
+    #[serde(flatten)]
     reference: math::ReferencePoint,
-    objectives: Vec<String>,
 }
 
 #[scalarizer]
@@ -46,15 +38,10 @@ impl Scalarizer for Stch {
         "Lin et al., Smooth Tchebycheff Scalarization for Multi-Objective Optimization, arXiv 2402.19078";
     // z = (1, 1): distances ½ · (0, 2 ln 3), so that −ln(1 + 3), and ½ · (0, 0), so that −ln 2.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
 
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, setup.m())?,
-            mu: params.mu,
-            reference: math::ReferencePoint::new(params.reference, setup.m())?,
-            objectives: setup.names(),
-        })
+    fn new(_: &Setup, params: Self) -> Result<Self> {
+        params.reference.check()?;
+        Ok(params)
     }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
@@ -81,7 +68,7 @@ impl Scalarizer for Stch {
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().per_objective("reference", &self.objectives, self.reference.get())
+        Metrics::new().each("reference", self.reference.get())
     }
 }
 

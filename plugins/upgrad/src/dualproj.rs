@@ -2,11 +2,15 @@
 
 use moa_sdk::prelude::*;
 
-use crate::{Cone, Params};
+use crate::Cone;
 
-/// The preference and ρ.
-#[derive(Serialize, Deserialize)]
-pub struct DualProj(Cone);
+/// Its params are its state.
+#[derive(Params, Serialize, Deserialize)]
+pub struct DualProj {
+    #[param(flatten)]
+    #[serde(flatten)]
+    cone: Cone,
+}
 
 #[scalarizer]
 impl Scalarizer for DualProj {
@@ -14,18 +18,9 @@ impl Scalarizer for DualProj {
     const PAPER: &str = "Lopez-Paz and Ranzato, Gradient Episodic Memory for Continual Learning, arXiv 1706.08840; Quinton and Rey, arXiv 2406.16232";
     // J = [[−4, 1, 1], [6, 1, 1]]: the sum of the halves has products −2 and 8. ν lifts the first to 0: 2/18.
     const EXAMPLES: &str = include_str!("dualproj.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Cone::new(setup, &params).map(Self)
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
-        self.0.weigh(gradients, std::slice::from_ref(&self.0.weights))
+        self.cone.weigh(gradients, std::slice::from_ref(&self.cone.weights))
     }
 }
 

@@ -23,31 +23,17 @@ mod upgrad;
 pub use dualproj::DualProj;
 pub use upgrad::UpGrad;
 
-/// The preference, and how exact the projection is.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+/// p `[M]`, and how exact the projection is.
+#[derive(Params, Serialize, Deserialize)]
+struct Cone {
+    #[param(weights)]
+    weights: Vec<f64>,
     /// the released code's ρ: above 0, the problem has G / trace G + ρ I in place of C.
     #[param(default = 0.0, range = 0.0..)]
     regularization: f64,
 }
 
-/// p `[M]` and ρ.
-#[derive(Serialize, Deserialize)]
-struct Cone {
-    weights: Vec<f64>,
-    regularization: f64,
-}
-
 impl Cone {
-    fn new(setup: &Setup, params: &Params) -> Result<Self> {
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, setup.m())?,
-            regularization: params.regularization,
-        })
-    }
-
     /// w `[M]` for pulls of `[M]` each.
     fn weigh(&self, gradients: &Gradients, pulls: &[Vec<f64>]) -> Result<Vec<f32>> {
         let (gram, p, rho) = (gradients.gram(), &self.weights, self.regularization);

@@ -2,11 +2,15 @@
 
 use moa_sdk::prelude::*;
 
-use crate::{Cone, Params};
+use crate::Cone;
 
-/// The preference and ρ.
-#[derive(Serialize, Deserialize)]
-pub struct UpGrad(Cone);
+/// Its params are its state.
+#[derive(Params, Serialize, Deserialize)]
+pub struct UpGrad {
+    #[param(flatten)]
+    #[serde(flatten)]
+    cone: Cone,
+}
 
 #[scalarizer]
 impl Scalarizer for UpGrad {
@@ -15,20 +19,11 @@ impl Scalarizer for UpGrad {
     // J = [[−4, 1, 1], [6, 1, 1]]: lengths² 18 and 38, product −22. Each is projected off the other:
     // w_0 = ½ (1 + 22/18), w_1 = ½ (1 + 22/38).
     const EXAMPLES: &str = include_str!("upgrad.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Cone::new(setup, &params).map(Self)
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
-        let p = &self.0.weights;
+        let p = &self.cone.weights;
         let only = |i: usize| (0..p.len()).map(|j| if i == j { p[i] } else { 0.0 }).collect();
-        self.0.weigh(gradients, &(0..p.len()).map(only).collect::<Vec<_>>())
+        self.cone.weigh(gradients, &(0..p.len()).map(only).collect::<Vec<_>>())
     }
 }
 

@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::weights::broadcast;
 use crate::views::Matrix;
 use crate::{Choice, Error, Params, Result};
 
@@ -19,44 +18,31 @@ pub enum Reference {
     Fixed,
 }
 
-/// Params of a method that has a reference point; flatten them into its own.
-#[derive(Debug, Clone, Params)]
-pub struct ReferenceParams {
-    /// the reference point: largest scores so far, largest scores of the batch, or `reference_point`.
-    pub reference: Reference,
-    /// score that each objective should reach, one for each or one for all; only with reference = "fixed".
-    pub reference_point: Option<Vec<f64>>,
-}
-
-/// The point `[M]`, once there is one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Params of a method that measures distances, and the point `[M]` once there is one; flatten it into the method.
+#[derive(Debug, Clone, Params, Serialize, Deserialize)]
 pub struct ReferencePoint {
+    /// the reference point: largest scores so far, largest scores of the batch, or `reference_point`.
     reference: Reference,
+    /// score that each objective should reach, one for each or one for all; only with reference = "fixed".
+    #[param(per_objective)]
+    reference_point: Option<Vec<f64>>,
+    #[state(init = reference_point.clone())]
     point: Option<Vec<f64>>,
 }
 
 impl ReferencePoint {
-    /// For `m` objectives.
+    /// Whether the params go together; for the method's `new`.
     ///
     /// # Errors
-    /// A point without "fixed", "fixed" without a point, or one of another length.
-    pub fn new(params: ReferenceParams, m: usize) -> Result<Self> {
-        let is_fixed = params.reference == Reference::Fixed;
-        if is_fixed && params.reference_point.is_none() {
-            return Err(Error::new("reference is \"fixed\", but reference_point is not given")
-                .hint("reference_point = [1.0] for scores of at most 1"));
+    /// A point without "fixed", or "fixed" without a point.
+    pub fn check(&self) -> Result<()> {
+        match (self.reference == Reference::Fixed, self.reference_point.is_some()) {
+            (true, false) => Err(Error::new("reference is \"fixed\", but reference_point is not given")
+                .hint("reference_point = [1.0] for scores of at most 1")),
+            (false, true) => Err(Error::new("reference_point is given, but reference is not \"fixed\"")
+                .hint("set reference = \"fixed\" or leave reference_point out")),
+            _ => Ok(()),
         }
-        if !is_fixed && params.reference_point.is_some() {
-            return Err(Error::new("reference_point is given, but reference is not \"fixed\"")
-                .hint("set reference = \"fixed\" or leave reference_point out"));
-        }
-        let point = params
-            .reference_point
-            .map(|point| broadcast("reference_point", &point, m));
-        Ok(Self {
-            reference: params.reference,
-            point: point.transpose()?,
-        })
     }
 
     /// The point for a batch of scores `[B, M]`, B at least 1, which it takes into account.
@@ -79,21 +65,27 @@ impl ReferencePoint {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reference, ReferenceParams, ReferencePoint};
+    use serde_json::{Value, json};
+
+    use super::ReferencePoint;
     use crate::views::Matrix;
+    use crate::{Objective, Params, Result, Setup};
+
+    fn made(params: &Value) -> Result<ReferencePoint> {
+        let objectives = ["a", "b"].map(Objective::new).to_vec();
+        let made = ReferencePoint::for_run(params, &Setup { objectives, seed: 0 })?;
+        made.check()?;
+        Ok(made)
+    }
 
     #[test]
-    fn the_three_references() -> crate::Result<()> {
-        for (reference, point, after) in [
-            (Reference::RunningMax, None, [2.0, 5.0]),
-            (Reference::BatchMax, None, [1.0, 5.0]),
-            (Reference::Fixed, Some(vec![7.0]), [7.0, 7.0]),
+    fn the_three_references() -> Result<()> {
+        for (params, after) in [
+            (json!({}), [2.0, 5.0]),
+            (json!({"reference": "batch-max"}), [1.0, 5.0]),
+            (json!({"reference": "fixed", "reference_point": [7.0]}), [7.0, 7.0]),
         ] {
-            let params = ReferenceParams {
-                reference,
-                reference_point: point,
-            };
-            let mut found = ReferencePoint::new(params, 2)?;
+            let mut found = made(&params)?;
             found.of(Matrix::new("scores", &[2.0, 3.0, 0.0, 1.0], 2, 2)?);
             assert_eq!(found.of(Matrix::new("scores", &[1.0, 5.0], 1, 2)?), after);
             assert_eq!(found.get(), after);
@@ -103,15 +95,10 @@ mod tests {
 
     #[test]
     fn a_point_and_its_use_go_together() {
-        let refused = |reference, reference_point| {
-            let params = ReferenceParams {
-                reference,
-                reference_point,
-            };
-            ReferencePoint::new(params, 2).expect_err("refused").message
-        };
-        assert!(refused(Reference::Fixed, None).contains("reference_point is not given"));
-        assert!(refused(Reference::BatchMax, Some(vec![1.0])).contains("reference is not"));
-        assert!(refused(Reference::Fixed, Some(vec![1.0; 3])).contains("has 3 values"));
+        let refused = |params: Value| made(&params).expect_err("refused").message;
+        assert!(refused(json!({"reference": "fixed"})).contains("reference_point is not given"));
+        assert!(refused(json!({"reference_point": [1.0]})).contains("reference is not"));
+        let long = json!({"reference": "fixed", "reference_point": [1.0, 2.0, 3.0]});
+        assert!(refused(long).contains("has 3 values"));
     }
 }
