@@ -87,15 +87,13 @@ mod tests {
         let mut rng = Rng::new(9);
         let p = [0.7, 0.3];
         for _ in 0..200 {
-            let scores: Vec<f32> = (0..8).map(|i| (rng.normal() * [1.0, 20.0][i % 2]) as f32).collect();
+            let scores = math::to_f32((0..8).map(|i| rng.normal() * [1.0, 20.0][i % 2]));
             let of = |m: usize| -> Vec<f64> { (0..4).map(|b| f64::from(scores[2 * b + m])).collect() };
             let (means, spreads) = (
                 [0, 1].map(|m| math::mean(&of(m))),
                 [0, 1].map(|m| math::deviation(&of(m))),
             );
-            let own: Vec<f32> = (0..8)
-                .map(|i| ((f64::from(scores[i]) - means[i % 2]) / spreads[i % 2]) as f32)
-                .collect();
+            let own = math::to_f32((0..8).map(|i| (f64::from(scores[i]) - means[i % 2]) / spreads[i % 2]));
             let mut plugin: Dvao = moa_sdk::testing::scalarizer(2, &json!({"weights": p}))?;
             let input = BatchInput {
                 m: 2,

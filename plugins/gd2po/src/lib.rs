@@ -184,7 +184,7 @@ mod tests {
         let plugin: Gd2po = moa_sdk::testing::scalarizer(5, &json!({}))?;
         let rows = 20_000;
         let kept = (0..rows)
-            .filter(|_| plugin.keeps(&[(); 5].map(|()| rng.normal() as f32)))
+            .filter(|_| plugin.keeps(&math::to_f32([(); 5].map(|()| rng.normal()))))
             .count();
         let share = kept as f64 / f64::from(rows);
         assert!((share - 1.0 / 16.0).abs() < 0.01, "{share}");

@@ -126,7 +126,7 @@ mod tests {
         let mut rng = Rng::new(5);
         let weights = [0.5, 0.3, 0.2];
         for _ in 0..500 {
-            let row: Vec<f32> = (0..3).map(|_| rng.normal() as f32).collect();
+            let row = math::to_f32((0..3).map(|_| rng.normal()));
             let values = || row.iter().map(|a| f64::from(*a)).zip(weights);
             let mean: f64 = values().map(|(a, p)| p * a).sum();
             let variance: f64 = values().map(|(a, p)| p * (a - mean).powi(2)).sum();

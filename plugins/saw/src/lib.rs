@@ -43,12 +43,7 @@ impl Scalarizer for Saw {
             math::deviation(&scores) / ((math::mean(&scores) - minimum + self.delta).abs() + self.delta)
         };
         self.variation = self.minima.iter().enumerate().map(variation).collect(); // [M]
-        let weighted: Vec<f64> = self
-            .weights
-            .iter()
-            .zip(&self.variation)
-            .map(|(p, cv)| p * cv)
-            .collect();
+        let weighted: Vec<f64> = self.weights.iter().zip(&self.variation).map(|(p, cv)| p * cv).collect();
         let varies = self.variation.iter().sum::<f64>() >= self.delta;
         let least = if varies { 0.0 } else { f64::INFINITY };
         Ok(Signal::weights(math::proportional(&weighted, &self.weights, least)))

@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn it_tends_to_the_worst_distance() -> Result<()> {
         let mut rng = Rng::new(2);
-        let scores: Vec<f32> = (0..60).map(|_| rng.normal() as f32).collect();
+        let scores = math::to_f32((0..60).map(|_| rng.normal()));
         for mu in [1.0, 0.1, 0.01, 1e-6] {
             let params = json!({"mu": mu, "reference": "fixed", "reference_point": [4.0]});
             let mut plugin: Stch = moa_sdk::testing::scalarizer(3, &params)?;

@@ -101,7 +101,7 @@ mod tests {
                 .collect();
             let gram = math::gramian(&jacobian);
             let weights = weights_of::<S>(&json!({}), &jacobian)?;
-            let preference = f64::from(1.0 / m as f32);
+            let preference = math::simplex_weights::<f64>(&[], m)?[0];
             assert!(weights.iter().all(|w| *w >= preference - 1e-9), "{weights:?}");
             if gram.iter().all(|g| *g >= 0.0) {
                 assert!(weights.iter().all(|w| (w - preference).abs() < 1e-9), "{weights:?}");
