@@ -37,10 +37,7 @@ pub struct Tchebycheff {
     reference: Reference,
     /// score that each objective should reach, one for each or one for all; only with reference = "fixed".
     #[param(per_objective)]
-    reference_point: Option<Vec<f64>>,
-    /// z `[M]`, once there is one.
-    #[state(init = reference_point.clone())]
-    point: Option<Vec<f64>>,
+    reference_point: Option<Vec<f64>>, // z [M]: otherwise none before the first batch
 }
 
 #[scalarizer]
@@ -69,7 +66,7 @@ impl Scalarizer for Tchebycheff {
         }
         let largest = |m: usize| scores.column(m).map(f64::from).fold(f64::NEG_INFINITY, f64::max);
         let of_batch: Vec<f64> = (0..batch.m()).map(largest).collect(); // [M]
-        let point = match (self.reference, self.point.take()) {
+        let point = match (self.reference, self.reference_point.take()) {
             (Reference::Fixed, Some(point)) => point,
             (Reference::RunningMax, Some(so_far)) => so_far.iter().zip(&of_batch).map(|(a, b)| a.max(*b)).collect(),
             _ => of_batch,
@@ -80,7 +77,7 @@ impl Scalarizer for Tchebycheff {
             -weighted.fold(f64::NEG_INFINITY, f64::max)
         };
         let signal = Signal::rewards(scores.iter_rows().map(reward)); // [B]
-        self.point = Some(point);
+        self.reference_point = Some(point);
         Ok(signal)
     }
 
@@ -89,7 +86,7 @@ impl Scalarizer for Tchebycheff {
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().each("reference", self.point.iter().flatten())
+        Metrics::new().each("reference", self.reference_point.iter().flatten())
     }
 }
 
