@@ -25,9 +25,7 @@ pub struct ReferencePoint {
     reference: Reference,
     /// score that each objective should reach, one for each or one for all; only with reference = "fixed".
     #[param(per_objective)]
-    reference_point: Option<Vec<f64>>,
-    #[state(init = reference_point.clone())]
-    point: Option<Vec<f64>>,
+    reference_point: Option<Vec<f64>>, // otherwise none before the first batch
 }
 
 impl ReferencePoint {
@@ -49,17 +47,17 @@ impl ReferencePoint {
     pub fn of(&mut self, scores: Matrix<'_>) -> &[f64] {
         let largest = |m: usize| scores.column(m).map(f64::from).fold(f64::NEG_INFINITY, f64::max);
         let of_batch: Vec<f64> = (0..scores.columns()).map(largest).collect();
-        let point = match (self.reference, self.point.take()) {
+        let point = match (self.reference, self.reference_point.take()) {
             (Reference::Fixed, Some(point)) => point,
             (Reference::RunningMax, Some(so_far)) => so_far.iter().zip(&of_batch).map(|(a, b)| a.max(*b)).collect(),
             _ => of_batch,
         };
-        self.point.insert(point)
+        self.reference_point.insert(point)
     }
 
     /// The point of the last batch; empty before the first, but for "fixed".
     pub fn get(&self) -> &[f64] {
-        self.point.as_deref().unwrap_or_default()
+        self.reference_point.as_deref().unwrap_or_default()
     }
 }
 
