@@ -37,6 +37,9 @@ fn shape(line: &str) -> String {
                 .to_owned()
         }
         Ok(Command::Metrics) => "metrics".to_owned(),
+        Ok(Command::Model(cli::ModelCommand::Merge(args))) => {
+            format!("merge {} {}", args.adapter.display(), args.out.display())
+        }
         Ok(Command::Sft(args)) => format!("sft {} {:?} {:?}", args.out.display(), args.steps, args.seed),
         Ok(Command::Logprobs(args)) => format!("logprobs {} {}", args.model, args.input.display()),
         Ok(Command::Reward(R::List)) => "reward list".into(),

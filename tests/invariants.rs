@@ -59,7 +59,7 @@ const TEXTS: [(&str, &str, &str); 7] = [
     ("gdpo", "config", "an estimator"),
     ("linear", "config", "a schedule of the learning rate"),
     ("linear", "model", "a kind of RoPE scaling"),
-    ("format", "model", "the key that safetensors files have"),
+    ("format", "engine", "the key that safetensors files have"),
     ("length", "data", "a column of an inspection"),
 ];
 

@@ -31,6 +31,7 @@ mod guests;
 mod guide;
 mod invariant_cycles;
 mod invariants;
+mod lora;
 mod model_files;
 mod model_golden;
 mod model_ops;

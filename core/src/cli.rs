@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Sft(SftArgs),
     /// Print the log-probabilities of given responses, one JSON line each.
     Logprobs(LogprobsArgs),
+    /// Merge adapters into their model.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Inspect and check plugins, or replay a recorded trace.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -187,6 +190,23 @@ pub(crate) struct LogprobsArgs {
     /// JSON lines {"prompt", "response"}, the prompt as text or as messages; - reads stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
+}
+
+/// `moa-host model …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Write the whole model that adapters and their base make together.
+    Merge(MergeArgs),
+}
+
+/// `moa-host model merge`
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Folder with adapter_model.safetensors and adapter_config.json, which names the base.
+    pub(crate) adapter: PathBuf,
+    /// Folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 /// `moa-host plugin …`

@@ -16,7 +16,10 @@ use std::{
 };
 
 use clap::Parser;
-use cli::{Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, PluginCommand, RewardCommand, SftArgs, TrainArgs};
+use cli::{
+    Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, ModelCommand, PluginCommand, RewardCommand, SftArgs,
+    TrainArgs,
+};
 use moa_core::{
     config::{self, Source},
     data::{
@@ -68,6 +71,7 @@ fn run(command: Command) -> Result<u8, Error> {
         Command::Train(arguments) => train_command(&arguments)?,
         Command::Sft(arguments) => sft_command(&arguments)?,
         Command::Logprobs(arguments) => logprobs_command(&arguments)?,
+        Command::Model(ModelCommand::Merge(arguments)) => Model::merged(&arguments.adapter)?.save(&arguments.out)?,
         Command::Plugin(command) => return plugin_command(command),
         Command::Reward(command) => return reward_command(command),
         Command::Data(command) => data_command(command)?,

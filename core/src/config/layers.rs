@@ -62,11 +62,20 @@ pub(crate) fn plugin_layer(names: &[String]) -> Result<Option<Layer>, ConfigErro
 }
 
 /// The defaults, and the file of the run that the user's layers mean. `[sft]` is left out of a run of `train` that
-/// does not mention it, so that the run's config.toml does not either.
+/// does not mention it, so that the run's config.toml does not either; `[model.lora]` is left out of any run.
 fn built_in_layers(purpose: Purpose, user: &[Layer]) -> Result<Vec<Layer>, ConfigError> {
     let mut layers = vec![Layer::from_table(defaults(), &Origin::Default)];
     if purpose == Purpose::Train && !user.iter().any(|layer| layer.table.contains_key("sft")) {
         layers[0].remove_table("sft");
+    }
+    let has_lora = |layer: &Layer| {
+        layer
+            .table
+            .get("model")
+            .is_some_and(|model| model.get("lora").is_some())
+    };
+    if !user.iter().any(has_lora) {
+        layers[0].remove_table("model.lora");
     }
     let typed = user
         .iter()
