@@ -10,6 +10,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::terminal;
+
 /// Shows the progress of a long command. Draws nothing if stderr is not a terminal or the user asked for quiet.
 #[derive(Debug)]
 pub struct Progress {
@@ -69,8 +71,13 @@ impl Progress {
 
     /// One step is done; `message` stays beside the bar.
     pub fn step(&self, message: String) {
-        self.bar.set_message(message);
+        self.bar.set_message(terminal::escaped(&message));
         self.bar.inc(1);
+    }
+
+    /// Runs `print` with the bar out of the way.
+    pub fn aside(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
     }
 
     /// Clears the bar.

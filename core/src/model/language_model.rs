@@ -166,10 +166,28 @@ impl Model {
         Ok(dead)
     }
 
-    /// Writes the model to `folder` in Hugging Face's layout: the whole folder, or none of it.
+    /// Whether [`Model::save`] may write to `folder`. It replaces a model that it wrote itself and nobody changed; it
+    /// removes nothing else.
     ///
     /// # Errors
-    /// The folder or a file in it cannot be written.
+    /// Something else is there.
+    pub fn check_place(folder: &Path) -> Result<(), ModelError> {
+        files::check_place(folder)
+    }
+
+    /// Whether `folder` holds a model as [`Model::save`] wrote it, by the checksums of its files.
+    ///
+    /// # Errors
+    /// It does not; the text says why.
+    pub fn check_saved(folder: &Path) -> Result<(), String> {
+        files::check_saved(folder)
+    }
+
+    /// Writes the model to `folder` in Hugging Face's layout: the whole folder, or none of it. `checksums.txt` tells
+    /// later whether it is still whole.
+    ///
+    /// # Errors
+    /// Something else is there, see [`Model::check_place`]; the folder or a file in it cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
         files::save(&self.architecture, &self.tokenizer, &self.params, folder)
     }

@@ -3,7 +3,9 @@
 pub mod checkpoint;
 
 mod folder;
+mod lock;
 mod validation;
 
-pub use folder::{FolderError, RunFolder, Written};
+pub use folder::{FolderError, RunFolder, Written, check_end};
+pub use lock::RunLock;
 pub use validation::ValidationRecord;

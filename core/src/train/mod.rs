@@ -6,6 +6,7 @@ mod clock;
 mod log;
 pub mod logprobs;
 mod resume;
+mod ruined;
 mod run;
 mod setup;
 pub mod sft;
@@ -191,6 +192,7 @@ fn train_steps(
                 clip_high: config.algorithm.clip_high,
             })?;
         }
+        run.check_update(&rollouts, lr)?;
         clock.end_phase();
 
         let trained = TrainedStep {
@@ -216,7 +218,7 @@ fn train_steps(
         }
     }
     check_stop(stop)?;
-    let model = folder.model();
+    let model = folder.make_place_for_model()?;
     run.policy.save(&model)?;
     progress.phase("test");
     let test = run.test(steps, folder)?;

@@ -1,7 +1,7 @@
 //! Supervised fine-tuning: prompts with a response each, the loss is minus the log-probability of the response's
 //! tokens. It makes the embedded model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -33,6 +33,7 @@ pub struct SftOutcome {
 /// # Errors
 /// Rows or model cannot be read, a gradient is not finite, `out` cannot be written.
 pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) -> Result<SftOutcome, Error> {
+    Model::check_place(out)?; // before the work, not after it
     let model = match sft.start {
         SftStart::Model => setup::load_model(config)?,
         SftStart::Fresh => fresh(sft, config.train.seed)?,
@@ -43,7 +44,7 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
     let policy = Policy::new(model, 1.0);
     let mut cursor = Cursor::new(config.train.seed);
     // Beside the model's folder, which is written whole at the end.
-    let mut metrics = JsonLines::append(&out.with_extension("metrics.jsonl"))?;
+    let mut metrics = JsonLines::append(&lines_beside(out))?;
     let (mut tokens, mut tail) = (0, Vec::new());
 
     progress.phase("sft");
@@ -85,6 +86,13 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
         rows: sft.steps * sft.batch as u64,
         tokens,
     })
+}
+
+/// `<out>.metrics.jsonl`, whatever dots `out` has.
+fn lines_beside(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".metrics.jsonl");
+    out.with_file_name(name)
 }
 
 /// A new model with random weights.

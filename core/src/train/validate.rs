@@ -35,8 +35,7 @@ impl Run {
     pub fn test(&self, step: u64, folder: &RunFolder) -> Result<Option<ValidationRecord>, Error> {
         let Some(test) = &self.setup.test else { return Ok(None) };
         let (record, _) = self.measure(&test.prompts, step, Stream::test(self.setup.config.train.seed, step))?;
-        let text = serde_json::to_string(&record).map_err(std::io::Error::from)?;
-        std::fs::write(folder.path().join("test.json"), text + "\n")?;
+        folder.write_test(&record)?;
         Ok(Some(record))
     }
 

@@ -1,0 +1,52 @@
+//! An update that ruins the policy is no completed step: it is noticed before the step is committed, so that the
+//! checkpoints before it stay.
+
+use thiserror::Error;
+
+use super::run::Run;
+use crate::{
+    error::{Error, Report},
+    model::ModelError,
+    rollout::Rollouts,
+};
+
+/// The update of a step left a policy that cannot go on.
+#[derive(Debug, Error)]
+#[error("the update with learning rate {lr:e} ruined the policy: {found}, expected finite numbers")]
+pub struct Ruined {
+    lr: f64,
+    found: String,
+}
+
+impl Report for Ruined {
+    fn hint(&self) -> Option<String> {
+        Some("a smaller optimizer.lr, or a smaller optimizer.clip_norm; a resumed run may change both".into())
+    }
+}
+
+impl Run {
+    /// Whether the parameters are finite after an update, and the log-probabilities that they give one of the step's
+    /// completions.
+    ///
+    /// # Errors
+    /// They are not, or the model fails.
+    pub(super) fn check_update(&self, rollouts: &Rollouts, lr: f64) -> Result<(), Error> {
+        let ruined = |found: String| Err(Ruined { lr, found }.into());
+        for (name, var) in self.policy.model().params() {
+            // A sum is finite only if all of its terms are.
+            let sum = var.sum_all().and_then(|sum| sum.to_dtype(candle_core::DType::F32));
+            let sum: f32 = sum.and_then(|sum| sum.to_scalar()).map_err(ModelError::from)?;
+            if !sum.is_finite() {
+                return ruined(format!("parameter {name} sums up to {sum}"));
+            }
+        }
+        if rollouts.is_empty() {
+            return Ok(());
+        }
+        let logprobs = self.policy.logprobs(&rollouts.select(&[0]))?;
+        match logprobs.iter().find(|logprob| !logprob.is_finite()) {
+            Some(logprob) => ruined(format!("a log-probability of {logprob}")),
+            None => Ok(()),
+        }
+    }
+}
