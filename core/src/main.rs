@@ -96,9 +96,15 @@ fn train_command(arguments: &TrainArgs) -> Result<(), Error> {
     };
     let config = run.setup.config.clone();
     let stop = stop_on_signals()?;
-    let progress = Progress::new(config.train.steps, !config.logging.progress);
+    run.setup.objectives.watch(&stop);
+    plugin::name_exits(print::note, &folder.native_call());
+    let mut progress = Progress::new(config.train.steps, !config.logging.progress);
+    if !arguments.quiet {
+        progress = progress.noting(print::note);
+    }
     let outcome = train::train(&mut run, &mut folder, &progress, &stop);
     progress.finish();
+    plugin::no_more_calls();
     let outcome = outcome?;
     let mut table = before_after(&outcome.before, &outcome.after).to_string();
     if let (count, Some(first)) = &outcome.failures {
@@ -152,6 +158,7 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
     std::thread::spawn(move || {
         for _ in signals.forever() {
             if asked.swap(true, Ordering::Relaxed) {
+                plugin::no_more_calls();
                 std::process::exit(130);
             }
             print::note("stopping after this step, with a checkpoint; a second signal quits immediately");
@@ -238,7 +245,8 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
                 memory_mib,
                 result_bytes,
             };
-            let reward = plugins.reward_within(&reward, &params, &limits)?;
+            let mut reward = plugins.reward_within(&reward, &params, &limits)?;
+            reward.watch(&Arc::default());
             let keys = Keys {
                 require_response: true,
                 ..Keys::default()

@@ -16,6 +16,7 @@ use crate::terminal;
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
+    print: Option<fn(&str)>,
 }
 
 impl Progress {
@@ -35,7 +36,7 @@ impl Progress {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Self::TICK);
-        Self { bar }
+        Self { bar, print: None }
     }
 
     /// Starts the bar at `steps`, which an earlier process completed.
@@ -75,9 +76,20 @@ impl Progress {
         self.bar.inc(1);
     }
 
-    /// Runs `print` with the bar out of the way.
-    pub fn aside(&self, print: impl FnOnce()) {
-        self.bar.suspend(print);
+    /// The same, with `print` for lines beside the bar.
+    #[must_use]
+    pub fn noting(self, print: fn(&str)) -> Self {
+        Self {
+            print: Some(print),
+            ..self
+        }
+    }
+
+    /// Prints a line that stays, if somebody prints.
+    pub fn note(&self, text: &str) {
+        if let Some(print) = self.print {
+            self.bar.suspend(|| print(text));
+        }
     }
 
     /// Clears the bar.

@@ -304,6 +304,12 @@ impl RunFolder {
         Ok(write_file(&path, (text + "\n").as_bytes())?)
     }
 
+    /// Where the native call under way is written down, for a crash.
+    #[must_use]
+    pub fn native_call(&self) -> PathBuf {
+        native_call_of(&self.path)
+    }
+
     /// Where the scalarizer's trace goes, if it is recorded.
     #[must_use]
     pub fn trace(&self) -> PathBuf {
@@ -322,6 +328,12 @@ pub fn check_end(run: &Path, has_test: bool) -> Result<(), String> {
         serde_json::from_str::<ValidationRecord>(&text).map_err(|error| format!("test.json: {error}"))?;
     }
     Ok(())
+}
+
+/// Where the run folder `run` names the native call under way.
+#[must_use]
+pub fn native_call_of(run: &Path) -> PathBuf {
+    run.join(".native-call")
 }
 
 fn model_of(run: &Path) -> PathBuf {

@@ -6,6 +6,6 @@ mod folder;
 mod lock;
 mod validation;
 
-pub use folder::{FolderError, RunFolder, Written, check_end};
+pub use folder::{FolderError, RunFolder, Written, check_end, native_call_of};
 pub use lock::RunLock;
 pub use validation::ValidationRecord;

@@ -17,9 +17,9 @@ use super::{run::Run, setup, snapshot::Fingerprint};
 use crate::{
     config::{self, Change, Config, Request, ScheduleKind, Source},
     error::{self, Fault, Report},
-    plugin::Recorder,
+    plugin::{self, Recorder},
     run::{
-        RunFolder, RunLock, check_end,
+        RunFolder, RunLock, check_end, native_call_of,
         checkpoint::{Checkpoint, CheckpointError, Checkpoints, NewestCheckpoint, newest, of_step},
     },
 };
@@ -140,6 +140,9 @@ impl Resume {
         }
         let lock = RunLock::take(&run)?;
         let mut notes = Vec::new();
+        if let Some(call) = plugin::last_call(&native_call_of(&run)) {
+            notes.push(format!("warning: the process before was ended from inside {call}"));
+        }
         let checkpoint = match from {
             Some(step) => Some(of_step(&run, step)?),
             None => match newest(&run) {
@@ -163,7 +166,7 @@ impl Resume {
         request.file = Some(file.clone()).filter(|_| settings.is_ok());
         request.environment.clear();
         let Some(checkpoint) = checkpoint else {
-            return Self::anew(run, lock, &request, settings);
+            return Self::anew(run, lock, &request, settings, notes);
         };
         if let Err(problem) = settings {
             notes.push(format!("warning: {problem}; it is written anew, with the settings of the checkpoint"));
@@ -198,7 +201,13 @@ impl Resume {
     }
 
     /// A run without a checkpoint: it was stopped before its first one, and begins anew, or it is finished.
-    fn anew(run: PathBuf, lock: RunLock, request: &Request, settings: Result<(), &str>) -> Result<Self, error::Error> {
+    fn anew(
+        run: PathBuf,
+        lock: RunLock,
+        request: &Request,
+        settings: Result<(), &str>,
+        mut notes: Vec<String>,
+    ) -> Result<Self, error::Error> {
         if let Err(problem) = settings {
             let problem = problem.to_owned();
             return Err(ResumeError::NoSettings { run, problem }.into());
@@ -220,12 +229,13 @@ impl Resume {
         if every > 0 && done >= every.min(steps) && done > 0 {
             return Err(CheckpointError::None { run }.into());
         }
+        notes.push(format!(
+            "{} was stopped before its first checkpoint: it begins anew",
+            run.display()
+        ));
         Ok(Self {
             config: config::resolve(request)?.config,
-            notes: vec![format!(
-                "{} was stopped before its first checkpoint: it begins anew",
-                run.display()
-            )],
+            notes,
             run,
             lock,
             checkpoint: None,

@@ -13,7 +13,7 @@ use crate::{
 /// The update of a step left a policy that cannot go on.
 #[derive(Debug, Error)]
 #[error("the update with learning rate {lr:e} ruined the policy: {found}, expected finite numbers")]
-pub struct Ruined {
+pub(super) struct Ruined {
     lr: f64,
     found: String,
 }

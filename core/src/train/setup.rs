@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::rehearsal;
 use crate::{
     config::{self, Config, Source},
     data::{self, Dataset, Encoded, Keys},
@@ -123,6 +124,9 @@ pub(super) fn load_plugins(
         }
     }
     let scalarizer = plugins.scalarizer(name, &setup, &params)?;
+    if rehearsal::is_needed(config) {
+        rehearsal::rehearse(config, plugins.scalarizer(name, &setup, &params)?)?;
+    }
     config.scalarizer.name = scalarizer.name().to_owned();
     Ok((objectives, scalarizer))
 }

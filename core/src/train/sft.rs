@@ -8,7 +8,7 @@ use serde_json::json;
 use super::setup;
 use crate::{
     config::{Config, Sft, SftStart, Source},
-    data::{self, Cursor, Keys, Prompt, Row},
+    data::{self, Cursor, Prompt, PromptText, Row},
     error::Error,
     metrics::{JsonLines, Progress},
     model::{Architecture, Cotangent, Model, Tokenizer},
@@ -113,12 +113,7 @@ fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, Error> {
         let count = if sft.rows == 0 { whole } else { sft.rows };
         return Ok(data::tiny_math::supervised(config.train.seed, count));
     }
-    let keys = Keys {
-        prompt_key: config.data.prompt_key.clone(),
-        require_ground_truth: false,
-        require_response: true,
-    };
-    Ok(data::read_rows(Path::new(&sft.data), &keys)?)
+    Ok(data::read_supervised(Path::new(&sft.data), &config.data.prompt_key)?)
 }
 
 /// A prompt and the response to learn, the end token included.
@@ -129,11 +124,23 @@ struct Example {
 
 fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, Error> {
     let tokenizer = &model.tokenizer;
+    let (turn_end, text_end) = (turn_end(tokenizer)?, tokenizer.eos());
     rows.iter()
         .map(|row| {
-            let (text, tokens) = tokenizer.prompt(&row.prompt)?;
-            let mut response = tokenizer.encode(row.response.as_deref().unwrap_or_default(), false)?;
-            response.extend(tokenizer.eos_ids().first());
+            let (text, tokens, response) = match (&row.response, &row.prompt) {
+                (None, PromptText::Text(text)) => {
+                    let mut tokens = tokenizer.encode(text, true)?;
+                    tokens.extend(text_end);
+                    let response = tokens.split_off(1.min(tokens.len())); // nothing foretells the first token
+                    (String::new(), tokens, response)
+                }
+                (response, prompt) => {
+                    let (text, tokens) = tokenizer.prompt(prompt)?;
+                    let mut response = tokenizer.encode(response.as_deref().unwrap_or_default(), false)?;
+                    response.extend(turn_end);
+                    (text, tokens, response)
+                }
+            };
             let prompt = Prompt {
                 row: row.index,
                 text,
@@ -145,6 +152,22 @@ fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, Error> {
             Ok(Example { prompt, response })
         })
         .collect()
+}
+
+/// The token that ends a response as the model's chat does: what its template writes after the assistant's words, if that
+/// ends a generation too. Otherwise, and without a template, it is the tokenizer's own end token.
+fn turn_end(tokenizer: &Tokenizer) -> Result<Option<u32>, Error> {
+    const WORDS: &str = "moa looks for what follows";
+    let own = tokenizer.eos().or_else(|| tokenizer.eos_ids().first().copied());
+    let chat = [("user", "a"), ("assistant", WORDS), ("user", "b")];
+    // A template that refuses such a chat says nothing about its turns.
+    let rendered = tokenizer.render_messages(&chat).ok().filter(|_| tokenizer.has_template());
+    let Some((_, rest)) = rendered.as_deref().and_then(|text| text.split_once(WORDS)) else {
+        return Ok(own);
+    };
+    let rest = tokenizer.encode(rest, false)?;
+    let ends = rest.into_iter().find(|token| tokenizer.eos_ids().contains(token));
+    Ok(ends.or(own))
 }
 
 /// The examples `indices` as one batch, each a group of its own.
