@@ -9,6 +9,8 @@ use std::{
     sync::OnceLock,
 };
 
+use serde_json::Value;
+
 use crate::support::host::{Ran, command, host_in};
 use crate::support::run::{assert_same, copy, cut_back, late, late_library, words};
 use moa_core::run::checkpoint::Checksum;
@@ -101,7 +103,56 @@ fn a_resumed_run_ends_as_one_that_was_not_stopped() {
             assert!(read(&cut) == read(&whole), "{scalarizer}: {name} differs");
         }
         assert_eq!(resumed.stdout, ran.stdout, "the table shows step 0 as it was");
+        assert_processes(&cut);
+        assert_responses(&cut);
     }
+}
+
+/// run.json has both processes, the second one after step 2; `cut_back` left the first as it ended.
+fn assert_processes(run: &Path) {
+    let text = fs::read_to_string(run.join("run.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&text).unwrap();
+    let processes = manifest["processes"].as_array().unwrap();
+    let facts: Vec<_> = processes
+        .iter()
+        .map(|p| (p["after_step"].as_u64(), p["end"].as_str()))
+        .collect();
+    assert_eq!(facts, [(Some(0), Some("finished")), (Some(2), Some("finished"))]);
+    let command = processes[1]["command"].as_array().unwrap();
+    assert_eq!(command[1..], ["train", "--resume", "cut"]);
+    let plugins = processes[1]["plugins"].as_array().unwrap();
+    assert!(
+        plugins.len() == 4 && plugins.iter().all(|p| p["hash"].as_str().unwrap().len() == 22),
+        "{plugins:?}"
+    );
+    assert_eq!(manifest["objectives"][1]["better"], "lower");
+}
+
+/// The mean of the responses' performance is the validation's, at each step and in the test.
+fn assert_responses(run: &Path) {
+    let lines = |name: &str| -> Vec<Value> {
+        let text = fs::read_to_string(run.join(name)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let check = |records: &[Value], responses: &[Value]| {
+        assert_eq!(
+            responses.len() as u64,
+            records.iter().map(|r| r["prompts"].as_u64().unwrap()).sum::<u64>()
+        );
+        for record in records {
+            let of_step: Vec<&Value> = responses.iter().filter(|line| line["step"] == record["step"]).collect();
+            for (m, expected) in record["performance"].as_object().unwrap().values().enumerate() {
+                let total: f64 = of_step
+                    .iter()
+                    .map(|line| line["performance"][m].as_f64().unwrap())
+                    .sum();
+                let mean = total / of_step.len() as f64;
+                assert!((mean - expected.as_f64().unwrap()).abs() < 1e-9, "{record}: {mean}");
+            }
+        }
+    };
+    check(&lines("validation.jsonl"), &lines("validation_responses.jsonl"));
+    check(&lines("test.json"), &lines("test_responses.jsonl"));
 }
 
 #[test]
@@ -110,9 +161,12 @@ fn a_finished_run_goes_on_with_more_steps() {
     let library = late_library();
     let ran = host_in(folder.path(), &words(&late(&library, &["--steps", "4"])));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert_refused(
-        &host_in(folder.path(), &["train", "--resume", "run"]),
-        &["finished", "4"],
+    let again = host_in(folder.path(), &["train", "--resume", "run"]);
+    assert_eq!(again.code, 0, "nothing left to do is no failure: {}", again.stderr);
+    assert!(
+        again.stderr.contains("run is finished: all 4 steps") && !again.stderr.contains("error: "),
+        "{}",
+        again.stderr
     );
     let more = host_in(folder.path(), &["train", "--resume", "run", "--set", "train.steps=6"]);
     assert_eq!(more.code, 0, "{}", more.stderr);
@@ -219,8 +273,8 @@ fn what_cannot_be_resumed_is_refused_and_left_alone() {
     let before = fs::read(run.join("metrics.jsonl")).unwrap();
 
     assert_refused(
-        &resume(&["--set", "optimizer.lr=1"]),
-        &["optimizer.lr", "1.0", "0.0003"],
+        &resume(&["--set", "algorithm.clip_low=1"]),
+        &["algorithm.clip_low", "1.0", "0.2"],
     );
     assert_refused(&resume(&["--seed", "7"]), &["train.seed", "7", "0"]);
     assert_refused(&resume(&["--steps", "5"]), &["train.steps", "5", "6"]);
@@ -238,10 +292,7 @@ fn what_cannot_be_resumed_is_refused_and_left_alone() {
     fs::write(run.join("config.toml"), &config).unwrap();
 
     // Another process has it.
-    let lock = fs::File::options()
-        .append(true)
-        .open(run.join("metrics.jsonl"))
-        .unwrap();
+    let lock = fs::File::options().append(true).open(run.join(".lock")).unwrap();
     lock.lock().unwrap();
     assert_refused(&resume(&[]), &["in use"]);
     drop(lock);

@@ -340,10 +340,10 @@ pub(crate) enum ConfigCommand {
 pub(crate) struct ModelConfigArgs {
     /// Where values come from.
     #[command(flatten)]
-    config: ConfigArgs,
+    pub(crate) config: ConfigArgs,
     /// model.path: a folder, a .gguf file, a hub id, or "embedded". It need not be there.
     #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
+    pub(crate) model: Option<String>,
 }
 
 impl ModelConfigArgs {

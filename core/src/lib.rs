@@ -15,6 +15,8 @@ pub mod config;
 
 pub mod data;
 
+pub mod engine;
+
 pub mod model;
 
 pub mod rollout;
@@ -28,6 +30,8 @@ pub mod advantage;
 pub mod update;
 
 pub mod metrics;
+
+pub mod stats;
 
 pub mod run;
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::EngineError;
 use crate::error::{Fault, Report};
 
 /// Errors of the model module; each names the file, key or tensor.
@@ -131,12 +132,6 @@ pub enum ModelError {
         /// The client's message.
         message: String,
     },
-    /// A trainable weight that a backward pass left out.
-    #[error("weight `{name}` gets no gradient")]
-    NoGradient {
-        /// Its Hugging Face name.
-        name: String,
-    },
     /// A batch that does not fit together.
     #[error("{what}: found {found}, expected {expected}")]
     Batch {
@@ -147,9 +142,9 @@ pub enum ModelError {
         /// What it should be.
         expected: String,
     },
-    /// A tensor operation failed.
-    #[error("tensor operation: {0}")]
-    Candle(#[from] candle_core::Error),
+    /// Buffers that do not fit together.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 impl ModelError {

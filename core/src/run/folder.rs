@@ -1,4 +1,4 @@
-//! `runs/<name>/`: config.toml (written first), metrics.jsonl, validation.jsonl, samples.jsonl, checkpoints/, model/.
+//! `runs/<name>/`: config.toml (written first), files of JSON lines that grow with the run, checkpoints/, model/.
 
 use std::{
     fs, io,
@@ -89,6 +89,9 @@ pub struct Written {
     metrics: u64,
     validation: u64,
     samples: u64,
+    /// 0 in checkpoints of runs that had no such file.
+    #[serde(default)]
+    validation_responses: u64,
 }
 
 /// An open run folder. Nothing is created before [`RunFolder::create`], which is called when everything the run needs
@@ -102,6 +105,8 @@ pub struct RunFolder {
     pub validation: JsonLines,
     /// Some completions of some steps, with their scores.
     pub samples: JsonLines,
+    /// One line a validation and prompt.
+    pub validation_responses: JsonLines,
     /// The checkpoints that a stopped run resumes from.
     pub checkpoints: Checkpoints,
     /// Held as long as the folder is open.
@@ -140,7 +145,13 @@ impl RunFolder {
     /// The folder cannot be written.
     pub fn restart(path: &Path, lock: RunLock, config: &str, keep: usize) -> Result<Self, FolderError> {
         let folder = Self::open(path, lock, Checkpoints::new(path, keep, None))?;
-        for lines in [&folder.metrics, &folder.validation, &folder.samples] {
+        let files = [
+            &folder.metrics,
+            &folder.validation,
+            &folder.samples,
+            &folder.validation_responses,
+        ];
+        for lines in files {
             lines.truncate(0).map_err(io(path))?;
         }
         write_file(&path.join("config.toml"), config.as_bytes())?;
@@ -165,6 +176,11 @@ impl RunFolder {
             (&folder.metrics, "metrics.jsonl", written.metrics),
             (&folder.validation, "validation.jsonl", written.validation),
             (&folder.samples, "samples.jsonl", written.samples),
+            (
+                &folder.validation_responses,
+                "validation_responses.jsonl",
+                written.validation_responses,
+            ),
         ];
         for (lines, name, expected) in &files {
             let found = lines.bytes().map_err(io(path))?;
@@ -193,6 +209,7 @@ impl RunFolder {
             _lock: lock,
             validation: open("validation.jsonl")?,
             samples: open("samples.jsonl")?,
+            validation_responses: open("validation_responses.jsonl")?,
             checkpoints,
             path: path.to_owned(),
         })
@@ -208,6 +225,7 @@ impl RunFolder {
             metrics: bytes(&self.metrics)?,
             validation: bytes(&self.validation)?,
             samples: bytes(&self.samples)?,
+            validation_responses: bytes(&self.validation_responses)?,
         })
     }
 
@@ -216,10 +234,13 @@ impl RunFolder {
     /// # Errors
     /// The disk is full or gone.
     pub fn sync(&self) -> Result<(), FolderError> {
-        [&self.metrics, &self.validation, &self.samples]
-            .iter()
-            .try_for_each(|lines| lines.sync())
-            .map_err(io(&self.path))
+        let files = [
+            &self.metrics,
+            &self.validation,
+            &self.samples,
+            &self.validation_responses,
+        ];
+        files.iter().try_for_each(|lines| lines.sync()).map_err(io(&self.path))
     }
 
     /// The first and the last validation so far; none in a run that has not begun.

@@ -1,12 +1,12 @@
 //! An update that ruins the policy is no completed step: it is noticed before the step is committed, so that the
 //! checkpoints before it stay.
 
+use rayon::prelude::*;
 use thiserror::Error;
 
 use super::run::Run;
 use crate::{
     error::{Error, Report},
-    model::ModelError,
     rollout::Rollouts,
 };
 
@@ -32,12 +32,11 @@ impl Run {
     /// They are not, or the model fails.
     pub(super) fn check_update(&self, rollouts: &Rollouts, lr: f64) -> Result<(), Error> {
         let ruined = |found: String| Err(Ruined { lr, found }.into());
-        for (name, var) in self.policy.model().params() {
+        for (slot, values) in self.policy.model().params().all().iter() {
             // A sum is finite only if all of its terms are.
-            let sum = var.sum_all().and_then(|sum| sum.to_dtype(candle_core::DType::F32));
-            let sum: f32 = sum.and_then(|sum| sum.to_scalar()).map_err(ModelError::from)?;
+            let sum: f32 = values.par_chunks(1 << 16).map(|part| part.iter().sum::<f32>()).sum();
             if !sum.is_finite() {
-                return ruined(format!("parameter {name} sums up to {sum}"));
+                return ruined(format!("the numbers of {} sum up to {sum}", slot.name));
             }
         }
         if rollouts.is_empty() {

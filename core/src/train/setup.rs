@@ -11,6 +11,7 @@ use crate::{
     plugin::{self, Hooks, Needs, PluginError, Plugins, ScalarizerPlugin},
     reward::{Objective, Objectives},
     rollout::{ReferencePolicy, Sampling},
+    run::PluginFile,
     update::{KlControl, KlTarget, LossSettings, Schedule, UpdateSettings},
 };
 
@@ -71,6 +72,8 @@ pub struct Setup {
     pub(super) training: Dataset,
     pub(super) validation: Dataset,
     pub(super) test: Option<Dataset>,
+    /// The plugins' files, hashed when they were loaded.
+    pub(super) plugins: Vec<PluginFile>,
 }
 
 impl Setup {
@@ -86,7 +89,7 @@ impl Setup {
 pub(super) fn load_plugins(
     config: &mut Config,
     choose_scalarizer: bool,
-) -> Result<(Objectives, ScalarizerPlugin), Error> {
+) -> Result<(Objectives, ScalarizerPlugin, Vec<PluginFile>), Error> {
     let mut plugins = Plugins::new();
     for library in &config.plugins {
         plugins.load(library)?;
@@ -128,7 +131,10 @@ pub(super) fn load_plugins(
         rehearsal::rehearse(config, plugins.scalarizer(name, &setup, &params)?)?;
     }
     config.scalarizer.name = scalarizer.name().to_owned();
-    Ok((objectives, scalarizer))
+    let files = plugins.files().into_iter();
+    let files = files.map(|(path, exports, sdk)| PluginFile::of(&path, exports, sdk));
+    let files = files.collect::<Result<_, _>>()?;
+    Ok((objectives, scalarizer, files))
 }
 
 /// Whether a run measures test rows: the embedded ones say nothing about a model trained on other data.

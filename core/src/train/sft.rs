@@ -9,10 +9,11 @@ use super::setup;
 use crate::{
     config::{Config, Sft, SftStart, Source},
     data::{self, Cursor, Prompt, PromptText, Row},
+    engine::GradientSet,
     error::Error,
     metrics::{JsonLines, Progress},
     model::{Architecture, Cotangent, Model, Tokenizer},
-    rollout::{GradientSet, Policy, Rollouts},
+    rollout::{Policy, Rollouts},
     update::{AdamW, Schedule},
 };
 
@@ -39,9 +40,9 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
         SftStart::Fresh => fresh(sft, config.train.seed)?,
     };
     let examples = examples(&rows(sft, config)?, &model)?;
-    let mut optimizer = AdamW::new((&config.optimizer).into(), model.params().to_vec())?;
+    let mut optimizer = AdamW::new((&config.optimizer).into(), model.params().trainable());
     let schedule = Schedule::new(&config.optimizer, sft.steps);
-    let policy = Policy::new(model, 1.0);
+    let mut policy = Policy::new(model, 1.0);
     let mut cursor = Cursor::new(config.train.seed);
     // Beside the model's folder, which is written whole at the end.
     let mut metrics = JsonLines::append(&lines_beside(out))?;
@@ -62,14 +63,14 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
             let cotangent = vec![-weight as f32; part.tokens.len()];
             let mut sets = forward.gradients(&[Cotangent::of(&cotangent)])?;
             match (&mut total, sets.pop()) {
-                (Some(total), Some(set)) => total.add(&set).map_err(crate::model::ModelError::from)?,
+                (Some(total), Some(set)) => total.add(&set)?,
                 (None, set) => total = set,
                 (Some(_), None) => {}
             }
         }
         let lr = config.optimizer.lr * schedule.factor(step - 1);
         let Some(gradient) = total else { continue };
-        let report = optimizer.step(&gradient.into_optional(), lr)?;
+        let report = optimizer.step(policy.params_mut().trainable_mut(), &gradient, lr)?;
         tokens += batch.tokens.len() as u64;
         let loss = sum / batch.tokens.len().max(1) as f64;
         if step * 10 > sft.steps * 9 {
@@ -187,4 +188,35 @@ fn batch(examples: &[Example], indices: &[usize]) -> Rollouts {
         batch.texts.push(String::new());
     }
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TokenizerFiles;
+
+    /// The embedded tokenizer with another template, and three tokens that end a generation, as real models have.
+    fn tokenizer(template: &str, eos: &str) -> Tokenizer {
+        let embedded = Tokenizer::embedded().unwrap();
+        let config = json!({"eos_token": eos, "chat_template": template}).to_string();
+        Tokenizer::from_bytes(&TokenizerFiles {
+            tokenizer: &embedded.files()[0].1,
+            config: Some(config.as_bytes()),
+            template: None,
+            model: [Some(br#"{"eos_token_id": [0, 1, 3]}"#), None],
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_response_ends_as_the_chat_does_and_not_with_the_smallest_end_token() {
+        let turns = "{% for m in messages %}<|user|>{{ m['content'] }}<|end|>{% endfor %}<|assistant|>";
+        assert_eq!(turn_end(&tokenizer(turns, "<|pad|>")).unwrap(), Some(1), "<|end|>, not <|pad|>");
+        // A template without ends, and one that refuses the chat: the tokenizer's own.
+        let bare = "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}";
+        assert_eq!(turn_end(&tokenizer(bare, "<|end|>")).unwrap(), Some(1));
+        let refuses = "{{ raise_exception('no') }}";
+        assert_eq!(turn_end(&tokenizer(refuses, "<|assistant|>")).unwrap(), Some(3));
+        assert_eq!(turn_end(&Tokenizer::embedded().unwrap()).unwrap(), Some(1));
+    }
 }

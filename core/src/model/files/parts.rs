@@ -1,7 +1,7 @@
 //! What the files of a model hold.
 
+use crate::engine::Params;
 use crate::model::architecture::Architecture;
-use crate::model::params::Params;
 use crate::model::tokenizer::Tokenizer;
 
 /// The parts of a model.

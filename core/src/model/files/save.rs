@@ -5,10 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::config_json::{self, eos_value};
-use super::weights::serialize;
+use crate::engine::{Params, tensor_file};
 use crate::model::architecture::Architecture;
 use crate::model::error::ModelError;
-use crate::model::params::Params;
 use crate::checksums::{self, FILE, Unlike};
 use crate::model::tokenizer::Tokenizer;
 use crate::staged::{FileError, StagedFolder};
@@ -93,5 +92,6 @@ pub(in crate::model) fn write(
     for (name, bytes) in tokenizer.files() {
         put(name, bytes)?;
     }
-    put("model.safetensors", &serialize(params, folder)?)
+    let (path, like) = (folder.join("model.safetensors"), folder.join("config.json"));
+    tensor_file::write_weights(&path, params.all(), &like).map_err(|e| ModelError::file(&path, e))
 }

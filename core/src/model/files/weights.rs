@@ -3,35 +3,36 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::Var;
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::engine::{Arena, Layout, Params, tensor_file};
 use crate::model::architecture::Architecture;
 use crate::model::error::ModelError;
-use crate::model::params::{Params, trainable, with_slice};
 
 /// Takes tensors one by one and checks names and shapes against the model's list.
 pub(super) struct Collector {
     path: PathBuf,
-    expected: Vec<(String, Vec<usize>)>,
+    expected: Layout,
     index: BTreeMap<String, usize>,
-    found: Vec<Option<Var>>,
+    found: Vec<bool>,
+    values: Vec<f32>,
     extra: Vec<String>,
     tied: bool,
 }
 
 impl Collector {
     pub(super) fn new(architecture: &Architecture, path: &Path) -> Self {
-        let expected = architecture.parameters();
+        let expected = architecture.layout();
         Collector {
             path: path.to_path_buf(),
             index: expected
+                .slots()
                 .iter()
                 .enumerate()
-                .map(|(i, (name, _))| (name.clone(), i))
+                .map(|(i, slot)| (slot.name.clone(), i))
                 .collect(),
-            found: vec![None; expected.len()],
+            found: vec![false; expected.slots().len()],
+            values: vec![0.0; expected.len()],
             expected,
             extra: Vec::new(),
             tied: architecture.tied,
@@ -56,13 +57,13 @@ impl Collector {
             }
             return Ok(());
         };
-        let expected = &self.expected[index].1;
-        if shape != expected.as_slice() {
+        let slot = &self.expected.slots()[index];
+        if shape != slot.shape.as_slice() {
             return Err(ModelError::TensorShape {
                 path: self.path.clone(),
                 name: name.to_string(),
                 found: shape.to_vec(),
-                expected: expected.clone(),
+                expected: slot.shape.clone(),
             });
         }
         let bad = |message: String| ModelError::Tensor {
@@ -74,7 +75,8 @@ impl Collector {
         if values.len() != shape.iter().product::<usize>() {
             return Err(bad(format!("{} values do not fill shape {shape:?}", values.len())));
         }
-        self.found[index] = Some(trainable(values, shape)?);
+        self.values[slot.range.clone()].copy_from_slice(&values);
+        self.found[index] = true;
         Ok(())
     }
 
@@ -84,18 +86,18 @@ impl Collector {
     /// A weight is missing, or there was one that the model does not have.
     pub(super) fn finish(mut self) -> Result<Params, ModelError> {
         self.extra.sort();
-        let mut params = Vec::with_capacity(self.expected.len());
-        for ((name, expected), found) in self.expected.into_iter().zip(self.found) {
-            match found {
-                Some(var) => params.push((name, var)),
-                None => {
-                    return Err(ModelError::MissingTensor {
-                        path: self.path,
-                        name,
-                        expected,
-                    });
-                }
-            }
+        if let Some((slot, _)) = self
+            .expected
+            .slots()
+            .iter()
+            .zip(&self.found)
+            .find(|(_, found)| !**found)
+        {
+            return Err(ModelError::MissingTensor {
+                path: self.path,
+                name: slot.name.clone(),
+                expected: slot.shape.clone(),
+            });
         }
         if let Some(name) = self.extra.first() {
             return Err(ModelError::ExtraTensors {
@@ -104,7 +106,7 @@ impl Collector {
                 name: name.clone(),
             });
         }
-        Ok(params)
+        Ok(Params::new(self.expected, self.values)?)
     }
 }
 
@@ -191,21 +193,6 @@ pub(super) fn from_folder(architecture: &Architecture, folder: &Path) -> Result<
 }
 
 /// The weights as the bytes of one safetensors file in f32; `path` is for messages.
-pub(in crate::model) fn serialize(params: &Params, path: &Path) -> Result<Vec<u8>, ModelError> {
-    let mut bytes = Vec::with_capacity(params.len());
-    for (_, var) in params {
-        let mut data = Vec::with_capacity(var.elem_count() * 4);
-        with_slice(var.as_tensor(), |values| {
-            values.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
-            Ok(())
-        })?;
-        bytes.push(data);
-    }
-    let mut views = Vec::with_capacity(params.len());
-    for ((name, var), data) in params.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, var.dims().to_vec(), data).map_err(|e| ModelError::file(path, e))?;
-        views.push((name.clone(), view));
-    }
-    let metadata = Some([("format".to_string(), "pt".to_string())].into());
-    safetensors::serialize(views, metadata).map_err(|e| ModelError::file(path, e))
+pub(in crate::model) fn serialize(params: &Arena, path: &Path) -> Result<Vec<u8>, ModelError> {
+    tensor_file::weights_to_bytes(params).map_err(|e| ModelError::file(path, e))
 }
