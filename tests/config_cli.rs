@@ -95,9 +95,9 @@ fn shape(line: &str) -> String {
             let tokenizer = if tokenizer { " tokenizer" } else { "" };
             format!("generate {name} {} {seed:?} {sft:?}{tokenizer}", out.display())
         }
-        Ok(Command::Config(C::Check(args))) => format!("check {:?} {:?}", args.config, args.sets),
+        Ok(Command::Config(C::Check(args))) => format!("check {:?} {:?}", args.config.config, args.config.sets),
         Ok(Command::Config(C::Explain { key, config })) => {
-            format!("explain {key} {:?}", config.sets)
+            format!("explain {key} {:?}", config.config.sets)
         }
         Ok(Command::Config(C::Schema)) => "schema".into(),
     }

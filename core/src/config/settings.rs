@@ -147,18 +147,18 @@ settings! {
         /// What happens to a completion on which the reward fails; "stop" if not set.
         #[serde(default)]
         pub on_error: OnError,
-        /// What the reward may use if it is a WebAssembly component.
+        /// What the reward may use: a WebAssembly component, or the milliseconds of a native one.
         #[serde(default, skip_serializing_if = "Limits::is_empty")]
         pub limits: Limits,
     }
 
-    /// `limits` of an `[[objective]]`: what a WebAssembly component may use. A native reward has none.
+    /// `limits` of an `[[objective]]`: what a WebAssembly component may use. Of a native reward only the time is limited.
     pub struct Limits {
         /// Approximate number of instructions per completion; 1000000000 if not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[range(1..)]
         pub fuel: Option<u64>,
-        /// Wall-clock milliseconds per call, a backstop to the fuel; 10000 if not set.
+        /// Wall-clock milliseconds per call; 10000 if not set, 600000 for a native reward.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[range(1..=86_400_000)]
         pub milliseconds: Option<u64>,
@@ -306,7 +306,7 @@ settings! {
     pub struct Sft {
         /// Start from a fresh model or from model.path.
         pub start: SftStart = SftStart::Fresh,
-        /// Rows with prompt and response: "tiny-math" (generated), or a .parquet or .jsonl file.
+        /// Rows: "tiny-math" (generated), or a file with prompt and response or completion, messages, text, or Alpaca's columns.
         #[formerly("train")]
         pub data: String = "tiny-math".into(),
         /// Rows to generate; 0 generates steps × batch, so that each is seen once.

@@ -18,6 +18,7 @@ pub(crate) fn validate(
     let keys = Keys { config, origin };
     keys.plugins()?;
     keys.batch()?;
+    keys.groups()?;
     keys.objectives()?;
     keys.kl()?;
     keys.lora()?;
@@ -72,6 +73,16 @@ impl Keys<'_> {
         if minibatch > rollout.prompts {
             let expected = format!("at most rollout.prompts, {}", rollout.prompts);
             return Err(self.error("algorithm.minibatch", minibatch, expected));
+        }
+        Ok(())
+    }
+
+    /// Estimators that compare the completions of a prompt need two.
+    fn groups(&self) -> Result<(), ConfigError> {
+        let size = self.config.rollout.group_size;
+        if self.config.algorithm.estimator == Estimator::GrpoPassk && size < 2 {
+            let expected = "2 or more with the estimator grpo-passk, which compares completions".to_owned();
+            return Err(self.error("rollout.group_size", size, expected));
         }
         Ok(())
     }

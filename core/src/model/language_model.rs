@@ -15,7 +15,6 @@ use super::packed::Packed;
 use super::tokenizer::{Tokenizer, TokenizerFiles};
 use crate::config::Source;
 use crate::engine::{Arena, Params};
-use crate::staged::{FileError, StagedFolder};
 
 /// A causal language model with trainable weights.
 pub struct Model {
@@ -242,19 +241,30 @@ impl Model {
         Ok(dead)
     }
 
-    /// Writes the model to `folder`: the whole folder, or none of it. The layout is Hugging Face's, or PEFT's where
-    /// adapters are trained.
+    /// Whether [`Model::save`] may write to `folder`. It replaces a model that it wrote itself and nobody changed; it
+    /// removes nothing else.
     ///
     /// # Errors
-    /// The folder or a file in it cannot be written.
+    /// Something else is there.
+    pub fn check_place(folder: &Path) -> Result<(), ModelError> {
+        files::check_place(folder)
+    }
+
+    /// Whether `folder` holds a model as [`Model::save`] wrote it, by the checksums of its files.
+    ///
+    /// # Errors
+    /// It does not; the text says why.
+    pub fn check_saved(folder: &Path) -> Result<(), String> {
+        files::check_saved(folder)
+    }
+
+    /// Writes the model to `folder`: the whole folder, or none of it. The layout is Hugging Face's, or PEFT's where
+    /// adapters are trained. `checksums.txt` tells later whether it is still whole.
+    ///
+    /// # Errors
+    /// Something else is there, see [`Model::check_place`]; the folder or a file in it cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
-        if self.lora.is_none() {
-            return files::save(&self.architecture, &self.tokenizer, &self.params, folder);
-        }
-        let file = |error: FileError| ModelError::file(&error.path, error.source);
-        let staged = StagedFolder::create(folder).map_err(file)?;
-        self.write_files(staged.path())?;
-        staged.commit().map_err(file)
+        files::save(folder, |staged| self.write_files(staged))
     }
 
     /// Writes the same files into an existing folder, one after the other: for a caller that adds files of its own.

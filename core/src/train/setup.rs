@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::rehearsal;
 use crate::{
     config::{self, Config, Source},
     data::{self, Dataset, Encoded, Keys},
@@ -126,6 +127,9 @@ pub(super) fn load_plugins(
         }
     }
     let scalarizer = plugins.scalarizer(name, &setup, &params)?;
+    if rehearsal::is_needed(config) {
+        rehearsal::rehearse(config, plugins.scalarizer(name, &setup, &params)?)?;
+    }
     config.scalarizer.name = scalarizer.name().to_owned();
     let files = plugins.files().into_iter();
     let files = files.map(|(path, exports, sdk)| PluginFile::of(&path, exports, sdk));
@@ -133,14 +137,22 @@ pub(super) fn load_plugins(
     Ok((objectives, scalarizer, files))
 }
 
+/// Whether a run measures test rows: the embedded ones say nothing about a model trained on other data.
+pub(super) fn has_test(config: &Config) -> bool {
+    !matches!(
+        (&config.data.test, &config.data.train),
+        (Source::Embedded, Source::Path(_))
+    )
+}
+
 /// Training, validation and test prompts.
 pub(super) fn load_data(config: &Config, model: &Model) -> Result<(Dataset, Dataset, Option<Dataset>), Error> {
     let training = dataset(&config.data.train, data::embedded::TRAIN, config, model)?;
     let validation = dataset(&config.data.validation, data::embedded::VALIDATION, config, model)?;
-    // The embedded test rows say nothing about a model trained on other data.
-    let test = match (&config.data.test, &config.data.train) {
-        (Source::Embedded, Source::Path(_)) => None,
-        (source, _) => Some(dataset(source, data::embedded::TEST, config, model)?),
+    let test = if has_test(config) {
+        Some(dataset(&config.data.test, data::embedded::TEST, config, model)?)
+    } else {
+        None
     };
     Ok((training, first(validation, config), test))
 }

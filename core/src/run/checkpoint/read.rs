@@ -1,7 +1,7 @@
 //! Finds the newest intact checkpoint of a run, and loads parameters and moments from it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -39,14 +39,9 @@ pub struct NewestCheckpoint {
 /// Looks for the newest whole checkpoint below the run folder `run`.
 ///
 /// # Errors
-/// There is none, or none that can be used.
+/// There is none, or none that can be used; the folder of the checkpoints cannot be read.
 pub fn newest(run: &Path) -> Result<NewestCheckpoint, CheckpointError> {
-    let mut steps: Vec<(u64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(run.join(FOLDER)).into_iter().flatten().flatten() {
-        let step = step_of(&entry.file_name().to_string_lossy());
-        steps.extend(step.map(|step| (step, entry.path())));
-    }
-    steps.sort();
+    let steps = all(run)?;
     let mut passed_over = Vec::new();
     for (step, path) in steps.into_iter().rev() {
         match Checkpoint::open(&path, step) {
@@ -68,6 +63,39 @@ pub fn newest(run: &Path) -> Result<NewestCheckpoint, CheckpointError> {
             first: Box::new(first),
         },
     })
+}
+
+/// The whole checkpoint of `step` below the run folder `run`.
+///
+/// # Errors
+/// It is not there, or damaged; the folder of the checkpoints cannot be read.
+pub fn of_step(run: &Path, step: u64) -> Result<Checkpoint, CheckpointError> {
+    let steps = all(run)?;
+    match steps.iter().find(|(found, _)| *found == step) {
+        Some((_, path)) => Checkpoint::open(path, step),
+        None => Err(CheckpointError::NotThere {
+            run: run.to_owned(),
+            step,
+            found: steps.iter().map(|(step, _)| *step).collect(),
+        }),
+    }
+}
+
+/// Step and folder of every checkpoint below the run folder `run`, whole or not, in the order of the steps.
+fn all(run: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+    let folder = run.join(FOLDER);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|e| CheckpointError::file(&folder, e))?,
+    };
+    let mut steps = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| CheckpointError::file(&folder, e))?;
+        let step = step_of(&entry.file_name().to_string_lossy());
+        steps.extend(step.map(|step| (step, entry.path())));
+    }
+    steps.sort();
+    Ok(steps)
 }
 
 impl Checkpoint {
