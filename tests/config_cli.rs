@@ -37,6 +37,9 @@ fn shape(line: &str) -> String {
                 .to_owned()
         }
         Ok(Command::Metrics) => "metrics".to_owned(),
+        Ok(Command::Model(cli::ModelCommand::Merge(args))) => {
+            format!("merge {} {}", args.adapter.display(), args.out.display())
+        }
         Ok(Command::Sft(args)) => format!("sft {} {:?} {:?}", args.out.display(), args.steps, args.seed),
         Ok(Command::Logprobs(args)) => format!("logprobs {} {}", args.model, args.input.display()),
         Ok(Command::Reward(R::List)) => "reward list".into(),
@@ -92,9 +95,9 @@ fn shape(line: &str) -> String {
             let tokenizer = if tokenizer { " tokenizer" } else { "" };
             format!("generate {name} {} {seed:?} {sft:?}{tokenizer}", out.display())
         }
-        Ok(Command::Config(C::Check(args))) => format!("check {:?} {:?}", args.config, args.sets),
+        Ok(Command::Config(C::Check(args))) => format!("check {:?} {:?}", args.config.config, args.config.sets),
         Ok(Command::Config(C::Explain { key, config })) => {
-            format!("explain {key} {:?}", config.sets)
+            format!("explain {key} {:?}", config.config.sets)
         }
         Ok(Command::Config(C::Schema)) => "schema".into(),
     }

@@ -81,9 +81,11 @@ fn save_and_load_are_stable() {
         assert_eq!(logits(&first), logits(&second), "{name}");
         second.save(&two).expect("saved");
         assert_eq!(bytes(&one), bytes(&two), "{name}");
-        // over an older folder: replaced as a whole, nothing left beside it
-        std::fs::write(two.join("stale"), "x").expect("written");
+        // over what it wrote itself: replaced as a whole, nothing left beside it
         second.save(&two).expect("saved again");
+        std::fs::write(two.join("notes"), "x").expect("written");
+        second.save(&two).expect_err("a file that it did not write");
+        std::fs::remove_file(two.join("notes")).expect("still there");
         assert_eq!(bytes(&one), bytes(&two), "{name}");
         assert_eq!(std::fs::read_dir(target.path()).expect("folder").count(), 2);
         assert_eq!(second.tokenizer.eos_ids(), [2]);

@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Sft(SftArgs),
     /// Print the log-probabilities of given responses, one JSON line each.
     Logprobs(LogprobsArgs),
+    /// Merge adapters into their model.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Inspect and check plugins, or replay a recorded trace.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -73,6 +76,7 @@ impl ConfigArgs {
     fn request(&self, purpose: Purpose) -> Request {
         Request {
             purpose,
+            base: None,
             file: self.config.clone(),
             environment: Request::process_environment(),
             overrides: self.sets.iter().cloned().map(Override::Set).collect(),
@@ -104,29 +108,24 @@ pub(crate) struct TrainArgs {
     pub(crate) seed: Option<i64>,
     /// train.run_dir: folder that the run writes.
     #[arg(long, value_name = "FOLDER")]
-    pub(crate) run_dir: Option<PathBuf>,
-    /// Resume the run in this folder from its newest checkpoint, with its config.toml.
+    pub(crate) run_dir: Option<String>,
+    /// Resume the run in this folder from its newest checkpoint, with its own settings.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run_dir"])]
     pub(crate) resume: Option<PathBuf>,
+    /// Resume from the checkpoint of this step; later ones are removed when the next is written.
+    #[arg(long, value_name = "STEP", requires = "resume")]
+    pub(crate) from: Option<u64>,
     /// Show errors only, no progress bar (logging.progress = false).
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
 
 impl TrainArgs {
-    /// What was typed about the config, with this process's environment. A resumed run has its own config in place of
-    /// both, so that it continues in another terminal as it would have here.
+    /// What was typed about the config, with this process's environment.
     pub(crate) fn request(&self) -> Request {
         let mut request = self.config.request(Purpose::Train);
-        if let Some(run) = &self.resume {
-            request.file = Some(run.join("config.toml"));
-            request.environment.clear();
-        }
         request.plugins = self.plugins.clone();
-        let run_dir = self
-            .run_dir
-            .as_ref()
-            .map(|folder| folder.to_string_lossy().into_owned());
+        let run_dir = self.run_dir.clone();
         let options: [(&'static str, &'static str, Option<toml::Value>); 6] = [
             (
                 "--scalarizer",
@@ -211,6 +210,23 @@ pub(crate) struct CompareArgs {
     /// Test every pair of groups, not only those with the baseline.
     #[arg(long)]
     pub(crate) all_pairs: bool,
+}
+
+/// `moa-host model …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Write the whole model that adapters and their base make together.
+    Merge(MergeArgs),
+}
+
+/// `moa-host model merge`
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Folder with adapter_model.safetensors and adapter_config.json, which names the base.
+    pub(crate) adapter: PathBuf,
+    /// Folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 /// `moa-host plugin …`
@@ -350,22 +366,38 @@ pub(crate) enum DataCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Resolve a config and print every value with where it came from.
-    Check(ConfigArgs),
+    Check(ModelConfigArgs),
     /// Explain a key, or each key of a table: meaning, value and where it came from.
     Explain {
         /// Dotted key, such as rollout.group_size, or a table, such as rollout.
         key: String,
         /// Where values come from.
         #[command(flatten)]
-        config: ConfigArgs,
+        config: ModelConfigArgs,
     },
     /// Print every key with type, range, default and meaning as JSON.
     Schema,
 }
 
-impl ConfigArgs {
+/// Options of `config check` and `config explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelConfigArgs {
+    /// Where values come from.
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// model.path: a folder, a .gguf file, a hub id, or "embedded". It need not be there.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+}
+
+impl ModelConfigArgs {
     /// What was typed about the config of a run of `train`, with this process's environment.
     pub(crate) fn train_request(&self) -> Request {
-        self.request(Purpose::Train)
+        let mut request = self.config.request(Purpose::Train);
+        push_options(
+            &mut request,
+            [("--model", "model.path", self.model.clone().map(Into::into))],
+        );
+        request
     }
 }

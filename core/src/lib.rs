@@ -5,7 +5,11 @@ pub mod error;
 
 mod num;
 
+pub mod terminal;
+
 mod staged;
+
+mod checksums;
 
 pub mod config;
 

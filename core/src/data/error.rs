@@ -43,6 +43,18 @@ pub enum DataError {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// Something is there already, and would be lost.
+    #[error("{}: is there already, with other content", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A device, whose bytes may have no end.
+    #[error("{}: found a device, expected a file", path.display())]
+    Device {
+        /// The file.
+        path: PathBuf,
+    },
     /// Neither the file's name nor its first bytes tell the format.
     #[error("{}: unknown data format: expected a name that ends in .parquet or .jsonl", path.display())]
     UnknownFormat {
@@ -265,6 +277,8 @@ impl Report for DataError {
             Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Encode { .. } | Self::Encoder { .. } => {
                 return None;
             }
+            Self::Exists { .. } => "name another folder, or move the file away: nothing is overwritten".to_owned(),
+            Self::Device { .. } => "name a file, or a pipe that ends".to_owned(),
             Self::UnknownFormat { .. } => "rename the file after its format".to_owned(),
             Self::NotParquet { found, .. } if found.starts_with("\"vers") => {
                 "it looks like a Git LFS pointer: fetch the file itself with `git lfs pull`".to_owned()

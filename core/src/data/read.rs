@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use super::columns::Table;
@@ -38,6 +39,10 @@ pub(super) fn read_table(path: &Path) -> Result<Table, DataError> {
     };
     let mut magic = Vec::with_capacity(4);
     let file = fs::File::open(path).map_err(unreadable)?;
+    let kind = file.metadata().map_err(unreadable)?.file_type();
+    if kind.is_char_device() || kind.is_block_device() {
+        return Err(DataError::Device { path: path.to_owned() });
+    }
     (&file).take(4).read_to_end(&mut magic).map_err(unreadable)?;
     let extension = path
         .extension()

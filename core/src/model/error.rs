@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::engine::EngineError;
-use crate::error::Report;
+use crate::error::{Fault, Report};
 
 /// Errors of the model module; each names the file, key or tensor.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,14 @@ pub enum ModelError {
         path: PathBuf,
         /// The system's or the parser's message.
         message: String,
+    },
+    /// A model would be written to a place where something else is.
+    #[error("{}: found {found}, expected nothing, an empty folder, or a model as moa wrote it", path.display())]
+    Occupied {
+        /// The place.
+        path: PathBuf,
+        /// What is there.
+        found: String,
     },
     /// A required key is missing.
     #[error("{}: key `{key}` is missing; expected {expected}", path.display())]
@@ -124,6 +132,14 @@ pub enum ModelError {
         /// The client's message.
         message: String,
     },
+    /// Adapters on a folder of adapters.
+    #[error("{}: the base {base} is itself a folder of adapters; expected a whole model", path.display())]
+    AdapterOfAdapter {
+        /// The adapters, or the key that asks for some.
+        path: PathBuf,
+        /// Their base.
+        base: String,
+    },
     /// A batch that does not fit together.
     #[error("{what}: found {found}, expected {expected}")]
     Batch {
@@ -170,6 +186,10 @@ impl Report for ModelError {
                 "a model folder holds config.json, tokenizer.json and *.safetensors, as save_pretrained writes them"
                     .to_string()
             }
+            ModelError::AdapterOfAdapter { base, .. } => {
+                format!("`moa-host model merge {base} --out MERGED` writes a whole model")
+            }
+            ModelError::Occupied { .. } => "name a new folder, or move away what is there".to_string(),
             ModelError::Tensor { .. } => "the file may be damaged: fetch it again".to_string(),
             ModelError::Hub { .. } => {
                 "check the network and the name, set HF_TOKEN for a gated model, or fetch the folder beforehand and \
@@ -179,5 +199,12 @@ impl Report for ModelError {
             _ => return None,
         };
         Some(hint)
+    }
+
+    fn fault(&self) -> Fault {
+        match self {
+            ModelError::Occupied { .. } => Fault::Usage,
+            _ => Fault::Run,
+        }
     }
 }

@@ -180,6 +180,12 @@ impl Tokenizer {
         self.bos.as_deref().and_then(|t| self.inner.token_to_id(t))
     }
 
+    /// The end token that the tokenizer names its own, if there is one. A chat may end its turns with another of
+    /// [`Tokenizer::eos_ids`].
+    pub fn eos(&self) -> Option<u32> {
+        self.eos.as_deref().and_then(|t| self.inner.token_to_id(t))
+    }
+
     /// The id of a token by its text.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)

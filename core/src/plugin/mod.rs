@@ -7,8 +7,10 @@
 //! what a scalarizer was told and gave back; [`replay`] reads that again. Everything but loading is a pure
 //! function of inputs and of the plugin's state.
 
+mod calls;
 pub mod check;
 mod component;
+mod deadline;
 mod error;
 mod inspect;
 mod library;
@@ -20,6 +22,7 @@ mod score;
 mod search;
 mod shown;
 
+pub use calls::{last_call, name_exits, no_more_calls};
 pub use component::Limits;
 pub use error::PluginError;
 pub use inspect::{description_json, description_text};
@@ -251,8 +254,15 @@ impl Plugins {
             ));
         }
         let reward = self.native_reward(name, params)?;
-        if given.is_empty() {
-            Ok(reward)
+        let time_only = config::Limits {
+            milliseconds: given.milliseconds,
+            ..config::Limits::default()
+        };
+        if *given == time_only {
+            Ok(match given.milliseconds {
+                Some(milliseconds) => reward.within(milliseconds),
+                None => reward,
+            })
         } else {
             Err(PluginError::Limits {
                 reward: reward.name().to_owned(),

@@ -3,9 +3,11 @@
 pub mod checkpoint;
 
 mod folder;
+mod lock;
 mod manifest;
 mod validation;
 
-pub use folder::{FolderError, RunFolder, Written};
+pub use folder::{FolderError, RunFolder, Written, check_end, native_call_of};
+pub use lock::RunLock;
 pub use manifest::{Began, Ended, Manifest, PluginFile, Process, Prompts};
 pub use validation::{ResponseRecord, ValidationRecord};

@@ -82,7 +82,10 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     }
     // A field of this name would hide the run's from the fields behind it.
     if let Some(hides) = names.iter().find(|name| **name == "setup") {
-        return Err(Error::new_spanned(hides, "`setup` is what the run is set up with: name the field otherwise"));
+        return Err(Error::new_spanned(
+            hides,
+            "`setup` is what the run is set up with: name the field otherwise",
+        ));
     }
 
     Ok(quote! {
@@ -151,7 +154,9 @@ impl Kind {
         let (mut value, mut others) = (Value::default(), Vec::new());
         for attribute in &field.attrs {
             if attribute.path().is_ident("state") {
-                others.push(Self::State { init: init_of(attribute)? });
+                others.push(Self::State {
+                    init: init_of(attribute)?,
+                });
             } else if attribute.path().is_ident("param") {
                 attribute.parse_nested_meta(|meta| {
                     if meta.path.is_ident("weights") {
@@ -267,5 +272,54 @@ impl Value {
             Some(array @ Expr::Array(_)) => quote!(::std::vec::Vec::from(#array)),
             Some(other) => quote!(#other),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    #[test]
+    fn contradictions_are_refused() {
+        let message = |input: syn::DeriveInput| super::expand(&input).expect_err("must be refused").to_string();
+        let twice = message(parse_quote!(
+            struct X {
+                #[param(weights, default = [1.0])]
+                w: Vec<f32>,
+            }
+        ));
+        assert!(twice.contains("stand alone"), "{twice}");
+        let both = message(parse_quote!(
+            struct X {
+                #[state]
+                #[param(flatten)]
+                w: Y,
+            }
+        ));
+        assert!(both.contains("stand alone"), "{both}");
+        let start = message(parse_quote!(
+            struct X {
+                #[state(start = 1)]
+                w: u32,
+            }
+        ));
+        assert!(start.contains("expected `init = …`"), "{start}");
+        assert!(
+            message(parse_quote!(
+                struct X {
+                    setup: u32,
+                }
+            ))
+            .contains("name the field otherwise")
+        );
+        assert!(
+            message(parse_quote!(
+                struct X {
+                    #[param(wieghts)]
+                    w: u32,
+                }
+            ))
+            .contains("`weights`")
+        );
     }
 }

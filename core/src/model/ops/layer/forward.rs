@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::shape::{Layer, LayerShape};
+use super::shape::{Layer, LayerShape, Which};
 use crate::model::ops::gemm::{Threads, linear};
 use crate::model::ops::pool::{Buffer, take};
 use crate::model::ops::rows::{Cut, ROWS, copy_ranges, part, tasks};
@@ -182,6 +182,9 @@ impl Layer<'_> {
         scratch.resize(x.len(), 0.0);
         norm::forward(x, self.weight(&shape.norm1), shape.eps, to.rstd, scratch);
         linear(scratch, self.weight(&shape.qkv), d, width, to.qkv, false, threads);
+        if let Some((lora, product)) = self.adapters(Which::Qkv) {
+            lora.forward(product, scratch, to.qkv, threads);
+        }
         let bias = self.weight(&shape.bias);
         if !bias.is_empty() {
             to.qkv.chunks_exact_mut(width).for_each(|row| add(bias, row));
@@ -229,14 +232,23 @@ impl Layer<'_> {
         let LayerOutputs { y, rstd, gate_up, z } = to;
         y.copy_from_slice(x);
         linear(mixed, self.weight(&shape.out), out, d, y, true, threads);
+        if let Some((lora, product)) = self.adapters(Which::Out) {
+            lora.forward(product, mixed, y, threads);
+        }
         scratch.resize(rows * d.max(f), 0.0);
         let h = &mut scratch[..rows * d];
         norm::forward(y, self.weight(&shape.norm2), shape.eps, rstd, h);
         linear(h, self.weight(&shape.gate_up), d, 2 * f, gate_up, false, threads);
+        if let Some((lora, product)) = self.adapters(Which::GateUp) {
+            lora.forward(product, h, gate_up, threads);
+        }
         let s = &mut scratch[..rows * f];
         swiglu::forward(gate_up, f, s);
         z.copy_from_slice(y);
         linear(s, self.weight(&shape.down), f, d, z, true, threads);
+        if let Some((lora, product)) = self.adapters(Which::Down) {
+            lora.forward(product, s, z, threads);
+        }
     }
 }
 
