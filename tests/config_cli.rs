@@ -37,6 +37,11 @@ fn shape(line: &str) -> String {
                 .to_owned()
         }
         Ok(Command::Metrics) => "metrics".to_owned(),
+        Ok(Command::Report { run }) => format!("report {}", run.display()),
+        Ok(Command::Compare(args)) => format!(
+            "compare {:?} {} {:?} {}",
+            args.runs, args.format, args.on, args.all_pairs
+        ),
         Ok(Command::Model(cli::ModelCommand::Merge(args))) => {
             format!("merge {} {}", args.adapter.display(), args.out.display())
         }
@@ -144,6 +149,15 @@ fn each_way_of_typing_means_one_thing() {
         ("moa-host sft", "MissingRequiredArgument"),
         ("moa-host logprobs --model embedded --input -", "logprobs embedded -"),
         ("moa-host logprobs --input a.jsonl", "MissingRequiredArgument"),
+        ("moa-host report r", "report r"),
+        ("moa-host report", "MissingRequiredArgument"),
+        ("moa-host compare a b", r#"compare ["a", "b"] markdown None false"#),
+        (
+            "moa-host compare a --format csv --on test --all-pairs",
+            r#"compare ["a"] csv Some("test") true"#,
+        ),
+        ("moa-host compare a --format html", "InvalidValue"),
+        ("moa-host compare", "MissingRequiredArgument"),
         ("moa-host plugin list", "plugin list"),
         ("moa-host reward list", "reward list"),
         ("moa-host reward score r --input -", "score r {} - None"),
