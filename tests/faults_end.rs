@@ -36,26 +36,64 @@ fn an_update_that_ruins_the_policy_is_undone_and_a_smaller_rate_goes_on() {
         "{}",
         ran.stderr
     );
-    assert!(ran.stderr.contains("step-000000") && ran.stderr.contains("optimizer.lr"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("step-000000") && ran.stderr.contains("optimizer.lr"),
+        "{}",
+        ran.stderr
+    );
     let again = host_in(folder.path(), &["train", "--resume", "run"]);
-    assert!(again.code == 1 && again.stderr.contains("ruined the policy"), "{}", again.stderr);
+    assert!(
+        again.code == 1 && again.stderr.contains("ruined the policy"),
+        "{}",
+        again.stderr
+    );
     // The numbers stay finite for some steps, and the good checkpoints are not pruned for them.
     let bad = tempfile::tempdir().unwrap();
-    let wild: Vec<&str> = wild.iter().map(|word| if *word == "optimizer.lr=1e20" { "optimizer.lr=30" } else { word }).collect();
+    let wild: Vec<&str> = wild
+        .iter()
+        .map(|word| {
+            if *word == "optimizer.lr=1e20" {
+                "optimizer.lr=30"
+            } else {
+                word
+            }
+        })
+        .collect();
     let ran = host_in(bad.path(), &words(&late(&late_library(), &wild)));
-    assert!(ran.code == 1 && ran.stderr.contains("ruined the policy"), "{}", ran.stderr);
-    let mended = host_in(folder.path(), &["train", "--resume", "run", "--set", "optimizer.lr=1e-4"]);
+    assert!(
+        ran.code == 1 && ran.stderr.contains("ruined the policy"),
+        "{}",
+        ran.stderr
+    );
+    let mended = host_in(
+        folder.path(),
+        &["train", "--resume", "run", "--set", "optimizer.lr=1e-4"],
+    );
     assert_eq!(mended.code, 0, "the hint can be followed: {}", mended.stderr);
-    assert!(mended.stderr.contains("optimizer.lr: 1e20 -> 0.0001"), "{}", mended.stderr);
+    assert!(
+        mended.stderr.contains("optimizer.lr: 1e+20 -> 0.0001"),
+        "{}",
+        mended.stderr
+    );
     let changes = fs::read_to_string(folder.path().join("run/changes.jsonl")).unwrap();
-    assert!(changes.contains("\"after_step\":0") && changes.contains("optimizer.lr"), "{changes}");
+    assert!(
+        changes.contains("\"after_step\":0") && changes.contains("optimizer.lr"),
+        "{changes}"
+    );
 }
 
 #[test]
 fn a_terminal_that_closes_stops_the_run_politely_unless_nohup_said_otherwise() {
     for nohup in [false, true] {
         let folder = tempfile::tempdir().unwrap();
-        let wait = ["--set", "scalarizer.fault=wait", "--set", "scalarizer.at=2", "--steps", "3"];
+        let wait = [
+            "--set",
+            "scalarizer.fault=wait",
+            "--set",
+            "scalarizer.at=2",
+            "--steps",
+            "3",
+        ];
         let arguments = late(&late_library(), &wait);
         let mut host = command(folder.path(), &words(&arguments));
         if nohup {

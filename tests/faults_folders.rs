@@ -30,7 +30,14 @@ fn finished() -> &'static Path {
     static RUN: OnceLock<TempDir> = OnceLock::new();
     let folder = RUN.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let more = ["--steps", "4", "--set", "checkpoint.every=1", "--set", "checkpoint.keep=3"];
+        let more = [
+            "--steps",
+            "4",
+            "--set",
+            "checkpoint.every=1",
+            "--set",
+            "checkpoint.keep=3",
+        ];
         let ran = host_in(folder.path(), &words(&late(&late_library(), &more)));
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         folder
@@ -55,9 +62,16 @@ fn sft_removes_nothing_that_it_did_not_write() {
     fs::write(out.join("thesis.txt"), "mine").unwrap();
     let ran = host_in(folder.path(), &SFT);
     assert_eq!(ran.code, 2, "{}", ran.stderr);
-    assert!(ran.stderr.contains("files that moa did not write") && ran.stderr.contains("hint: "), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("files that moa did not write") && ran.stderr.contains("hint: "),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(fs::read(out.join("thesis.txt")).unwrap(), b"mine");
-    assert!(!folder.path().join("out.metrics.jsonl").exists(), "refused before the work");
+    assert!(
+        !folder.path().join("out.metrics.jsonl").exists(),
+        "refused before the work"
+    );
 
     // A file, and a folder that is a model of somebody else's.
     fs::remove_dir_all(&out).unwrap();
@@ -73,7 +87,11 @@ fn sft_removes_nothing_that_it_did_not_write() {
     }
     fs::write(out.join("config.json"), "{}").unwrap();
     let ran = host_in(folder.path(), &SFT);
-    assert!(ran.code == 2 && ran.stderr.contains("changed since moa wrote it"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("changed since moa wrote it"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(fs::read(out.join("config.json")).unwrap(), b"{}");
 }
 
@@ -97,7 +115,11 @@ fn data_generate_overwrites_nothing() {
     assert_eq!(host_in(folder.path(), &generate).code, 0, "the same bytes again");
     fs::write(folder.path().join("validation.parquet"), "mine").unwrap();
     let ran = host_in(folder.path(), &generate);
-    assert!(ran.code != 0 && ran.stderr.contains("validation.parquet: is there already"), "{}", ran.stderr);
+    assert!(
+        ran.code != 0 && ran.stderr.contains("validation.parquet: is there already"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(fs::read(folder.path().join("validation.parquet")).unwrap(), b"mine");
 }
 
@@ -131,7 +153,11 @@ fn a_run_goes_on_with_the_settings_of_its_checkpoint() {
     // Another run's is refused.
     fs::write(run.join("config.toml"), "[rollout]\ngroup_size = 8\n").unwrap();
     let ran = host_in(folder.path(), &RESUME);
-    assert!(ran.code == 2 && ran.stderr.contains("rollout.group_size"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("rollout.group_size"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -145,7 +171,11 @@ fn an_end_that_was_lost_is_noticed_and_mended() {
         assert!(!ran.stderr.contains("is finished"), "{file}: {}", ran.stderr);
         assert_same(&run, &finished().join("run"), file);
         let again = host_in(folder.path(), &RESUME);
-        assert!(again.code == 0 && again.stderr.contains("is finished"), "{file}: {}", again.stderr);
+        assert!(
+            again.code == 0 && again.stderr.contains("is finished"),
+            "{file}: {}",
+            again.stderr
+        );
     }
 }
 
@@ -158,7 +188,11 @@ fn a_run_that_was_killed_before_its_first_checkpoint_begins_anew() {
     let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     // The lines say that there was a checkpoint: they are not thrown away.
     let ran = host_in(folder.path(), &RESUME);
-    assert!(ran.code == 2 && ran.stderr.contains("has no checkpoint"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("has no checkpoint"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(fs::read_to_string(run.join("metrics.jsonl")).unwrap(), metrics);
     // Half a line of the first step.
     fs::write(run.join("metrics.jsonl"), &metrics[..20]).unwrap();
@@ -172,7 +206,11 @@ fn a_run_that_was_killed_before_its_first_checkpoint_begins_anew() {
     fs::remove_dir_all(run.join("checkpoints")).unwrap();
     fs::write(run.join("config.toml"), "").unwrap();
     let ran = host_in(folder.path(), &RESUME);
-    assert!(ran.code == 2 && ran.stderr.contains("config.toml is empty"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("config.toml is empty"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -193,7 +231,11 @@ fn what_kills_left_is_tidied_and_a_file_in_the_place_of_checkpoints_is_named() {
     fs::remove_dir_all(&checkpoints).unwrap();
     fs::write(&checkpoints, "a file").unwrap();
     let ran = host_in(folder.path(), &RESUME);
-    assert!(ran.code == 2 && ran.stderr.contains("run/checkpoints: Not a directory"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("run/checkpoints: Not a directory"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -212,7 +254,14 @@ fn a_run_goes_on_from_the_checkpoint_of_a_step() {
 #[test]
 fn a_run_in_use_says_by_whom_and_notices_that_its_lines_are_gone() {
     let folder = tempfile::tempdir().unwrap();
-    let wait = ["--set", "scalarizer.fault=wait", "--set", "scalarizer.at=2", "--steps", "3"];
+    let wait = [
+        "--set",
+        "scalarizer.fault=wait",
+        "--set",
+        "scalarizer.at=2",
+        "--steps",
+        "3",
+    ];
     let mut child = command(folder.path(), &words(&late(&late_library(), &wait)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -220,7 +269,9 @@ fn a_run_in_use_says_by_whom_and_notices_that_its_lines_are_gone() {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut String::new())
+        .unwrap();
 
     let ran = host_in(folder.path(), &RESUME);
     let named = format!("in use by process {}", child.id());
@@ -232,5 +283,8 @@ fn a_run_in_use_says_by_whom_and_notices_that_its_lines_are_gone() {
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("run/metrics.jsonl: removed, renamed or replaced"), "{stderr}");
+    assert!(
+        stderr.contains("run/metrics.jsonl: removed, renamed or replaced"),
+        "{stderr}"
+    );
 }

@@ -69,7 +69,10 @@ fn an_interrupt_ends_a_run_whose_reward_hangs_with_a_checkpoint() {
     }
     stderr.read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{text}");
-    assert!(text.contains("interrupted after step 1") && text.contains("step-000001"), "{text}");
+    assert!(
+        text.contains("interrupted after step 1") && text.contains("step-000001"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -78,7 +81,9 @@ fn a_library_that_ends_the_process_is_named_and_is_no_success() {
     let ran = host_in(folder.path(), &words(&arguments("exit", "")));
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("error: the process was ended from inside score_all of ") && ran.stderr.contains("late"),
+        ran.stderr
+            .contains("error: the process was ended from inside score_all of ")
+            && ran.stderr.contains("late"),
         "{}",
         ran.stderr
     );
@@ -87,7 +92,10 @@ fn a_library_that_ends_the_process_is_named_and_is_no_success() {
     let ran = host_in(folder.path(), &words(&arguments("abort", "")));
     assert_ne!(ran.code, 0, "{}", ran.stderr);
     let note = resumed_note(folder.path());
-    assert!(note.contains("the process before was ended from inside score_all of "), "{note}");
+    assert!(
+        note.contains("the process before was ended from inside score_all of "),
+        "{note}"
+    );
 }
 
 #[test]
@@ -102,17 +110,31 @@ fn a_run_that_ends_by_itself_leaves_no_mark() {
 fn a_flipped_bit_in_the_cache_of_compiled_components_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("reward.wasm"), components::evil(&[])).unwrap();
-    fs::write(folder.path().join("rows.jsonl"), "{\"prompt\": \"a\", \"response\": \"b\"}\n").unwrap();
+    fs::write(
+        folder.path().join("rows.jsonl"),
+        "{\"prompt\": \"a\", \"response\": \"b\"}\n",
+    )
+    .unwrap();
     let score = || {
-        let output = command(folder.path(), &["reward", "score", "reward.wasm", "--input", "rows.jsonl", "--quiet"])
-            .env("XDG_CACHE_HOME", folder.path().join("cache"))
-            .output()
-            .unwrap();
-        (output.status.code(), output.stdout, String::from_utf8(output.stderr).unwrap())
+        let output = command(
+            folder.path(),
+            &["reward", "score", "reward.wasm", "--input", "rows.jsonl", "--quiet"],
+        )
+        .env("XDG_CACHE_HOME", folder.path().join("cache"))
+        .output()
+        .unwrap();
+        (
+            output.status.code(),
+            output.stdout,
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let first = score();
     let cache = folder.path().join("cache/moa/components");
-    let files: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> = fs::read_dir(&cache)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(files.len(), 1, "{files:?}: {}", first.2);
     let whole = fs::read(&files[0]).unwrap();
     for at in (0..whole.len()).step_by(whole.len() / 24) {

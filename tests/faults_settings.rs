@@ -16,7 +16,12 @@ fn settings_that_do_not_go_together_are_refused_before_the_run() {
         "algorithm.kl.coefficient=0.1",
     ];
     let remax: &[&str] = &["--set", "algorithm.estimator=remax"];
-    let passk: &[&str] = &["--set", "algorithm.estimator=grpo-passk", "--set", "rollout.group_size=1"];
+    let passk: &[&str] = &[
+        "--set",
+        "algorithm.estimator=grpo-passk",
+        "--set",
+        "rollout.group_size=1",
+    ];
     for (plugin, more, words) in [
         ("mgda", reward_kl, "algorithm.kl.placement"),
         ("pama", reward_kl, "algorithm.kl.placement"),
@@ -25,12 +30,26 @@ fn settings_that_do_not_go_together_are_refused_before_the_run() {
     ] {
         let ran = host(&[&["--plugin", plugin, "--steps", "1", "--run-dir", "run"], more].concat());
         assert_eq!(ran.code, 2, "{plugin}: {}", ran.stderr);
-        assert!(ran.stderr.contains(words) && ran.stderr.contains("hint: "), "{plugin}: {}", ran.stderr);
-        assert!(!ran.folder.path().join("run").exists(), "{plugin}: a run folder was made");
+        assert!(
+            ran.stderr.contains(words) && ran.stderr.contains("hint: "),
+            "{plugin}: {}",
+            ran.stderr
+        );
+        assert!(
+            !ran.folder.path().join("run").exists(),
+            "{plugin}: a run folder was made"
+        );
     }
     // What does go together runs.
     for (plugin, more) in [("linear", reward_kl), ("linear", remax)] {
-        let small = ["--steps", "1", "--set", "validation.rows=2", "--set", "rollout.prompts=2"];
+        let small = [
+            "--steps",
+            "1",
+            "--set",
+            "validation.rows=2",
+            "--set",
+            "rollout.prompts=2",
+        ];
         let ran = host(&[&["--plugin", plugin], &small[..], more].concat());
         assert_eq!(ran.code, 0, "{plugin}: {}", ran.stderr);
     }
@@ -40,14 +59,26 @@ fn settings_that_do_not_go_together_are_refused_before_the_run() {
 fn defaults_follow_what_is_trained_and_say_why() {
     let rate = |model: &[&str]| host(&[&["config", "explain", "optimizer.lr"], model].concat());
     let embedded = rate(&[]);
-    assert!(embedded.stdout.starts_with("optimizer.lr = 0.0003"), "{}", embedded.stdout);
+    assert!(
+        embedded.stdout.starts_with("optimizer.lr = 0.0003"),
+        "{}",
+        embedded.stdout
+    );
     let real = rate(&["--model", "some/model"]);
     assert_eq!(real.code, 0, "{}", real.stderr);
-    for words in ["optimizer.lr = 0.000001", "configs/model.toml:", "because  TRL's and verl's"] {
+    for words in [
+        "optimizer.lr = 0.000001",
+        "configs/model.toml:",
+        "because  TRL's and verl's",
+    ] {
         assert!(real.stdout.contains(words), "{words:?} is missing: {}", real.stdout);
     }
     let kl = host(&["config", "explain", "algorithm.kl.coefficient", "--model", "some/model"]);
-    assert!(kl.stdout.starts_with("algorithm.kl.coefficient = 0.001"), "{}", kl.stdout);
+    assert!(
+        kl.stdout.starts_with("algorithm.kl.coefficient = 0.001"),
+        "{}",
+        kl.stdout
+    );
 }
 
 /// A policy that runs away from its reference, on the embedded model, with a rate that does it in a few steps.
@@ -70,8 +101,16 @@ fn a_policy_that_runs_away_is_said_once() {
         "validation.every=0",
     ]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let warnings: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("nats a token away")).collect();
-    assert!(warnings.len() == 1 && warnings[0].contains("lower optimizer.lr"), "{}", ran.stderr);
+    let warnings: Vec<&str> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.contains("nats a token away"))
+        .collect();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("lower optimizer.lr"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]

@@ -15,7 +15,10 @@ fn in_shell(folder: &Path, arguments: &[String], redirection: &str) -> (Option<i
         .current_dir(folder)
         .status()
         .unwrap();
-    (status.code(), fs::read_to_string(folder.join("err")).unwrap_or_default())
+    (
+        status.code(),
+        fs::read_to_string(folder.join("err")).unwrap_or_default(),
+    )
 }
 
 #[test]
@@ -35,7 +38,10 @@ fn a_run_whose_output_goes_nowhere_ends_well_and_is_whole() {
         assert_eq!(found, Some(code), "{redirection}: {text}");
         assert!(!text.contains("panicked"), "{redirection}: {text}");
         let run = folder.path().join("run");
-        assert!(run.join("test.json").is_file() && run.join("model/config.json").is_file(), "{redirection}");
+        assert!(
+            run.join("test.json").is_file() && run.join("model/config.json").is_file(),
+            "{redirection}"
+        );
         if redirection == ">/dev/full 2>err" {
             assert!(text.contains("error: stdout: No space left on device"), "{text}");
         }
@@ -46,10 +52,17 @@ fn a_run_whose_output_goes_nowhere_ends_well_and_is_whole() {
 fn data_for_a_full_disk_names_stdout() {
     for arguments in [["config", "schema"], ["metrics", ""]] {
         let folder = tempfile::tempdir().unwrap();
-        let arguments: Vec<String> = arguments.iter().filter(|word| !word.is_empty()).map(|w| (*w).to_owned()).collect();
+        let arguments: Vec<String> = arguments
+            .iter()
+            .filter(|word| !word.is_empty())
+            .map(|w| (*w).to_owned())
+            .collect();
         let (code, text) = in_shell(folder.path(), &arguments, ">/dev/full 2>err");
         assert_eq!(code, Some(1), "{arguments:?}: {text}");
-        assert!(text.contains("error: stdout: No space left") && !text.contains("panicked"), "{text}");
+        assert!(
+            text.contains("error: stdout: No space left") && !text.contains("panicked"),
+            "{text}"
+        );
         let (code, text) = in_shell(folder.path(), &arguments, "2>err | true");
         assert_eq!((code, text.as_str()), (Some(0), ""), "{arguments:?}");
     }

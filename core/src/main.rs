@@ -171,7 +171,9 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let mask = mask
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
     mask >> (SIGHUP - 1) & 1 == 1
 }
 
@@ -183,11 +185,13 @@ fn sft_command(arguments: &SftArgs) -> Result<(), Error> {
     let outcome = sft::fine_tune(&config, settings, &arguments.out, &progress);
     progress.finish();
     let outcome = outcome?;
-    print::note(&format!("{} rows, {} response tokens, loss {:.4} nat/token over the last tenth; model in {}",
+    print::note(&format!(
+        "{} rows, {} response tokens, loss {:.4} nat/token over the last tenth; model in {}",
         outcome.rows,
         outcome.tokens,
         outcome.loss,
-        arguments.out.display()));
+        arguments.out.display()
+    ));
     Ok(())
 }
 
@@ -343,7 +347,10 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
             plugins.load(&lib)?;
             let replayed = plugin::replay(&plugins, &trace, check, &mut out)?;
             if check {
-                print::note(&format!("{} events, {} compared, all agree", replayed.events, replayed.compared));
+                print::note(&format!(
+                    "{} events, {} compared, all agree",
+                    replayed.events, replayed.compared
+                ));
             }
         }
     }

@@ -67,13 +67,23 @@ mod tests {
     #[test]
     fn nothing_that_a_terminal_obeys_gets_through() {
         let text = "a\u{1b}[31mred\u{1b}[0m\rb\u{202e}c\u{9b}d\u{7}\te";
-        assert_eq!(escaped(text), "a\\u{1b}[31mred\\u{1b}[0m\\rb\\u{202e}c\\u{9b}d\\u{7}\te");
-        assert_eq!(escaped("Übung 数学 👩‍🔬 é\n"), "Übung 数学 👩‍🔬 é\n", "writing is left alone");
+        assert_eq!(
+            escaped(text),
+            "a\\u{1b}[31mred\\u{1b}[0m\\rb\\u{202e}c\\u{9b}d\\u{7}\te"
+        );
+        assert_eq!(
+            escaped("Übung 数学 👩‍🔬 é\n"),
+            "Übung 数学 👩‍🔬 é\n",
+            "writing is left alone"
+        );
     }
 
     #[test]
     fn a_message_cannot_forge_another_and_is_not_endless() {
-        assert_eq!(message("it broke\nerror: all is lost\n"), "it broke\n  error: all is lost");
+        assert_eq!(
+            message("it broke\nerror: all is lost\n"),
+            "it broke\n  error: all is lost"
+        );
         let long = message(&format!("found {}, expected less", "x".repeat(20_000)));
         assert!(long.chars().count() < 2100 && long.starts_with("found x") && long.ends_with("expected less"));
         assert!(long.contains("more letters"), "{long}");

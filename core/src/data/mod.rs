@@ -33,5 +33,5 @@ pub use jsonl::write_jsonl;
 pub use parquet_read::read_parquet_bytes;
 pub use parquet_write::{parquet_bytes, write_parquet};
 pub use read::{read_jsonl_bytes, read_rows};
-pub use supervised::read_supervised;
 pub use row::{Keys, Message, PromptText, Row};
+pub use supervised::read_supervised;

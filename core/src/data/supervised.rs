@@ -55,7 +55,9 @@ fn rename(columns: &mut Columns, prompt_key: &str) -> bool {
         if !input.is_empty() {
             prompt = format!("{prompt}\n\n{input}");
         }
-        columns.shift_remove("output").map(|output| (Value::from(prompt), output))
+        columns
+            .shift_remove("output")
+            .map(|output| (Value::from(prompt), output))
     } else if has(columns, "question") && has(columns, "answer") {
         columns.shift_remove("question").zip(columns.shift_remove("answer"))
     } else {
@@ -161,12 +163,18 @@ mod tests {
         let alpaca = read(&json!({"instruction": "Add.", "input": "2 2", "output": "4"})).expect("read");
         assert_eq!(alpaca.prompt, PromptText::Text("Add.\n\n2 2".to_owned()));
         let text = read(&json!({"text": "All of it."})).expect("read");
-        assert_eq!((text.prompt, text.response), (PromptText::Text("All of it.".to_owned()), None));
+        assert_eq!(
+            (text.prompt, text.response),
+            (PromptText::Text("All of it.".to_owned()), None)
+        );
     }
 
     #[test]
     fn a_row_without_a_response_is_refused() {
-        for row in [json!({"prompt": "2 + 2?"}), json!({"messages": [{"role": "user", "content": "2 + 2?"}]})] {
+        for row in [
+            json!({"prompt": "2 + 2?"}),
+            json!({"messages": [{"role": "user", "content": "2 + 2?"}]}),
+        ] {
             assert!(read(&row).is_err(), "{row}");
         }
     }

@@ -137,7 +137,10 @@ impl JsonLines {
             Ok(there) if (there.dev(), there.ino()) == (file.dev(), file.ino()) => Ok(()),
             _ => Err(io::Error::new(
                 io::ErrorKind::NotFound,
-                format!("{}: removed, renamed or replaced while it was being written", self.path.display()),
+                format!(
+                    "{}: removed, renamed or replaced while it was being written",
+                    self.path.display()
+                ),
             )),
         }
     }

@@ -32,7 +32,9 @@ impl Calls {
     fn write(&self) {
         let Some((_, file)) = &self.file else { return };
         let text: String = self.open.iter().map(|(_, call)| format!("{call}\n")).collect();
-        let _ = file.set_len(text.len() as u64).and_then(|()| file.write_all_at(text.as_bytes(), 0));
+        let _ = file
+            .set_len(text.len() as u64)
+            .and_then(|()| file.write_all_at(text.as_bytes(), 0));
     }
 }
 

@@ -115,7 +115,13 @@ mod tests {
         assert_eq!(patience(20).wait(hang), Err(GaveUp::Deadline));
         let lost = patience(60_000).wait(|| std::panic::resume_unwind(Box::new(())));
         assert_eq!(lost, Err::<(), _>(GaveUp::Lost));
-        let hangs_at = |bad: usize| move |index: usize| if index == bad { hang() };
+        let hangs_at = |bad: usize| {
+            move |index: usize| {
+                if index == bad {
+                    hang()
+                }
+            }
+        };
         assert_eq!(patience(200).first_to_hang(4, hangs_at(2)), Some(2));
         assert_eq!(patience(200).first_to_hang(4, hangs_at(9)), None);
     }

@@ -7,8 +7,8 @@
 //! what a scalarizer was told and gave back; [`replay`] reads that again. Everything but loading is a pure
 //! function of inputs and of the plugin's state.
 
-pub mod check;
 mod calls;
+pub mod check;
 mod component;
 mod deadline;
 mod error;

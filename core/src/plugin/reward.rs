@@ -162,8 +162,12 @@ impl RewardPlugin {
         }
         let owned: Arc<Vec<Owned>> = Arc::new(completions.iter().map(|c| self.without_means(c).into()).collect());
         let call = {
-            let (name, library, object, owned) =
-                (self.name.clone(), self.library.clone(), Arc::clone(object), Arc::clone(&owned));
+            let (name, library, object, owned) = (
+                self.name.clone(),
+                self.library.clone(),
+                Arc::clone(object),
+                Arc::clone(&owned),
+            );
             move |rows: std::ops::Range<usize>| {
                 let raw: Vec<RawCompletion<'_>> = owned[rows].iter().map(|c| c.completion().into()).collect();
                 native_scores(&name, &library, &object, &raw)

@@ -135,7 +135,11 @@ impl RunFolder {
         write_file(&path.join("config.toml"), config.as_bytes())?;
         let folder = Self::open(&path, lock, Checkpoints::new(&path, keep, None))?;
         sync_folder(&path)?;
-        path.canonicalize().ok().as_deref().and_then(Path::parent).map_or(Ok(()), sync_folder)?;
+        path.canonicalize()
+            .ok()
+            .as_deref()
+            .and_then(Path::parent)
+            .map_or(Ok(()), sync_folder)?;
         Ok(folder)
     }
 
@@ -292,7 +296,10 @@ impl RunFolder {
         let place = model_of(&self.path);
         if Model::check_place(&place).is_err() {
             let free = (1..).map(|number| self.path.join(format!("model-before-{number}")));
-            let aside = free.into_iter().find(|path| !path.exists()).unwrap_or_else(|| place.clone());
+            let aside = free
+                .into_iter()
+                .find(|path| !path.exists())
+                .unwrap_or_else(|| place.clone());
             fs::rename(&place, aside).map_err(io(&place))?;
         }
         Ok(place)

@@ -233,7 +233,10 @@ fn train_steps(
             length: rollouts.mean_length(),
             gradient: number("policy/grad_norm").unwrap_or(f64::NAN),
         };
-        watch.look(seen, &config).iter().for_each(|warning| progress.note(warning));
+        watch
+            .look(seen, &config)
+            .iter()
+            .for_each(|warning| progress.note(warning));
 
         if step == steps || is_due(config.validation.every, step) || wants.validation_each_step {
             progress.phase("validate");

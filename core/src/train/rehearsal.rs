@@ -24,7 +24,12 @@ fn has_kl_in_reward(config: &Config) -> bool {
 pub(super) fn rehearse(config: &Config, mut scalarizer: ScalarizerPlugin) -> Result<(), AdvantageError> {
     const GROUP: usize = 4;
     let check = |kind: &SignalKind, name: &str| {
-        check_terms(name, kind, config.algorithm.estimator.needs_greedy(), has_kl_in_reward(config))
+        check_terms(
+            name,
+            kind,
+            config.algorithm.estimator.needs_greedy(),
+            has_kl_in_reward(config),
+        )
     };
     let (name, needs, m) = (scalarizer.name().to_owned(), scalarizer.needs(), scalarizer.m());
     if scalarizer.hooks().has(Hooks::WEIGH_GRADIENTS) {

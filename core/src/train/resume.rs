@@ -19,8 +19,9 @@ use crate::{
     error::{self, Fault, Report},
     plugin::{self, Recorder},
     run::{
-        RunFolder, RunLock, check_end, native_call_of,
+        RunFolder, RunLock, check_end,
         checkpoint::{Checkpoint, CheckpointError, Checkpoints, NewestCheckpoint, newest, of_step},
+        native_call_of,
     },
 };
 
@@ -158,7 +159,9 @@ impl Resume {
             },
         };
         let settings = match fs::read(&file) {
-            Ok(bytes) if bytes.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()) => Err("config.toml is empty"),
+            Ok(bytes) if bytes.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()) => {
+                Err("config.toml is empty")
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err("config.toml is missing"),
             _ => Ok(()), // what else is wrong with it is an error when it is read
         };
@@ -169,7 +172,9 @@ impl Resume {
             return Self::anew(run, lock, &request, settings, notes);
         };
         if let Err(problem) = settings {
-            notes.push(format!("warning: {problem}; it is written anew, with the settings of the checkpoint"));
+            notes.push(format!(
+                "warning: {problem}; it is written anew, with the settings of the checkpoint"
+            ));
         }
         let then = checkpoint.state.part::<Value>("config")?;
         request.base = Some(Config::base(&then)?);
@@ -281,12 +286,7 @@ impl Resume {
 }
 
 /// Whether a resumed run may have other values of these keys, with a line about each.
-fn check_changes(
-    run: &Path,
-    config: &Config,
-    changes: &[Change],
-    notes: &mut Vec<String>,
-) -> Result<(), ResumeError> {
+fn check_changes(run: &Path, config: &Config, changes: &[Change], notes: &mut Vec<String>) -> Result<(), ResumeError> {
     for change in changes {
         let Change { key, was, now } = change;
         let any_entry = without_index(key);

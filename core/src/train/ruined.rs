@@ -50,11 +50,18 @@ impl Run {
         let rows: Vec<usize> = (0..rollouts.len().min(PROBED)).collect();
         let some = rollouts.select(&rows);
         let logprobs = self.policy.logprobs(&some)?;
-        let drop = some.logprobs.iter().zip(&logprobs).map(|(old, new)| f64::from(old - new)).sum::<f64>();
+        let drop = some
+            .logprobs
+            .iter()
+            .zip(&logprobs)
+            .map(|(old, new)| f64::from(old - new))
+            .sum::<f64>();
         let drop = drop / some.tokens.len().max(1) as f64;
         if drop.is_finite() && drop < LARGEST_DROP {
             return Ok(());
         }
-        ruined(format!("the log-probability of its own completions fell by {drop:.1} nats a token"))
+        ruined(format!(
+            "the log-probability of its own completions fell by {drop:.1} nats a token"
+        ))
     }
 }

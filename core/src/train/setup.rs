@@ -139,7 +139,10 @@ pub(super) fn load_plugins(
 
 /// Whether a run measures test rows: the embedded ones say nothing about a model trained on other data.
 pub(super) fn has_test(config: &Config) -> bool {
-    !matches!((&config.data.test, &config.data.train), (Source::Embedded, Source::Path(_)))
+    !matches!(
+        (&config.data.test, &config.data.train),
+        (Source::Embedded, Source::Path(_))
+    )
 }
 
 /// Training, validation and test prompts.

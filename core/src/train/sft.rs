@@ -162,7 +162,10 @@ fn turn_end(tokenizer: &Tokenizer) -> Result<Option<u32>, Error> {
     let own = tokenizer.eos().or_else(|| tokenizer.eos_ids().first().copied());
     let chat = [("user", "a"), ("assistant", WORDS), ("user", "b")];
     // A template that refuses such a chat says nothing about its turns.
-    let rendered = tokenizer.render_messages(&chat).ok().filter(|_| tokenizer.has_template());
+    let rendered = tokenizer
+        .render_messages(&chat)
+        .ok()
+        .filter(|_| tokenizer.has_template());
     let Some((_, rest)) = rendered.as_deref().and_then(|text| text.split_once(WORDS)) else {
         return Ok(own);
     };
@@ -211,7 +214,11 @@ mod tests {
     #[test]
     fn a_response_ends_as_the_chat_does_and_not_with_the_smallest_end_token() {
         let turns = "{% for m in messages %}<|user|>{{ m['content'] }}<|end|>{% endfor %}<|assistant|>";
-        assert_eq!(turn_end(&tokenizer(turns, "<|pad|>")).unwrap(), Some(1), "<|end|>, not <|pad|>");
+        assert_eq!(
+            turn_end(&tokenizer(turns, "<|pad|>")).unwrap(),
+            Some(1),
+            "<|end|>, not <|pad|>"
+        );
         // A template without ends, and one that refuses the chat: the tokenizer's own.
         let bare = "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}";
         assert_eq!(turn_end(&tokenizer(bare, "<|end|>")).unwrap(), Some(1));

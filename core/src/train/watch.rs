@@ -47,7 +47,13 @@ impl Watch {
 
     /// What there is to say about a step.
     pub(super) fn look(&mut self, seen: Seen, config: &Config) -> Vec<String> {
-        let Seen { step, kl, entropy, length, gradient } = seen;
+        let Seen {
+            step,
+            kl,
+            entropy,
+            length,
+            gradient,
+        } = seen;
         let (lr, kl_weight) = (config.optimizer.lr, config.algorithm.kl.coefficient);
         let first = *self.entropy.get_or_insert(entropy);
         let mut warnings = Vec::new();
@@ -112,11 +118,17 @@ mod tests {
         for (bad, words) in [
             (Seen { kl: Some(2.6), ..good }, ["2.60 nats", "optimizer.lr"]),
             (Seen { entropy: 0.01, ..good }, ["0.800 to 0.0100", "algorithm.entropy"]),
-            (Seen { length: 4.0, ..good }, ["4.0 tokens, 39.0", "algorithm.kl.coefficient"]),
+            (
+                Seen { length: 4.0, ..good },
+                ["4.0 tokens, 39.0", "algorithm.kl.coefficient"],
+            ),
             (Seen { gradient: 0.0, ..good }, ["moved nothing", "groups/equal_reward"]),
         ] {
             let said = watch.look(bad, &config);
-            assert!(said.len() == 1 && words.iter().all(|word| said[0].contains(word)), "{said:?}");
+            assert!(
+                said.len() == 1 && words.iter().all(|word| said[0].contains(word)),
+                "{said:?}"
+            );
             assert!(watch.look(bad, &config).is_empty(), "once");
         }
     }

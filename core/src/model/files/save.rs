@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::config_json::{self, eos_value};
+use crate::checksums::{self, FILE, Unlike};
 use crate::engine::{Params, tensor_file};
 use crate::model::architecture::Architecture;
 use crate::model::error::ModelError;
-use crate::checksums::{self, FILE, Unlike};
 use crate::model::tokenizer::Tokenizer;
 use crate::staged::{FileError, StagedFolder};
 
@@ -52,7 +52,9 @@ pub(in crate::model) fn check_place(folder: &Path) -> Result<(), ModelError> {
     match check_saved(folder) {
         Ok(()) => Ok(()),
         Err(_) if !folder.join(FILE).exists() => Err(occupied("files that moa did not write".to_owned())),
-        Err(problem) => Err(occupied(format!("a model that was changed since moa wrote it ({problem})"))),
+        Err(problem) => Err(occupied(format!(
+            "a model that was changed since moa wrote it ({problem})"
+        ))),
     }
 }
 

@@ -76,7 +76,9 @@ fn keep(path: &Path, code: &[u8]) {
         .flatten()
         .filter_map(|entry| {
             let (path, about) = entry.ok().map(|entry| (entry.path(), entry.metadata()))?;
-            let about = about.ok().filter(|_| path.extension().is_some_and(|end| end == "cwasm"))?;
+            let about = about
+                .ok()
+                .filter(|_| path.extension().is_some_and(|end| end == "cwasm"))?;
             Some((about.modified().ok()?, about.len(), path))
         })
         .collect();
