@@ -26,6 +26,7 @@ pub struct Model {
     params: Params,
     lora: Option<Lora>,
     source: String,
+    recompute: bool,
 }
 
 /// The files of a model folder, as bytes: for a model inside the binary.
@@ -165,6 +166,7 @@ impl Model {
             params,
             lora: None,
             source: String::from(Source::Embedded),
+            recompute: false,
         })
     }
 
@@ -179,12 +181,18 @@ impl Model {
         &mut self.params
     }
 
+    /// Whether forward passes keep only each layer's input from here on, and backward passes compute the rest again. No
+    /// number changes.
+    pub fn set_recompute(&mut self, recompute: bool) {
+        self.recompute = recompute;
+    }
+
     /// One forward pass over a packed batch at `temperature` > 0, kept for any number of backward passes.
     ///
     /// # Errors
     /// A token of the batch is beyond the vocabulary.
     pub fn forward(&self, packed: &Arc<Packed>, temperature: f32) -> Result<Activations, ModelError> {
-        Activations::new(self.weights(), &self.params, packed, temperature)
+        Activations::new(self.weights(), &self.params, packed, temperature, self.recompute)
     }
 
     /// The weights as they are now, for sampling, scoring, or as a reference policy. Nothing is copied.
