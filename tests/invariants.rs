@@ -35,12 +35,16 @@ fn plugins() -> Vec<PathBuf> {
     folders
 }
 
-/// Names of plugins that are words of the field as well: core has linear layers, gradients and formats. As a bare word
+/// Names of plugins that are words of the field as well: core has linear layers, gradients, formats and
+/// measures the hypervolume of a front. As a bare word
 /// they are not searched for, as the text of a string they are.
-const WORDS: [&str; 7] = [
+const WORDS: [&str; 10] = [
+    "config",
     "dynamic",
     "format",
+    "gdpo",
     "gradient",
+    "hypervolume",
     "length",
     "linear",
     "match",
@@ -49,7 +53,10 @@ const WORDS: [&str; 7] = [
 
 /// Strings of core that are a plugin's name all the same: (text, room, meaning). The default run has to name what it
 /// loads; it does so once, as defaults of the config.
-const TEXTS: [(&str, &str, &str); 4] = [
+const TEXTS: [(&str, &str, &str); 7] = [
+    ("config", "cli", "an option of moa-host"),
+    ("config", "train", "a part of a checkpoint's state"),
+    ("gdpo", "config", "an estimator"),
     ("linear", "config", "a schedule of the learning rate"),
     ("linear", "model", "a kind of RoPE scaling"),
     ("format", "engine", "the key that safetensors files have"),

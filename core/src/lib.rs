@@ -27,6 +27,8 @@ pub mod update;
 
 pub mod metrics;
 
+pub mod stats;
+
 pub mod run;
 
 pub mod report;

@@ -27,11 +27,11 @@ pub use stopped::{Interrupted, Stopped};
 use self::{clock::Clock, log::TrainedStep, stopped::Recoverable};
 use crate::{
     advantage::{Advantages, Estimation},
-    error::Error,
+    error::{Error, Fault, Report},
     metrics::Progress,
     plugin::{BatchInput, Needs, UpdateInput},
     rollout::Stream,
-    run::{RunFolder, ValidationRecord, checkpoint::CheckpointError},
+    run::{Ended, RunFolder, ValidationRecord, checkpoint::CheckpointError},
     update::{UpdateBatch, UpdateSettings, batch_gramian, update_policy},
 };
 
@@ -60,7 +60,17 @@ pub struct Outcome {
 /// # Errors
 /// [`Stopped`]: what failed in which step, and the checkpoint of the last completed step.
 pub fn train(run: &mut Run, folder: &mut RunFolder, progress: &Progress, stop: &AtomicBool) -> Result<Outcome, Error> {
-    train_steps(run, folder, progress, stop).map_err(|cause| stopped(run, cause, folder).into())
+    let mut manifest = run.begin_manifest(folder)?;
+    let outcome = train_steps(run, folder, progress, stop).map_err(|cause| stopped(run, cause, folder));
+    let end = match &outcome {
+        Ok(_) => Ended::Finished,
+        Err(stopped) if stopped.fault() == Fault::Interrupted => Ended::Interrupted,
+        Err(stopped) => Ended::Failed(stopped.to_string()),
+    };
+    let written = manifest.end(end);
+    let outcome = outcome?; // what stopped the run is said before what could not be written about it
+    written?;
+    Ok(outcome)
 }
 
 /// The loop, straight down.
@@ -201,6 +211,7 @@ fn train_steps(
             signal: &signal,
             report: &report,
             gram: report.gram.as_deref().or(gram.as_deref()),
+            advantages: &advantages,
         };
         run.weights = trained.weights();
         trained.write(run, folder, progress, &clock, &mut failures)?;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    data::{Cursor, Prompt},
+    data::{Cursor, Dataset, Prompt},
     error::Error,
     metrics::Progress,
     num::to_f32,
@@ -22,8 +22,8 @@ use crate::{
     reward::{EarlyScores, MeanLength, Scores},
     rollout::{Policy, Rollouts, Sampling, Stream},
     run::{
-        RunFolder,
-        checkpoint::{Checkpoint, State},
+        Began, Manifest, Process, Prompts, RunFolder,
+        checkpoint::{Checkpoint, Checksum, State},
     },
     update::{AdamW, AdamWSettings, KlControl, Schedule},
 };
@@ -55,7 +55,7 @@ impl Run {
     /// # Errors
     /// Whatever cannot be found, read or used, in the order: plugins and their params, settings, model, data.
     pub fn open(mut config: Config, choose_scalarizer: bool) -> Result<Self, Error> {
-        let (objectives, scalarizer) = setup::load_plugins(&mut config, choose_scalarizer)?;
+        let (objectives, scalarizer, plugins) = setup::load_plugins(&mut config, choose_scalarizer)?;
         let update = setup::update_settings(&config);
         let schedule = Schedule::new(&config.optimizer, config.train.steps);
         let model = setup::load_model(&config)?;
@@ -92,6 +92,7 @@ impl Run {
                 training,
                 validation,
                 test,
+                plugins,
                 config,
             },
         })
@@ -111,6 +112,31 @@ impl Run {
         let header = Header::new(self.scalarizer.name(), &setup, params);
         self.scalarizer.record_to(Recorder::create(path, &header)?);
         Ok(())
+    }
+
+    /// Adds this process to the folder's run.json.
+    pub(super) fn begin_manifest(&self, folder: &RunFolder) -> Result<Manifest, Error> {
+        let setup = &self.setup;
+        let prompts = |set: &Dataset| {
+            let mut sum = Checksum::default();
+            set.prompts.iter().for_each(|prompt| sum.add_prompt(prompt));
+            Prompts {
+                prompts: set.len(),
+                dropped: set.dropped,
+                hash: format!("xxh64:{}", sum.hex()),
+            }
+        };
+        let began = Began {
+            objectives: setup.objectives.about(),
+            model: self.policy.model().describe(),
+            model_hash: format!("xxh64:{}", self.snapshot.fingerprint.model),
+            training: prompts(&setup.training),
+            validation: prompts(&setup.validation),
+            test: setup.test.as_ref().map(prompts),
+        };
+        let (done, steps) = (self.steps_done(), setup.config.train.steps);
+        let process = Process::this(setup.plugins.clone(), done, steps, rayon::current_num_threads());
+        Ok(Manifest::begin(folder.path(), began, process)?)
     }
 
     /// Completed steps.

@@ -16,36 +16,14 @@
 
 use moa_sdk::prelude::*;
 
-/// What distances are measured from.
-#[derive(Clone, Copy, Default, Choice, Serialize, Deserialize)]
-pub enum Reference {
-    /// The largest score of each objective so far.
-    #[default]
-    RunningMax,
-    /// The largest score of each objective in the batch.
-    BatchMax,
-    /// `reference_point`.
-    Fixed,
-}
-
 /// Weights and where distances are measured from.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
-    /// the reference point: largest scores so far, largest scores of the batch, or `reference_point`.
-    reference: Reference,
-    /// score that each objective should reach, one for each or one for all; only with reference = "fixed".
-    reference_point: Option<Vec<f64>>,
-}
-
-/// Weights `[M]`, and the reference point `[M]` once there is one.
-#[derive(Serialize, Deserialize)]
+#[derive(Params, Serialize, Deserialize)]
 pub struct Tchebycheff {
+    #[param(weights)]
     weights: Vec<f32>,
-    reference: Reference,
-    point: Option<Vec<f64>>,
-    objectives: Vec<String>,
+    #[param(flatten)]
+    #[serde(flatten)]
+    reference: math::ReferencePoint,
 }
 
 #[scalarizer]
@@ -54,27 +32,10 @@ impl Scalarizer for Tchebycheff {
     const PAPER: &str = "Bowman, On the relationship of the Tchebycheff norm and the efficient frontier of multiple-criteria objectives, 1976";
     // z = (1, 1), then (1, 2): −max(½·0, ½·1), −max(½·1, ½·0); −max(½·½, ½·0), −max(½·½, ½·1).
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
 
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let is_fixed = matches!(params.reference, Reference::Fixed);
-        if is_fixed && params.reference_point.is_none() {
-            return Err(Error::new("reference is \"fixed\", but reference_point is not given")
-                .hint("reference_point = [1.0] for scores of at most 1"));
-        }
-        if !is_fixed && params.reference_point.is_some() {
-            return Err(Error::new("reference_point is given, but reference is not \"fixed\"")
-                .hint("set reference = \"fixed\" or leave reference_point out"));
-        }
-        let point = params
-            .reference_point
-            .map(|point| math::broadcast("reference_point", &point, setup.m()));
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, setup.m())?,
-            reference: params.reference,
-            point: point.transpose()?,
-            objectives: setup.names(),
-        })
+    fn new(_: &Setup, params: Self) -> Result<Self> {
+        params.reference.check()?;
+        Ok(params)
     }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
@@ -82,21 +43,13 @@ impl Scalarizer for Tchebycheff {
         if batch.m() == 1 || batch.is_empty() {
             return Ok(Signal::weights(&self.weights));
         }
-        let largest = |m: usize| scores.column(m).map(f64::from).fold(f64::NEG_INFINITY, f64::max);
-        let of_batch: Vec<f64> = (0..batch.m()).map(largest).collect(); // [M]
-        let point = match (self.reference, self.point.take()) {
-            (Reference::Fixed, Some(point)) => point,
-            (Reference::RunningMax, Some(so_far)) => so_far.iter().zip(&of_batch).map(|(a, b)| a.max(*b)).collect(),
-            _ => of_batch,
-        };
+        let point = self.reference.of(scores); // [M]
         let reward = |row: &[f32]| {
-            let distances = row.iter().zip(&point).zip(&self.weights);
+            let distances = row.iter().zip(point).zip(&self.weights);
             let weighted = distances.map(|((s, z), w)| f64::from(*w) * (z - f64::from(*s)));
             -weighted.fold(f64::NEG_INFINITY, f64::max)
         };
-        let signal = Signal::rewards(scores.iter_rows().map(reward)); // [B]
-        self.point = Some(point);
-        Ok(signal)
+        Ok(Signal::rewards(scores.iter_rows().map(reward))) // [B]
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
@@ -104,7 +57,7 @@ impl Scalarizer for Tchebycheff {
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().per_objective("reference", &self.objectives, self.point.iter().flatten())
+        Metrics::new().each("reference", self.reference.get())
     }
 }
 
