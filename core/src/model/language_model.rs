@@ -25,7 +25,7 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     params: Params,
     lora: Option<Lora>,
-    source: String,
+    source: String, // as a config names it; empty: made in memory, and no base of saved adapters
     recompute: bool,
 }
 
@@ -47,7 +47,10 @@ impl Model {
     /// As [`Model::load`].
     pub fn open(source: &Source) -> Result<Self, ModelError> {
         match source {
-            Source::Embedded => Model::embedded(),
+            Source::Embedded => Ok(Model {
+                source: String::from(Source::Embedded),
+                ..Model::embedded()?
+            }),
             Source::Path(path) => Model::load(path),
         }
     }
@@ -165,7 +168,7 @@ impl Model {
             tokenizer,
             params,
             lora: None,
-            source: String::from(Source::Embedded),
+            source: String::new(),
             recompute: false,
         })
     }
