@@ -35,9 +35,8 @@ fn plugins() -> Vec<PathBuf> {
     folders
 }
 
-/// Names of plugins that are words of the field as well: core has linear layers, gradients, formats and
-/// measures the hypervolume of a front. As a bare word
-/// they are not searched for, as the text of a string they are.
+/// Names of plugins that are words of the field as well: core has linear layers, gradients and formats, and measures the
+/// hypervolume of a front. As a bare word they are not searched for, as the text of a string they are.
 const WORDS: [&str; 10] = [
     "config",
     "dynamic",

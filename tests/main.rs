@@ -45,6 +45,7 @@ mod plugin_check;
 mod plugin_hooks;
 mod plugin_load;
 mod plugin_replay;
+mod report_runs;
 mod train_gradients;
 mod train_run;
 mod train_step;

@@ -50,6 +50,13 @@ pub(crate) enum Command {
     /// Check and explain configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write RUN/report.html: figures, tables and samples of a run on one page, with each as a file in RUN/report.
+    Report {
+        /// Run folder.
+        run: PathBuf,
+    },
+    /// Compare runs: those that differ in the seed alone are one group, with intervals and tests over seeds and prompts.
+    Compare(CompareArgs),
     /// Explain every number of metrics.jsonl: unit, direction, formula.
     Metrics,
 }
@@ -186,6 +193,23 @@ pub(crate) struct LogprobsArgs {
     /// JSON lines {"prompt", "response"}, the prompt as text or as messages; - reads stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
+}
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Run folders. The group of the first is the baseline.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Form of the tables.
+    #[arg(long, value_name = "FORMAT", default_value = "markdown", value_parser = ["markdown", "csv", "latex", "json"])]
+    pub(crate) format: String,
+    /// What to measure on; the test where every run has one.
+    #[arg(long, value_name = "SET", value_parser = ["test", "validation"])]
+    pub(crate) on: Option<String>,
+    /// Test every pair of groups, not only those with the baseline.
+    #[arg(long)]
+    pub(crate) all_pairs: bool,
 }
 
 /// `moa-host model …`

@@ -16,8 +16,8 @@ use std::{
 
 use clap::Parser;
 use cli::{
-    Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, ModelCommand, PluginCommand, RewardCommand, SftArgs,
-    TrainArgs,
+    Cli, Command, CompareArgs, ConfigCommand, DataCommand, LogprobsArgs, ModelCommand, PluginCommand, RewardCommand,
+    SftArgs, TrainArgs,
 };
 use moa_core::{
     config::{self, Source},
@@ -73,6 +73,8 @@ fn run(command: Command) -> Result<u8, Error> {
         Command::Reward(command) => return reward_command(command),
         Command::Data(command) => data_command(command)?,
         Command::Config(command) => config_command(command)?,
+        Command::Report { run } => print::text(&format!("{}\n", report::write_page(&run)?.display()))?,
+        Command::Compare(arguments) => compare_command(&arguments)?,
         Command::Metrics => print::text(&metrics::definitions_text())?,
     }
     Ok(0)
@@ -124,6 +126,10 @@ fn train_command(arguments: &TrainArgs) -> Result<(), Error> {
         outcome.seconds,
         outcome.model.display()
     ));
+    match report::write_page(folder.path()) {
+        Ok(page) => say(&format!("report in {}", page.display())),
+        Err(error) => eprintln!("warning: no report: {error}"), // the run itself is whole
+    }
     printed
 }
 
@@ -169,6 +175,18 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
         }
     });
     Ok(stop)
+}
+
+fn compare_command(arguments: &CompareArgs) -> Result<(), Error> {
+    let runs = arguments.runs.iter().map(|run| report::RunData::read(run));
+    let on = arguments.on.as_deref().map(|on| match on {
+        "validation" => report::On::Validation,
+        _ => report::On::Test, // the parser takes no other name
+    });
+    let comparison = report::compare(runs.collect::<Result<_, _>>()?, on, arguments.all_pairs)?;
+    let format = report::Format::named(&arguments.format).unwrap_or(report::Format::Markdown);
+    print::text(&report::write_table(&comparison, format))?;
+    Ok(())
 }
 
 /// Whether this process was started with the hang-up signal ignored, where the system says so.
