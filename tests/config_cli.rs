@@ -37,6 +37,9 @@ fn shape(line: &str) -> String {
                 .to_owned()
         }
         Ok(Command::Metrics) => "metrics".to_owned(),
+        Ok(Command::Model(cli::ModelCommand::Merge(args))) => {
+            format!("merge {} {}", args.adapter.display(), args.out.display())
+        }
         Ok(Command::Sft(args)) => format!("sft {} {:?} {:?}", args.out.display(), args.steps, args.seed),
         Ok(Command::Logprobs(args)) => format!("logprobs {} {}", args.model, args.input.display()),
         Ok(Command::Reward(R::List)) => "reward list".into(),
@@ -48,11 +51,17 @@ fn shape(line: &str) -> String {
             ..
         })) => format!("score {reward} {params} {} {fuel:?}", input.display()),
         Ok(Command::Plugin(P::List)) => "plugin list".into(),
+        Ok(Command::Plugin(P::New { name, reward, .. })) => format!("new {name} {reward}"),
         Ok(Command::Plugin(P::Inspect { lib, verbose })) => {
             format!("inspect {lib}{}", if verbose { " verbose" } else { "" })
         }
-        Ok(Command::Plugin(P::Replay { lib, trace, check })) => {
-            format!("replay {lib} {} {check}", trace.display())
+        Ok(Command::Plugin(P::Replay {
+            lib,
+            trace,
+            params,
+            check,
+        })) => {
+            format!("replay {lib} {} {params} {check}", trace.display())
         }
         Ok(Command::Plugin(P::Check {
             lib,
@@ -151,12 +160,15 @@ fn each_way_of_typing_means_one_thing() {
         ("moa-host reward score r --fuel 0 --input a", "ValueValidation"),
         ("moa-host reward score r", "MissingRequiredArgument"),
         ("moa-host plugin", "DisplayHelpOnMissingArgumentOrSubcommand"),
+        ("moa-host plugin new my-method", "new my-method false"),
+        ("moa-host plugin new my-reward --reward", "new my-reward true"),
+        ("moa-host plugin new", "MissingRequiredArgument"),
         ("moa-host plugin inspect p", "inspect p"),
         ("moa-host plugin inspect p --verbose", "inspect p verbose"),
-        ("moa-host plugin replay p --trace t.jsonl", "replay p t.jsonl false"),
+        ("moa-host plugin replay p --trace t.jsonl", "replay p t.jsonl {} false"),
         (
             "moa-host plugin replay p --trace t.jsonl --check",
-            "replay p t.jsonl true",
+            "replay p t.jsonl {} true",
         ),
         ("moa-host plugin replay p", "MissingRequiredArgument"),
         ("moa-host data inspect a.parquet", "inspect a.parquet None None"),

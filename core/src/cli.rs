@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Sft(SftArgs),
     /// Print the log-probabilities of given responses, one JSON line each.
     Logprobs(LogprobsArgs),
+    /// Merge adapters into their model.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Inspect and check plugins, or replay a recorded trace.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -47,6 +50,13 @@ pub(crate) enum Command {
     /// Check and explain configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write RUN/report.html: figures, tables and samples of a run on one page, with each as a file in RUN/report.
+    Report {
+        /// Run folder.
+        run: PathBuf,
+    },
+    /// Compare runs: those that differ in the seed alone are one group, with intervals and tests over seeds and prompts.
+    Compare(CompareArgs),
     /// Explain every number of metrics.jsonl: unit, direction, formula.
     Metrics,
 }
@@ -185,14 +195,59 @@ pub(crate) struct LogprobsArgs {
     pub(crate) input: PathBuf,
 }
 
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Run folders. The group of the first is the baseline.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Form of the tables.
+    #[arg(long, value_name = "FORMAT", default_value = "markdown", value_parser = ["markdown", "csv", "latex", "json"])]
+    pub(crate) format: String,
+    /// What to measure on; the test where every run has one.
+    #[arg(long, value_name = "SET", value_parser = ["test", "validation"])]
+    pub(crate) on: Option<String>,
+    /// Test every pair of groups, not only those with the baseline.
+    #[arg(long)]
+    pub(crate) all_pairs: bool,
+}
+
+/// `moa-host model …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Write the whole model that adapters and their base make together.
+    Merge(MergeArgs),
+}
+
+/// `moa-host model merge`
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Folder with adapter_model.safetensors and adapter_config.json, which names the base.
+    pub(crate) adapter: PathBuf,
+    /// Folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
 /// `moa-host plugin …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Write the crate of a new scalarizer, or of a new reward, into a folder of its name. It builds as it is.
+    New {
+        /// Name of the plugin and of the folder, kebab-case.
+        name: String,
+        /// A reward instead of a scalarizer.
+        #[arg(long)]
+        reward: bool,
+        /// Folder of moa-sdk's source. Without it: where this host was built from, or the published version.
+        #[arg(long, value_name = "FOLDER")]
+        sdk: Option<PathBuf>,
+    },
     /// List the libraries on the search path and their contents.
     List,
-    /// Show a library's scalarizers and rewards with their parameters.
+    /// Show the scalarizers and rewards of a library or component with their parameters.
     Inspect {
-        /// Library, a path or a bare name.
+        /// Library, a path or a bare name; or the path of a WebAssembly component.
         lib: String,
         /// If the library was built with another SDK, show every difference.
         #[arg(long, short)]
@@ -222,6 +277,9 @@ pub(crate) enum PluginCommand {
         /// Trace, JSON lines.
         #[arg(long, value_name = "FILE")]
         trace: PathBuf,
+        /// Params in place of the trace's, as JSON.
+        #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
+        params: String,
         /// Compare with the answers in the trace. Exits with 1 at the first that differs.
         #[arg(long)]
         check: bool,

@@ -15,7 +15,10 @@ use std::{
 };
 
 use clap::Parser;
-use cli::{Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, PluginCommand, RewardCommand, SftArgs, TrainArgs};
+use cli::{
+    Cli, Command, CompareArgs, ConfigCommand, DataCommand, LogprobsArgs, ModelCommand, PluginCommand, RewardCommand,
+    SftArgs, TrainArgs,
+};
 use moa_core::{
     config::{self, Source},
     data::{
@@ -65,10 +68,13 @@ fn run(command: Command) -> Result<u8, Error> {
         Command::Train(arguments) => train_command(&arguments)?,
         Command::Sft(arguments) => sft_command(&arguments)?,
         Command::Logprobs(arguments) => logprobs_command(&arguments)?,
+        Command::Model(ModelCommand::Merge(arguments)) => Model::merged(&arguments.adapter)?.save(&arguments.out)?,
         Command::Plugin(command) => return plugin_command(command),
         Command::Reward(command) => return reward_command(command),
         Command::Data(command) => data_command(command)?,
         Command::Config(command) => config_command(command)?,
+        Command::Report { run } => print::text(&format!("{}\n", report::write_page(&run)?.display()))?,
+        Command::Compare(arguments) => compare_command(&arguments)?,
         Command::Metrics => print::text(&metrics::definitions_text())?,
     }
     Ok(0)
@@ -120,6 +126,10 @@ fn train_command(arguments: &TrainArgs) -> Result<(), Error> {
         outcome.seconds,
         outcome.model.display()
     ));
+    match report::write_page(folder.path()) {
+        Ok(page) => say(&format!("report in {}", page.display())),
+        Err(error) => eprintln!("warning: no report: {error}"), // the run itself is whole
+    }
     printed
 }
 
@@ -165,6 +175,18 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
         }
     });
     Ok(stop)
+}
+
+fn compare_command(arguments: &CompareArgs) -> Result<(), Error> {
+    let runs = arguments.runs.iter().map(|run| report::RunData::read(run));
+    let on = arguments.on.as_deref().map(|on| match on {
+        "validation" => report::On::Validation,
+        _ => report::On::Test, // the parser takes no other name
+    });
+    let comparison = report::compare(runs.collect::<Result<_, _>>()?, on, arguments.all_pairs)?;
+    let format = report::Format::named(&arguments.format).unwrap_or(report::Format::Markdown);
+    print::text(&report::write_table(&comparison, format))?;
+    Ok(())
 }
 
 /// Whether this process was started with the hang-up signal ignored, where the system says so.
@@ -242,7 +264,7 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
             for library in &libraries {
                 plugins.load(library)?;
             }
-            let params = json_option("--params", &params)?;
+            let params = json_option("--params", &params)?.into();
             let limits = config::Limits {
                 fuel,
                 milliseconds,
@@ -270,10 +292,10 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
 }
 
 /// An option whose value is a JSON object.
-fn json_option(option: &'static str, text: &str) -> Result<serde_json::Value, Error> {
+fn json_option(option: &'static str, text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
     let value: Result<serde_json::Value, _> = serde_json::from_str(text);
     let found = match value {
-        Ok(value @ serde_json::Value::Object(_)) => return Ok(value),
+        Ok(serde_json::Value::Object(object)) => return Ok(object),
         Ok(_) => "another JSON value".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -297,9 +319,18 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
                 }
             }
         }
+        PluginCommand::New { name, reward, sdk } => {
+            let kind = match reward {
+                true => plugin::NewPlugin::Reward,
+                false => plugin::NewPlugin::Scalarizer,
+            };
+            let folder = kind.write(std::path::Path::new(""), &name, sdk.as_deref())?;
+            print::text(&format!("{}\n", folder.display()))?;
+            print::note(&format!("next: cd {name} && cargo test --release && cargo build --release"));
+        }
         PluginCommand::Inspect { lib, verbose } => {
             let mut plugins = Plugins::new().verbose(verbose);
-            print::text(&plugin::description_text(plugins.load(&lib)?))?;
+            print::text(&plugins.describe(&lib)?)?;
         }
         PluginCommand::Check {
             lib, answer: Some(id), ..
@@ -342,10 +373,16 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
             }
             return Ok(u8::from(!report.is_good()));
         }
-        PluginCommand::Replay { lib, trace, check } => {
+        PluginCommand::Replay {
+            lib,
+            trace,
+            params,
+            check,
+        } => {
             let mut plugins = Plugins::new();
+            let params = json_option("--params", &params)?;
             plugins.load(&lib)?;
-            let replayed = plugin::replay(&plugins, &trace, check, &mut out)?;
+            let replayed = plugin::replay(&plugins, &trace, &params, check, &mut out)?;
             if check {
                 print::note(&format!(
                     "{} events, {} compared, all agree",

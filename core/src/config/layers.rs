@@ -28,6 +28,11 @@ const MODEL_RUN: BuiltIn = BuiltIn {
     file: "configs/model.toml",
     text: include_str!("../../../configs/model.toml"),
 };
+/// What a run of any other model sets beside it where adapters are trained.
+const LORA_RUN: BuiltIn = BuiltIn {
+    file: "configs/lora.toml",
+    text: include_str!("../../../configs/lora.toml"),
+};
 /// What `moa-host sft` sets for a model that exists.
 const MODEL_SFT: BuiltIn = BuiltIn {
     file: "configs/sft.toml",
@@ -44,7 +49,7 @@ pub(crate) fn reason(origin: &Origin) -> Option<&'static str> {
     let Origin::BuiltIn { file, line } = origin else {
         return None;
     };
-    let files = [EMBEDDED_RUN, MODEL_RUN, MODEL_SFT, SFT];
+    let files = [EMBEDDED_RUN, MODEL_RUN, LORA_RUN, MODEL_SFT, SFT];
     let text = files.into_iter().find(|built_in| built_in.file == *file)?.text;
     let (_, comment) = text.lines().nth(line.checked_sub(1)?)?.split_once(" # ")?;
     Some(comment.trim())
@@ -87,16 +92,27 @@ pub(crate) fn plugin_layer(names: &[String]) -> Result<Option<Layer>, ConfigErro
 }
 
 /// The defaults, and the file of the run that the user's layers mean. `[sft]` is left out of a run of `train` that
-/// does not mention it, so that the run's config.toml does not either.
+/// does not mention it, so that the run's config.toml does not either; `[model.lora]` is left out of any run.
 fn built_in_layers(purpose: Purpose, user: &[Layer]) -> Result<Vec<Layer>, ConfigError> {
     let mut layers = vec![Layer::from_table(defaults(), &Origin::Default)];
     if purpose == Purpose::Train && !user.iter().any(|layer| layer.table.contains_key("sft")) {
         layers[0].remove_table("sft");
     }
+    let has_lora = |layer: &Layer| {
+        let model = layer.table.get("model");
+        model.is_some_and(|model| model.get("lora").is_some())
+    };
+    let lora = user.iter().any(has_lora);
+    if !lora {
+        layers[0].remove_table("model.lora");
+    }
     let typed = user.iter().fold(Figment::new(), Figment::merge);
     let is = |key: &str, word: &str| typed.find_value(key).ok().map(|value| value.as_str() == Some(word));
     let embedded = is("model.path", "embedded").unwrap_or(true);
     layers.push(if embedded { EMBEDDED_RUN } else { MODEL_RUN }.layer()?);
+    if lora && !embedded {
+        layers.push(LORA_RUN.layer()?);
+    }
     if purpose == Purpose::Sft {
         let goes_on = is("sft.start", "model").unwrap_or(false);
         layers.push(if goes_on && !embedded { MODEL_SFT } else { SFT }.layer()?);

@@ -132,6 +132,14 @@ pub enum ModelError {
         /// The client's message.
         message: String,
     },
+    /// Adapters on a folder of adapters.
+    #[error("{}: the base {base} is itself a folder of adapters; expected a whole model", path.display())]
+    AdapterOfAdapter {
+        /// The adapters, or the key that asks for some.
+        path: PathBuf,
+        /// Their base.
+        base: String,
+    },
     /// A batch that does not fit together.
     #[error("{what}: found {found}, expected {expected}")]
     Batch {
@@ -177,6 +185,9 @@ impl Report for ModelError {
             ModelError::File { .. } | ModelError::MissingKey { .. } | ModelError::BadValue { .. } => {
                 "a model folder holds config.json, tokenizer.json and *.safetensors, as save_pretrained writes them"
                     .to_string()
+            }
+            ModelError::AdapterOfAdapter { base, .. } => {
+                format!("`moa-host model merge {base} --out MERGED` writes a whole model")
             }
             ModelError::Occupied { .. } => "name a new folder, or move away what is there".to_string(),
             ModelError::Tensor { .. } => "the file may be damaged: fetch it again".to_string(),

@@ -11,6 +11,7 @@
 //! ```
 
 mod activations;
+mod adapter_files;
 mod architecture;
 mod backward_plan;
 mod builtin;
@@ -20,6 +21,7 @@ mod error;
 mod files;
 mod init;
 mod language_model;
+mod lora;
 mod ops;
 mod packed;
 mod template;
@@ -32,6 +34,7 @@ pub use cache::Cache;
 pub use decoder::Weights;
 pub use error::ModelError;
 pub use language_model::{Model, ModelFiles};
+pub use lora::Lora;
 pub use packed::{Group, Packed, Segment};
 pub use token_stats::{Cotangent, TokenStats};
 pub use tokenizer::{Tokenizer, TokenizerFiles};

@@ -234,7 +234,7 @@ impl Run {
 
     /// Returns to what a checkpoint holds.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        checkpoint.load_parameters(self.policy.params_mut())?;
+        checkpoint.load_parameters(self.policy.model_mut())?;
         checkpoint.load_optimizer(&mut self.optimizer)?;
         let RunState {
             scalarizer,

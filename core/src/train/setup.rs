@@ -7,7 +7,7 @@ use crate::{
     config::{self, Config, Source},
     data::{self, Dataset, Encoded, Keys},
     error::Error,
-    model::Model,
+    model::{Lora, Model},
     plugin::{self, Hooks, Needs, PluginError, Plugins, ScalarizerPlugin},
     reward::{Objective, Objectives},
     rollout::{ReferencePolicy, Sampling},
@@ -175,12 +175,17 @@ fn objectives(plugins: &mut Plugins, config: &Config) -> Result<Objectives, Erro
     Ok(Objectives::new(list.collect::<Result<_, Error>>()?))
 }
 
-/// The model that the config names.
+/// The model that the config names, with new adapters if it asks for them.
 ///
 /// # Errors
 /// It is not there, or not a model that moa knows.
 pub(crate) fn load_model(config: &Config) -> Result<Model, Error> {
-    Ok(Model::open(&config.model.path)?)
+    let mut model = Model::open(&config.model.path)?;
+    model.set_recompute(config.model.recompute);
+    if let Some(lora) = Lora::of(&config.model) {
+        model.add_adapters(lora, config.train.seed)?;
+    }
+    Ok(model)
 }
 
 /// Reads, renders and tokenizes the rows that `source` names.

@@ -58,23 +58,21 @@ pub(in crate::model) fn check_place(folder: &Path) -> Result<(), ModelError> {
     }
 }
 
-/// Writes config.json, generation_config.json, model.safetensors and the tokenizer's files to `folder`: the whole
-/// folder, or none of it.
+/// Puts what `write_files` writes, with checksums, at `folder`: the whole folder, or none of it.
 pub(in crate::model) fn save(
-    architecture: &Architecture,
-    tokenizer: &Tokenizer,
-    params: &Params,
     folder: &Path,
+    write_files: impl FnOnce(&Path) -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
     let file = |error: FileError| ModelError::file(&error.path, error.source);
     check_place(folder)?;
     let staged = StagedFolder::create(folder).map_err(file)?;
-    write(architecture, tokenizer, params, staged.path())?;
+    write_files(staged.path())?;
     checksums::seal(staged.path(), FORMAT).map_err(file)?;
     staged.commit().map_err(file)
 }
 
-/// Writes the files into an existing folder, one after the other.
+/// Writes config.json, generation_config.json, model.safetensors and the tokenizer's files into an existing folder, one
+/// after the other.
 pub(in crate::model) fn write(
     architecture: &Architecture,
     tokenizer: &Tokenizer,

@@ -28,7 +28,7 @@ pub use error::CheckpointError;
 pub use read::{Checkpoint, NewestCheckpoint, newest, of_step};
 pub use state::State;
 
-use names::{FOLDER, MODEL, MOMENTS, OPTIMIZER, STATE, name, step_of};
+use names::{FOLDER, MOMENTS, OPTIMIZER, STATE, name, step_of};
 
 use crate::{
     engine::tensor_file,
@@ -141,7 +141,7 @@ impl Checkpoints {
 fn write_new(new: &Path, state: &State, model: &Model, optimizer: &AdamW) -> Result<(), CheckpointError> {
     fs::create_dir(new).map_err(|e| CheckpointError::file(new, e))?;
     model.write_files(new).map_err(|e| CheckpointError::file(new, e))?;
-    let (file, like) = (new.join(OPTIMIZER), new.join(MODEL));
+    let (file, like) = (new.join(OPTIMIZER), new.join(model.weights_file()));
     write_moments(&file, optimizer.state(), &like).map_err(|e| CheckpointError::file(&file, e))?;
     let file = new.join(STATE);
     fs::write(&file, state.to_json()?).map_err(|e| CheckpointError::file(&file, e))?;

@@ -8,13 +8,14 @@ use std::{
 
 use super::{
     CheckpointError, State, checksum,
-    names::{FOLDER, MODEL, MOMENTS, OPTIMIZER, STATE, step_of},
+    names::{FOLDER, MOMENTS, OPTIMIZER, STATE, step_of},
 };
 use crate::{
     engine::{
-        Arena, Layout, Params,
+        Arena, Layout,
         tensor_file::{self, ReadError},
     },
+    model::Model,
     update::{AdamW, OptimizerState},
 };
 
@@ -122,14 +123,14 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Loads the parameters that are trained into `params`.
+    /// Loads the parameters that are trained into `model`.
     ///
     /// # Errors
     /// The file cannot be read, or its tensors are not the model's; the model is unchanged then.
-    pub fn load_parameters(&self, params: &mut Params) -> Result<(), CheckpointError> {
-        let layout = params.trainable().layout().clone();
-        let [values] = read_buffers(&self.path.join(MODEL), [("", &layout)])?;
-        *params.trainable_mut() = values;
+    pub fn load_parameters(&self, model: &mut Model) -> Result<(), CheckpointError> {
+        let layout = model.params().trainable().layout().clone();
+        let [values] = read_buffers(&self.path.join(model.weights_file()), [("", &layout)])?;
+        *model.params_mut().trainable_mut() = values;
         Ok(())
     }
 
@@ -152,7 +153,7 @@ impl Checkpoint {
 /// Buffers of a file, the names of each after a prefix.
 fn read_buffers<const N: usize>(path: &Path, parts: [(&str, &Arc<Layout>); N]) -> Result<[Arena; N], CheckpointError> {
     let layouts = parts.map(|(prefix, layout)| (prefix, &**layout));
-    let buffers = tensor_file::read(path, &layouts).map_err(|error| match error {
+    let buffers = tensor_file::read(path, &layouts, &[safetensors::Dtype::F32]).map_err(|error| match error {
         ReadError::File(message) => CheckpointError::file(path, message),
         ReadError::Tensor(name, problem) => CheckpointError::Tensor {
             path: path.to_owned(),
