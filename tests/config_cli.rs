@@ -106,6 +106,11 @@ fn shape(line: &str) -> String {
             format!("explain {key} {:?}", config.config.sets)
         }
         Ok(Command::Config(C::Schema)) => "schema".into(),
+        Ok(Command::Report { run }) => format!("report {}", run.display()),
+        Ok(Command::Compare(args)) => {
+            let (runs, all) = (args.runs.len(), args.all_pairs);
+            format!("compare {runs} {} {:?} {all}", args.format, args.on)
+        }
     }
 }
 
@@ -150,6 +155,15 @@ fn each_way_of_typing_means_one_thing() {
         ("moa-host sft", "MissingRequiredArgument"),
         ("moa-host logprobs --model embedded --input -", "logprobs embedded -"),
         ("moa-host logprobs --input a.jsonl", "MissingRequiredArgument"),
+        ("moa-host report runs/a", "report runs/a"),
+        ("moa-host report", "MissingRequiredArgument"),
+        ("moa-host compare a b", "compare 2 markdown None false"),
+        (
+            "moa-host compare a b c --format latex --on test --all-pairs",
+            r#"compare 3 latex Some("test") true"#,
+        ),
+        ("moa-host compare a --format pdf", "InvalidValue"),
+        ("moa-host compare", "MissingRequiredArgument"),
         ("moa-host plugin list", "plugin list"),
         ("moa-host reward list", "reward list"),
         ("moa-host reward score r --input -", "score r {} - None"),

@@ -326,7 +326,9 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
             };
             let folder = kind.write(std::path::Path::new(""), &name, sdk.as_deref())?;
             print::text(&format!("{}\n", folder.display()))?;
-            print::note(&format!("next: cd {name} && cargo test --release && cargo build --release"));
+            print::note(&format!(
+                "next: cd {name} && cargo test --release && cargo build --release"
+            ));
         }
         PluginCommand::Inspect { lib, verbose } => {
             let mut plugins = Plugins::new().verbose(verbose);
