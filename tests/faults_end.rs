@@ -47,13 +47,31 @@ fn an_update_that_ruins_the_policy_is_undone_and_a_smaller_rate_goes_on() {
         "{}",
         again.stderr
     );
+    // The numbers stay finite for some steps, and the good checkpoints are not pruned for them.
+    let bad = tempfile::tempdir().unwrap();
+    let wild: Vec<&str> = wild
+        .iter()
+        .map(|word| {
+            if *word == "optimizer.lr=1e20" {
+                "optimizer.lr=30"
+            } else {
+                word
+            }
+        })
+        .collect();
+    let ran = host_in(bad.path(), &words(&late(&late_library(), &wild)));
+    assert!(
+        ran.code == 1 && ran.stderr.contains("ruined the policy"),
+        "{}",
+        ran.stderr
+    );
     let mended = host_in(
         folder.path(),
         &["train", "--resume", "run", "--set", "optimizer.lr=1e-4"],
     );
     assert_eq!(mended.code, 0, "the hint can be followed: {}", mended.stderr);
     assert!(
-        mended.stderr.contains("optimizer.lr: 1e20 -> 0.0001"),
+        mended.stderr.contains("optimizer.lr: 1e+20 -> 0.0001"),
         "{}",
         mended.stderr
     );

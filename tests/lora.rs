@@ -183,11 +183,12 @@ fn gradients_gramian_and_a_step_are_pytorchs() {
         let bytes = fs::read(golden("lora").join(name).join("stepped.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         for (slot, found) in params.iter() {
+            // where a gradient is near eps, its rounding moves the step by up to lr / eps = 10 times as much
             assert_close(
                 &format!("{name} {}", slot.name),
                 found,
                 &tensor(&file, &slot.name),
-                1e-5,
+                3e-5,
             );
         }
     }

@@ -189,6 +189,29 @@ fn many_backward_passes_of_one_forward() {
     assert!(none.values().iter().all(|v| *v == 0.0));
 }
 
+/// Keeping only the layers' inputs changes no bit of any gradient.
+#[test]
+fn activations_that_are_computed_again_are_the_same() {
+    for (family, tied) in FAMILIES {
+        let mut model = model(family, tied);
+        let (prompts, responses, groups) = batch();
+        let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
+        let n = packed.targets().len();
+        let (dense, mut part) = (cotangents(n, 2), cotangents(n, 3));
+        part[..packed.offsets()[3]].fill(0.0);
+        let columns = [Cotangent::of(&dense), Cotangent::of(&part)];
+        let mut gradients = |recompute| {
+            model.set_recompute(recompute);
+            let forward = model.forward(&packed, 0.8).expect("forward");
+            forward.gradients(&columns).expect("gradients")
+        };
+        let (kept, again) = (gradients(false), gradients(true));
+        for (kept, again) in kept.iter().zip(&again) {
+            assert!(kept.values() == again.values(), "{family:?}");
+        }
+    }
+}
+
 /// Columns that reach some groups only, none, all, or nearly all: each is what it would be over the whole batch.
 #[test]
 fn a_column_costs_what_it_reaches_and_is_exact() {

@@ -232,11 +232,22 @@ pub(crate) struct MergeArgs {
 /// `moa-host plugin …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Write the crate of a new scalarizer, or of a new reward, into a folder of its name. It builds as it is.
+    New {
+        /// Name of the plugin and of the folder, kebab-case.
+        name: String,
+        /// A reward instead of a scalarizer.
+        #[arg(long)]
+        reward: bool,
+        /// Folder of moa-sdk's source. Without it: where this host was built from, or the published version.
+        #[arg(long, value_name = "FOLDER")]
+        sdk: Option<PathBuf>,
+    },
     /// List the libraries on the search path and their contents.
     List,
-    /// Show a library's scalarizers and rewards with their parameters.
+    /// Show the scalarizers and rewards of a library or component with their parameters.
     Inspect {
-        /// Library, a path or a bare name.
+        /// Library, a path or a bare name; or the path of a WebAssembly component.
         lib: String,
         /// If the library was built with another SDK, show every difference.
         #[arg(long, short)]
@@ -266,6 +277,9 @@ pub(crate) enum PluginCommand {
         /// Trace, JSON lines.
         #[arg(long, value_name = "FILE")]
         trace: PathBuf,
+        /// Params in place of the trace's, as JSON.
+        #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
+        params: String,
         /// Compare with the answers in the trace. Exits with 1 at the first that differs.
         #[arg(long)]
         check: bool,

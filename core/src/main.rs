@@ -128,7 +128,7 @@ fn train_command(arguments: &TrainArgs) -> Result<(), Error> {
     ));
     match report::write_page(folder.path()) {
         Ok(page) => say(&format!("report in {}", page.display())),
-        Err(error) => eprintln!("warning: no report: {error}"), // the run itself is whole
+        Err(error) => print::note(&format!("warning: no report: {error}")), // the run itself is whole
     }
     printed
 }
@@ -246,7 +246,7 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
             for path in plugins.available_rewards() {
                 match plugins.describe_rewards(&path) {
                     Ok(text) => print::text(&text)?,
-                    Err(error) => eprintln!("warning: {error}"),
+                    Err(error) => print::note(&format!("warning: {error}")),
                 }
             }
         }
@@ -264,7 +264,7 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
             for library in &libraries {
                 plugins.load(library)?;
             }
-            let params = json_option("--params", &params)?;
+            let params = json_option("--params", &params)?.into();
             let limits = config::Limits {
                 fuel,
                 milliseconds,
@@ -292,10 +292,10 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
 }
 
 /// An option whose value is a JSON object.
-fn json_option(option: &'static str, text: &str) -> Result<serde_json::Value, Error> {
+fn json_option(option: &'static str, text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
     let value: Result<serde_json::Value, _> = serde_json::from_str(text);
     let found = match value {
-        Ok(value @ serde_json::Value::Object(_)) => return Ok(value),
+        Ok(serde_json::Value::Object(object)) => return Ok(object),
         Ok(_) => "another JSON value".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -315,13 +315,24 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
             for path in plugins.available() {
                 match plugins.load(&path.to_string_lossy()) {
                     Ok(library) => print::text(&plugin::description_text(library))?,
-                    Err(error) => eprintln!("warning: {error}"),
+                    Err(error) => print::note(&format!("warning: {error}")),
                 }
             }
         }
+        PluginCommand::New { name, reward, sdk } => {
+            let kind = match reward {
+                true => plugin::NewPlugin::Reward,
+                false => plugin::NewPlugin::Scalarizer,
+            };
+            let folder = kind.write(std::path::Path::new(""), &name, sdk.as_deref())?;
+            print::text(&format!("{}\n", folder.display()))?;
+            print::note(&format!(
+                "next: cd {name} && cargo test --release && cargo build --release"
+            ));
+        }
         PluginCommand::Inspect { lib, verbose } => {
             let mut plugins = Plugins::new().verbose(verbose);
-            print::text(&plugin::description_text(plugins.load(&lib)?))?;
+            print::text(&plugins.describe(&lib)?)?;
         }
         PluginCommand::Check {
             lib, answer: Some(id), ..
@@ -364,10 +375,16 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
             }
             return Ok(u8::from(!report.is_good()));
         }
-        PluginCommand::Replay { lib, trace, check } => {
+        PluginCommand::Replay {
+            lib,
+            trace,
+            params,
+            check,
+        } => {
             let mut plugins = Plugins::new();
+            let params = json_option("--params", &params)?;
             plugins.load(&lib)?;
-            let replayed = plugin::replay(&plugins, &trace, check, &mut out)?;
+            let replayed = plugin::replay(&plugins, &trace, &params, check, &mut out)?;
             if check {
                 print::note(&format!(
                     "{} events, {} compared, all agree",

@@ -77,6 +77,9 @@ settings! {
         pub dtype: Dtype = Dtype::F32,
         /// Device of the tensors.
         pub device: Device = Device::Cpu,
+        /// Keep only each layer's input of a forward pass, and compute the rest again when the backward pass needs it. It
+        /// saves memory, costs about a third more time in the update, and changes no number.
+        pub recompute: bool = false,
         /// `[model.lora]`; absent from a run that does not mention it, which trains the whole model.
         pub lora: Option<Lora>,
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::choices::{Estimator, KlPlacement};
+use super::choices::{Estimator, KlPlacement, SftStart};
 use super::error::ConfigError;
 use super::origin::Origin;
 use super::request::Purpose;
@@ -21,7 +21,7 @@ pub(crate) fn validate(
     keys.groups()?;
     keys.objectives()?;
     keys.kl()?;
-    keys.lora()?;
+    keys.lora(purpose)?;
     purpose.map_or(Ok(()), |purpose| keys.warmup(purpose))?;
     config.sft.as_ref().map_or(Ok(()), |sft| keys.fresh(&sft.fresh))
 }
@@ -46,7 +46,7 @@ impl Keys<'_> {
     }
 
     /// Adapters stand beside matrices that a layer has, each once.
-    fn lora(&self) -> Result<(), ConfigError> {
+    fn lora(&self, purpose: Option<Purpose>) -> Result<(), ConfigError> {
         let Some(lora) = &self.config.model.lora else {
             return Ok(());
         };
@@ -55,6 +55,11 @@ impl Keys<'_> {
             if !LORA_TARGETS.contains(&target.as_str()) || lora.targets[..i].contains(target) {
                 return Err(self.error("model.lora.targets", format!("{target:?}"), expected()));
             }
+        }
+        let fresh = self.config.sft.as_ref().is_some_and(|sft| sft.start == SftStart::Fresh);
+        if lora.rank > 0 && fresh && purpose == Some(Purpose::Sft) {
+            let expected = "0 for a fresh model: adapters stand beside a model that a file holds".to_owned();
+            return Err(self.error("model.lora.rank", lora.rank, expected));
         }
         if lora.targets.is_empty() {
             return Err(self.error("model.lora.targets", "none", expected()));

@@ -23,7 +23,7 @@ pub struct Activations {
     rope: RopeTable,
     inv_temperature: f32,  // 1 / temperature
     inputs: Vec<Vec<f32>>, // of each layer and of the last norm, each [T, D]
-    saved: Vec<Saved>,     // of each layer
+    saved: Vec<Saved>,     // of each layer; empty: computed again from `inputs`
     hidden: Vec<f32>,      // [T, D] after the last norm
     rstd: Vec<f32>,        // [T] of the last norm
     stats: TokenStats,     // [N]
@@ -36,6 +36,7 @@ impl Activations {
         params: &Params,
         packed: &Arc<Packed>,
         temperature: f32,
+        recompute: bool,
     ) -> Result<Self, ModelError> {
         weights.check_tokens(packed)?;
         let rope = RopeTable::new(&weights.architecture, packed.context());
@@ -43,9 +44,14 @@ impl Activations {
         let (mut inputs, mut saved) = (Vec::with_capacity(layers + 1), Vec::with_capacity(layers));
         let mut x = weights.embed(packed.tokens());
         for layer in weights.layers(&rope) {
-            let (z, kept) = layer.forward(packed, &x, true);
+            let z = if recompute {
+                layer.forward(packed, &x)
+            } else {
+                let (z, kept) = layer.forward_and_save(packed, &x);
+                saved.push(kept);
+                z
+            };
             inputs.push(std::mem::replace(&mut x, z));
-            saved.extend(kept);
         }
         let (hidden, rstd) = final_norm::forward(&x, weights.norm(), weights.shape.eps);
         inputs.push(x);
@@ -147,10 +153,16 @@ impl Activations {
             part(set, &places.norm).copy_from_slice(dnorm);
         }
         let layers: Vec<_> = weights.layers(&self.rope).collect();
-        let kept = self.inputs.iter().zip(&self.saved);
         let ranges = adapters.unwrap_or(&places.layers);
-        for ((layer, range), (x, saved)) in layers.iter().zip(ranges).zip(kept).rev() {
-            let some;
+        for (i, (layer, range)) in layers.iter().zip(ranges).enumerate().rev() {
+            let (some, again);
+            let saved = match self.saved.get(i) {
+                Some(saved) => saved,
+                None => {
+                    again = layer.forward_and_save(&self.packed, &self.inputs[i]).1;
+                    &again
+                }
+            };
             let saved = match pass.ranges() {
                 None => saved,
                 Some(ranges) => {
@@ -158,7 +170,7 @@ impl Activations {
                     &some
                 }
             };
-            let x = pass.rows_of(x, d);
+            let x = pass.rows_of(&self.inputs[i], d);
             let mut dw: Vec<&mut [f32]> = sets.iter_mut().map(|set| part(set, range)).collect();
             dx = layer.backward(pass, &x, saved, &dx, &mut dw);
         }

@@ -131,6 +131,14 @@ pub(super) fn read(folder: &Path, layout: Layout) -> Result<Arena, ModelError> {
 /// A file cannot be written.
 pub(super) fn write(folder: &Path, lora: &Lora, adapters: &Arena, base: &str) -> Result<(), ModelError> {
     let path = folder.join(CONFIG);
+    if base.is_empty() {
+        return Err(ModelError::BadValue {
+            path,
+            key: "base_model_name_or_path".into(),
+            found: "a model that no file holds".into(),
+            expected: "one that was loaded".into(),
+        });
+    }
     // a folder is found from anywhere
     let base = std::fs::canonicalize(base).unwrap_or_else(|_| PathBuf::from(base));
     // 32 and not 32.0: peft's type is int

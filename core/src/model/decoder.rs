@@ -149,7 +149,7 @@ impl Weights {
         let rope = RopeTable::new(&self.architecture, packed.context());
         let mut x = self.embed(packed.tokens());
         for layer in self.layers(&rope) {
-            x = layer.forward(packed, &x, false).0;
+            x = layer.forward(packed, &x);
         }
         Ok(final_norm::forward(&x, self.norm(), self.shape.eps).0)
     }

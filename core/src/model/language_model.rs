@@ -24,7 +24,8 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     params: Params,
     lora: Option<Lora>,
-    source: String,
+    source: String, // as a config names it; empty: made in memory, and no base of saved adapters
+    recompute: bool,
 }
 
 /// The files of a model folder, as bytes: for a model inside the binary.
@@ -45,7 +46,10 @@ impl Model {
     /// As [`Model::load`].
     pub fn open(source: &Source) -> Result<Self, ModelError> {
         match source {
-            Source::Embedded => Model::embedded(),
+            Source::Embedded => Ok(Model {
+                source: String::from(Source::Embedded),
+                ..Model::embedded()?
+            }),
             Source::Path(path) => Model::load(path),
         }
     }
@@ -163,7 +167,8 @@ impl Model {
             tokenizer,
             params,
             lora: None,
-            source: String::from(Source::Embedded),
+            source: String::new(),
+            recompute: false,
         })
     }
 
@@ -178,12 +183,18 @@ impl Model {
         &mut self.params
     }
 
+    /// Whether forward passes keep only each layer's input from here on, and backward passes compute the rest again. No
+    /// number changes.
+    pub fn set_recompute(&mut self, recompute: bool) {
+        self.recompute = recompute;
+    }
+
     /// One forward pass over a packed batch at `temperature` > 0, kept for any number of backward passes.
     ///
     /// # Errors
     /// A token of the batch is beyond the vocabulary.
     pub fn forward(&self, packed: &Arc<Packed>, temperature: f32) -> Result<Activations, ModelError> {
-        Activations::new(self.weights(), &self.params, packed, temperature)
+        Activations::new(self.weights(), &self.params, packed, temperature, self.recompute)
     }
 
     /// The weights as they are now, for sampling, scoring, or as a reference policy. Nothing is copied.

@@ -190,6 +190,16 @@ pub enum PluginError {
         /// What does not fit.
         message: String,
     },
+    /// The crate of a new plugin cannot be written.
+    #[error("the plugin {} cannot be made: {message}", folder.display())]
+    New {
+        /// Where it would be.
+        folder: PathBuf,
+        /// What stands against it.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A trace that cannot be read or written.
     #[error("trace {}: {message}", path.display())]
     Trace {
@@ -280,6 +290,7 @@ impl Report for PluginError {
             Self::Ambiguous { name: None, .. } => Some("say which with scalarizer.name".to_owned()),
             Self::Ambiguous { .. } => Some("load only one of these libraries".to_owned()),
             Self::Hook { hint, .. } | Self::Component { hint, .. } => hint.clone(),
+            Self::New { hint, .. } => Some(hint.clone()),
             Self::Limits { .. } => {
                 Some("only WebAssembly components have such limits; leave them out, or use a .wasm".to_owned())
             }
@@ -308,6 +319,7 @@ impl Report for PluginError {
             | Self::Description { .. }
             | Self::Component { .. }
             | Self::Limits { .. }
+            | Self::New { .. }
             | Self::Unknown { .. }
             | Self::Ambiguous { .. }
             | Self::Hook { step: None, .. } => Fault::Usage,

@@ -14,6 +14,7 @@ mod deadline;
 mod error;
 mod inspect;
 mod library;
+mod new;
 mod record;
 mod replay;
 mod reward;
@@ -27,6 +28,7 @@ pub use component::Limits;
 pub use error::PluginError;
 pub use inspect::{description_json, description_text};
 pub use library::Library;
+pub use new::NewPlugin;
 pub use record::Recorder;
 pub use replay::{Replayed, replay};
 pub use reward::RewardPlugin;
@@ -98,7 +100,8 @@ impl Plugins {
                 path: PathBuf::from(plugin),
                 reason: "is a WebAssembly component, expected a library with scalarizers or native rewards".to_owned(),
                 hint: Some(
-                    "a component is one reward: name it as an objective's reward, or `moa-host reward score`"
+                    "a component is one reward: name it as an objective's reward; `moa-host plugin inspect` shows its \
+                     params, and `moa-host reward score` tries it on completions"
                         .to_owned(),
                 ),
             });
@@ -203,12 +206,23 @@ impl Plugins {
         all
     }
 
+    /// What a library or component says of itself, as text for people.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn describe(&mut self, plugin: &str) -> Result<String, PluginError> {
+        if search::is_component(plugin) {
+            let component = self.open_component(plugin)?;
+            return Ok(inspect::reward_text(component.description(), component.path()));
+        }
+        self.load(plugin).map(inspect::description_text)
+    }
+
     /// What a library or component says of its rewards, as text; empty if it has none. Error: it cannot be used.
     pub fn describe_rewards(&mut self, path: &Path) -> Result<String, PluginError> {
         let typed = path.to_string_lossy();
         if search::is_component(&typed) {
-            let component = self.open_component(&typed)?;
-            return Ok(inspect::reward_text(component.description(), component.path()));
+            return self.describe(&typed);
         }
         let library = self.load(&typed)?;
         let rewards = &library.description().rewards;

@@ -277,15 +277,15 @@ fn gradients(run: &RunData, steps: &Steps) -> Vec<Option<Figure>> {
     };
     let (mut series, mut any) = (Vec::new(), false);
     let mut values = vec![vec![1.0; m]; m];
-    for i in 0..m {
-        for j in 0..m {
+    for (i, row) in values.iter_mut().enumerate() {
+        for (j, value) in row.iter_mut().enumerate() {
             if i == j {
                 continue;
             }
             let points = cosine(i, j);
             let finite: Vec<f64> = points.iter().map(|p| p[1]).filter(|v| v.is_finite()).collect();
             any |= !finite.is_empty();
-            values[i][j] = crate::stats::summary::mean(&finite);
+            *value = crate::stats::summary::mean(&finite);
             if i < j {
                 series.push(line(
                     &format!("{} {}", run.objectives[i].name, run.objectives[j].name),

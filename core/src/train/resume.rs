@@ -36,6 +36,7 @@ const MAY_CHANGE: &[&str] = &[
     "logging.samples",
     "plugins",
     "model.path",
+    "model.recompute",
     "data.train",
     "data.validation",
     "data.test",

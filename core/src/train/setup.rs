@@ -181,6 +181,7 @@ fn objectives(plugins: &mut Plugins, config: &Config) -> Result<Objectives, Erro
 /// It is not there, or not a model that moa knows.
 pub(crate) fn load_model(config: &Config) -> Result<Model, Error> {
     let mut model = Model::open(&config.model.path)?;
+    model.set_recompute(config.model.recompute);
     if let Some(lora) = Lora::of(&config.model) {
         model.add_adapters(lora, config.train.seed)?;
     }

@@ -151,6 +151,20 @@ fn add_mean(cosines: &math::Symmetric, levels: &mut [X], left: u32, share: f64, 
         return;
     }
     let share = share / f64::from(left.count_ones());
+    if left.count_ones() == 2 {
+        // Both orders at once: most of the time would go into these.
+        let (low, high) = (left.trailing_zeros() as usize, left.ilog2() as usize);
+        sum.iter_mut()
+            .zip(&x.added)
+            .for_each(|(sum, x)| *sum += 2.0 * share * x);
+        for (j, k) in [(low, high), (high, low)] {
+            let first = (-x.products[j]).max(0.0);
+            let then = -(x.products[k] + first * cosines.get(j, k));
+            sum[j] += share * first;
+            sum[k] += share * then.max(0.0);
+        }
+        return;
+    }
     for j in members() {
         rest[0].copy_from(x);
         rest[0].lose(cosines, j);
