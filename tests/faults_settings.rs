@@ -73,6 +73,8 @@ fn defaults_follow_what_is_trained_and_say_why() {
     ] {
         assert!(real.stdout.contains(words), "{words:?} is missing: {}", real.stdout);
     }
+    let lora = rate(&["--model", "some/model", "--set", "model.lora.rank=8"]);
+    assert!(lora.stdout.starts_with("optimizer.lr = 0.00001\n"), "{}", lora.stdout);
     let kl = host(&["config", "explain", "algorithm.kl.coefficient", "--model", "some/model"]);
     assert!(
         kl.stdout.starts_with("algorithm.kl.coefficient = 0.001"),

@@ -128,7 +128,7 @@ fn train_command(arguments: &TrainArgs) -> Result<(), Error> {
     ));
     match report::write_page(folder.path()) {
         Ok(page) => say(&format!("report in {}", page.display())),
-        Err(error) => eprintln!("warning: no report: {error}"), // the run itself is whole
+        Err(error) => print::note(&format!("warning: no report: {error}")), // the run itself is whole
     }
     printed
 }
@@ -246,7 +246,7 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
             for path in plugins.available_rewards() {
                 match plugins.describe_rewards(&path) {
                     Ok(text) => print::text(&text)?,
-                    Err(error) => eprintln!("warning: {error}"),
+                    Err(error) => print::note(&format!("warning: {error}")),
                 }
             }
         }
@@ -315,7 +315,7 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
             for path in plugins.available() {
                 match plugins.load(&path.to_string_lossy()) {
                     Ok(library) => print::text(&plugin::description_text(library))?,
-                    Err(error) => eprintln!("warning: {error}"),
+                    Err(error) => print::note(&format!("warning: {error}")),
                 }
             }
         }
@@ -326,7 +326,9 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
             };
             let folder = kind.write(std::path::Path::new(""), &name, sdk.as_deref())?;
             print::text(&format!("{}\n", folder.display()))?;
-            print::note(&format!("next: cd {name} && cargo test --release && cargo build --release"));
+            print::note(&format!(
+                "next: cd {name} && cargo test --release && cargo build --release"
+            ));
         }
         PluginCommand::Inspect { lib, verbose } => {
             let mut plugins = Plugins::new().verbose(verbose);
