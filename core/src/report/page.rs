@@ -18,6 +18,8 @@ use crate::{
     stats::summary::summary,
 };
 
+/// What says that nothing is loaded and no script runs.
+const HEAD: &str = include_str!("page_head.html");
 /// Colours, layout, and what hides samples. Only this file's own text goes in.
 const STYLE: &str = include_str!("page.css");
 
@@ -42,11 +44,7 @@ pub fn page(run: &RunData) -> Result<Page, Error> {
     files.push(("metrics.csv".into(), metrics_csv(&steps)));
     let name = run.name();
     let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-         form-action 'none'\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{0} · moa</title><style>{STYLE}</style></head><body>\
-         <header><h1>{0}</h1>{1}</header><main>",
+        "{HEAD}<title>{0} · moa</title><style>{STYLE}</style></head><body><header><h1>{0}</h1>{1}</header><main>",
         escape(&name),
         facts(run, &steps)
     );
