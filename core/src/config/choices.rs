@@ -52,6 +52,16 @@ choices! {
         Cpu = "cpu",
     }
 
+    /// Which prompts the model's chat template renders.
+    pub enum ChatTemplate {
+        /// Messages are rendered. A text is taken as it is, with the tokenizer's begin token.
+        Auto = "auto",
+        /// A text is rendered as well, as one user message.
+        Always = "always",
+        /// Nothing is rendered; messages are joined by empty lines.
+        Never = "never",
+    }
+
     /// What happens to a prompt with more than `data.max_prompt_tokens` tokens.
     pub enum Overlong {
         /// The row is dropped and counted.

@@ -113,6 +113,12 @@ pub enum ModelError {
         /// The template engine's message.
         message: String,
     },
+    /// A chat template or a tokenizer that takes more time or memory than any text needs.
+    #[error("chat template and tokenizer: {message}")]
+    Runaway {
+        /// What it took.
+        message: String,
+    },
     /// The hub could not be reached, or has no such file.
     #[error("hub model `{id}`, file {file}: {message}")]
     Hub {
@@ -174,6 +180,9 @@ impl Report for ModelError {
             ModelError::File { .. } | ModelError::MissingKey { .. } | ModelError::BadValue { .. } => {
                 "a model folder holds config.json, tokenizer.json and *.safetensors, as save_pretrained writes them"
                     .to_string()
+            }
+            ModelError::Runaway { .. } => {
+                "look at the row and at the model's chat template: one of them is not what it should be".to_string()
             }
             ModelError::Tensor { .. } => "the file may be damaged: fetch it again".to_string(),
             ModelError::Hub { .. } => {

@@ -107,8 +107,8 @@ fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, Error> {
     }
     let keys = Keys {
         prompt_key: config.data.prompt_key.clone(),
-        require_ground_truth: false,
         require_response: true,
+        ..Keys::default()
     };
     Ok(data::read_rows(Path::new(&sft.data), &keys)?)
 }
