@@ -79,8 +79,7 @@ fn main() -> Result<()> {
         println!("{what:26} {seconds:9.4} s  {:9.0} tokens/s", total / seconds);
     };
 
-    let (weights, seconds) = best(rounds, || Ok(model.weights()?))?;
-    report("copy of the weights", seconds);
+    let weights = model.weights();
     let (responses, seconds) = best(rounds, || {
         let (mut cache, mut logits) = Cache::prefill(&weights, &prompts, &groups, new)?;
         let mut responses = vec![Vec::with_capacity(new); p * g];

@@ -102,7 +102,7 @@ fn update(
     };
     let (setup, scalarizer) = (&run.setup, &mut run.scalarizer);
     update_policy(
-        &run.policy,
+        &mut run.policy,
         &mut run.optimizer,
         batch,
         &setup.update,
@@ -171,17 +171,11 @@ fn main() -> Result<()> {
             .setup
             .objectives
             .score(&rollouts, &driver.mean_length, early, &done)?;
-        let params: Vec<_> = driver
-            .policy
-            .model()
-            .params()
-            .iter()
-            .map(|(_, var)| var.as_tensor().copy())
-            .collect::<std::result::Result<_, _>>()?;
+        let params = driver.policy.model().params().trainable().clone();
         for turn in 0..names.len() {
             let at = (turn + usize::try_from(step)?) % names.len();
             let run = &mut runs[at];
-            run.policy.model().set_params(&params)?;
+            run.policy.params_mut().trainable_mut().set(&params)?;
             let (start, ticks_before) = (Instant::now(), processor_ticks());
             update(run, step + 1, &rollouts, &scores)?;
             // the first step warms caches and buffers up

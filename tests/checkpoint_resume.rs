@@ -9,6 +9,8 @@ use std::{
     sync::OnceLock,
 };
 
+use serde_json::Value;
+
 use crate::support::host::{Ran, command, host_in};
 use crate::support::run::{assert_same, copy, cut_back, late, late_library, words};
 use moa_core::run::checkpoint::Checksum;
@@ -101,7 +103,56 @@ fn a_resumed_run_ends_as_one_that_was_not_stopped() {
             assert!(read(&cut) == read(&whole), "{scalarizer}: {name} differs");
         }
         assert_eq!(resumed.stdout, ran.stdout, "the table shows step 0 as it was");
+        assert_processes(&cut);
+        assert_responses(&cut);
     }
+}
+
+/// run.json has both processes, the second one after step 2; `cut_back` left the first as it ended.
+fn assert_processes(run: &Path) {
+    let text = fs::read_to_string(run.join("run.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&text).unwrap();
+    let processes = manifest["processes"].as_array().unwrap();
+    let facts: Vec<_> = processes
+        .iter()
+        .map(|p| (p["after_step"].as_u64(), p["end"].as_str()))
+        .collect();
+    assert_eq!(facts, [(Some(0), Some("finished")), (Some(2), Some("finished"))]);
+    let command = processes[1]["command"].as_array().unwrap();
+    assert_eq!(command[1..], ["train", "--resume", "cut"]);
+    let plugins = processes[1]["plugins"].as_array().unwrap();
+    assert!(
+        plugins.len() == 4 && plugins.iter().all(|p| p["hash"].as_str().unwrap().len() == 22),
+        "{plugins:?}"
+    );
+    assert_eq!(manifest["objectives"][1]["better"], "lower");
+}
+
+/// The mean of the responses' performance is the validation's, at each step and in the test.
+fn assert_responses(run: &Path) {
+    let lines = |name: &str| -> Vec<Value> {
+        let text = fs::read_to_string(run.join(name)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let check = |records: &[Value], responses: &[Value]| {
+        assert_eq!(
+            responses.len() as u64,
+            records.iter().map(|r| r["prompts"].as_u64().unwrap()).sum::<u64>()
+        );
+        for record in records {
+            let of_step: Vec<&Value> = responses.iter().filter(|line| line["step"] == record["step"]).collect();
+            for (m, expected) in record["performance"].as_object().unwrap().values().enumerate() {
+                let total: f64 = of_step
+                    .iter()
+                    .map(|line| line["performance"][m].as_f64().unwrap())
+                    .sum();
+                let mean = total / of_step.len() as f64;
+                assert!((mean - expected.as_f64().unwrap()).abs() < 1e-9, "{record}: {mean}");
+            }
+        }
+    };
+    check(&lines("validation.jsonl"), &lines("validation_responses.jsonl"));
+    check(&lines("test.json"), &lines("test_responses.jsonl"));
 }
 
 #[test]

@@ -35,12 +35,14 @@ fn plugins() -> Vec<PathBuf> {
     folders
 }
 
-/// Names of plugins that are words of the field as well: core has linear layers, gradients and formats. As a bare word
+/// Names of plugins that are words of the field as well: core has linear layers, gradients, formats and
+/// measures the hypervolume of a front. As a bare word
 /// they are not searched for, as the text of a string they are.
-const WORDS: [&str; 7] = [
+const WORDS: [&str; 8] = [
     "dynamic",
     "format",
     "gradient",
+    "hypervolume",
     "length",
     "linear",
     "match",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+use candle_core::{Device, Tensor};
 use moa_core::error::Report;
 use moa_core::model::{Model, ModelError, Packed};
 
@@ -49,7 +50,7 @@ fn edit(path: &Path, from: &str, to: &str) {
 fn logits(model: &Model) -> Vec<f32> {
     let none: [Vec<u32>; 0] = [];
     let packed = Packed::new(&[vec![3, 1, 4, 1, 5]], &none, &[]).expect("packed");
-    model.weights().and_then(|w| w.logits(&packed)).expect("logits")
+    model.weights().logits(&packed).expect("logits")
 }
 
 fn bytes(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -219,9 +220,11 @@ fn write_gguf(path: &Path, model: &Model, edit: impl Fn(&mut BTreeMap<&str, gguf
     };
     let tensors: Vec<(String, QTensor)> = model
         .params()
+        .all()
         .iter()
-        .map(|(name, var)| {
-            let mut tensor = var.as_tensor().copy().expect("copy");
+        .map(|(slot, values)| {
+            let name = slot.name.as_str();
+            let mut tensor = Tensor::from_slice(values, slot.shape.as_slice(), &Device::Cpu).expect("fits");
             let heads = if name.contains("q_proj") {
                 spec.heads
             } else {

@@ -1,10 +1,12 @@
 //! The fused decoder against a slow, obvious twin in plain candle operations, against finite differences, and the
 //! properties that packing promises.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::support::decoder;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
+use moa_core::engine::GradientSet;
 use moa_core::model::{Architecture, Cotangent, Family, Model, Packed, Tokenizer, TokenizerFiles};
 
 const TOKENIZER: &[u8] =
@@ -33,16 +35,16 @@ fn model(family: Family, tied: bool) -> Model {
         ..Default::default()
     })
     .expect("tokenizer");
-    let model = Model::init(spec, tokenizer, 7).expect("model");
+    let mut model = Model::init(spec, tokenizer, 7).expect("model");
     // norms of 1 and biases of 0 would hide errors in them
-    for (i, (name, var)) in model.params().iter().enumerate() {
-        if var.dims().len() == 1 || name.contains("embed") {
-            let noise = Tensor::arange(0u32, var.elem_count() as u32, &Device::Cpu)
-                .and_then(|t| t.to_dtype(DType::F32))
-                .and_then(|t| (t * (1.7 + i as f64))?.sin()? * 0.3)
-                .and_then(|t| t.reshape(var.shape()))
-                .expect("noise");
-            var.set(&(var.as_tensor() + noise).expect("sum")).expect("set");
+    let params = model.params_mut().trainable_mut();
+    let layout = params.layout().clone();
+    for (i, slot) in layout.slots().iter().enumerate() {
+        if slot.shape.len() == 1 || slot.name.contains("embed") {
+            let values = &mut params.values_mut()[slot.range.clone()];
+            for (k, value) in values.iter_mut().enumerate() {
+                *value += 0.3 * (k as f32 * (1.7 + i as f32)).sin();
+            }
         }
     }
     model
@@ -56,13 +58,61 @@ const FAMILIES: [(Family, bool); 4] = [
 ];
 
 /// Log-probabilities of `response` after `prompt` by plain candle operations, one sequence at a time.
-fn twin(model: &Model, prompt: &[u32], response: &[u32], temperature: f64) -> candle_core::Result<Tensor> {
-    let params = model
-        .params()
+fn twin(
+    model: &Model,
+    params: &BTreeMap<String, Var>,
+    prompt: &[u32],
+    response: &[u32],
+    temperature: f64,
+) -> candle_core::Result<Tensor> {
+    let params = params
         .iter()
         .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
         .collect();
     Ok(decoder::score(&params, &model.architecture, prompt, response, temperature)?.0)
+}
+
+/// A model's parameters as candle's.
+fn variables(model: &Model) -> BTreeMap<String, Var> {
+    let variable = |values: &[f32], shape: &[usize]| {
+        Tensor::from_slice(values, shape, &Device::Cpu)
+            .and_then(|t| Var::from_tensor(&t))
+            .expect("fits")
+    };
+    let params = model.params().all().iter();
+    params
+        .map(|(slot, values)| (slot.name.clone(), variable(values, &slot.shape)))
+        .collect()
+}
+
+/// The slope of `value` along a gradient, one parameter at a time: it is the gradient's squared norm.
+fn assert_slopes(model: &mut Model, gradient: &GradientSet, size: f64, value: impl Fn(&Model) -> f64) {
+    let before = model.params().trainable().clone();
+    for (slot, gradient) in gradient.iter() {
+        let norm2: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
+        let h = size / norm2.sqrt();
+        let mut step = |sign: f64| {
+            let params = model.params_mut().trainable_mut();
+            params.set(&before).expect("the same layout");
+            let values = &mut params.values_mut()[slot.range.clone()];
+            values
+                .iter_mut()
+                .zip(gradient)
+                .for_each(|(v, g)| *v += (sign * h) as f32 * g);
+            value(model)
+        };
+        let slope = (step(1.0) - step(-1.0)) / (2.0 * h);
+        assert!(
+            (slope - norm2).abs() < 1e-2 * norm2,
+            "{}: slope {slope}, norm² {norm2}",
+            slot.name
+        );
+    }
+    model
+        .params_mut()
+        .trainable_mut()
+        .set(&before)
+        .expect("the same layout");
 }
 
 /// Prompts, responses and groups with every odd case: G of 0, 1 and 3, an empty response, one token, a tile's end.
@@ -90,10 +140,11 @@ fn the_unfused_twin_gives_the_same_logprobs_and_gradients() {
         let forward = model.forward(&packed, 0.7).expect("forward");
         let n = packed.targets().len();
         let cotangent = cotangents(n, 0);
+        let params = variables(&model);
         let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu).expect("zero");
         for (b, response) in responses.iter().enumerate().filter(|(_, r)| !r.is_empty()) {
             let range = packed.offsets()[b]..packed.offsets()[b + 1];
-            let logprobs = twin(&model, &prompts[groups[b] as usize], response, 0.7).expect("twin");
+            let logprobs = twin(&model, &params, &prompts[groups[b] as usize], response, 0.7).expect("twin");
             for (f, t) in forward.stats().logprobs[range.clone()].iter().zip(values(&logprobs)) {
                 assert!((f - t).abs() < 2e-5, "{family:?} response {b}: {f} and {t}");
             }
@@ -102,11 +153,9 @@ fn the_unfused_twin_gives_the_same_logprobs_and_gradients() {
         }
         let store = loss.backward().expect("backward");
         let gradients = forward.gradient(&cotangent).expect("gradients");
-        for ((name, var), gradient) in model.params().iter().zip(&gradients) {
-            let (found, want) = (
-                values(gradient),
-                values(store.get(var.as_tensor()).expect("twin's gradient")),
-            );
+        for (slot, found) in gradients.iter() {
+            let name = &slot.name;
+            let want = values(store.get(params[name].as_tensor()).expect("twin's gradient"));
             let size = want.iter().fold(0f32, |m, v| m.max(v.abs()));
             assert!(size > 0.0, "{family:?} {name}");
             for (f, w) in found.iter().zip(&want) {
@@ -122,7 +171,7 @@ fn the_unfused_twin_gives_the_same_logprobs_and_gradients() {
 #[test]
 fn finite_differences_agree() {
     for (family, tied) in FAMILIES {
-        let model = model(family, tied);
+        let mut model = model(family, tied);
         let (prompts, responses, groups) = batch();
         let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
         let cotangent = cotangents(packed.targets().len(), 1);
@@ -132,7 +181,7 @@ fn finite_differences_agree() {
             .gradient(&cotangent)
             .expect("gradients");
         let loss = |model: &Model| -> f64 {
-            let scored = model.weights().and_then(|w| w.score(&packed, 1.0)).expect("score");
+            let scored = model.weights().score(&packed, 1.0).expect("score");
             scored
                 .logprobs
                 .iter()
@@ -140,23 +189,7 @@ fn finite_differences_agree() {
                 .map(|(l, c)| f64::from(*l) * f64::from(*c))
                 .sum()
         };
-        for ((name, var), gradient) in model.params().iter().zip(&gradients) {
-            // one step along the gradient itself: its slope is the squared norm
-            let before = var.as_tensor().copy().expect("copy");
-            let norm2: f64 = values(gradient).iter().map(|g| f64::from(*g).powi(2)).sum();
-            let h = 1e-2 / norm2.sqrt();
-            let step = |sign: f64| {
-                var.set(&(&before + (gradient * (sign * h)).expect("scaled")).expect("sum"))
-                    .expect("set");
-                loss(&model)
-            };
-            let slope = (step(1.0) - step(-1.0)) / (2.0 * h);
-            var.set(&before).expect("set");
-            assert!(
-                (slope - norm2).abs() < 1e-2 * norm2,
-                "{family:?} {name}: slope {slope}, norm² {norm2}"
-            );
-        }
+        assert_slopes(&mut model, &gradients, 1e-2, loss);
     }
 }
 
@@ -173,17 +206,17 @@ fn many_backward_passes_of_one_forward() {
             .forward(&packed, 1.0)
             .and_then(|f| f.gradient(&cotangents(n, m)))
             .expect("gradients");
-        for ((name, _), (a, b)) in model.params().iter().zip(shared.iter().zip(&fresh)) {
+        for ((slot, a), (_, b)) in shared.iter().zip(fresh.iter()) {
             assert_eq!(
-                values(a),
-                values(b),
-                "{name}, objective {m}: also the same bit for bit when run again"
+                a, b,
+                "{}, objective {m}: also the same bit for bit when run again",
+                slot.name
             );
         }
     }
     assert!(forward.gradient(&[1.0]).is_err());
     let none = forward.gradient(&vec![0.0; n]).expect("gradients");
-    assert!(none.iter().all(|g| values(g).iter().all(|v| *v == 0.0)));
+    assert!(none.values().iter().all(|v| *v == 0.0));
 }
 
 /// Columns that reach some groups only, none, all, or nearly all: each is what it would be over the whole batch.
@@ -209,13 +242,13 @@ fn a_column_costs_what_it_reaches_and_is_exact() {
         let mut columns: Vec<Cotangent<'_>> = parts.iter().map(|part| Cotangent::of(part)).collect();
         columns.push(Cotangent::of(&dense));
         let sets = forward.gradients(&columns).expect("gradients");
-        for (i, (name, _)) in model.params().iter().enumerate() {
-            let whole = values(&sets[4][i]);
-            let sum = (1..4).fold(values(&sets[0][i]), |sum, g| {
-                sum.iter().zip(values(&sets[g][i])).map(|(a, b)| a + b).collect()
+        for (slot, whole) in sets[4].iter() {
+            let (name, of) = (&slot.name, |g: usize| sets[g].get(&slot.name).expect("the same names"));
+            let sum = (1..4).fold(of(0).to_vec(), |sum, g| {
+                sum.iter().zip(of(g)).map(|(a, b)| a + b).collect()
             });
             let size = whole.iter().fold(0f32, |m, v| m.max(v.abs()));
-            for (a, b) in sum.iter().zip(&whole) {
+            for (a, b) in sum.iter().zip(whole) {
                 assert!(
                     (a - b).abs() <= 1e-5 * size,
                     "{family:?} {name}: {a} and {b}, largest {size}"
@@ -256,12 +289,11 @@ fn columns_that_share_a_pass_are_exact() {
         let sets = forward.gradients(&columns).expect("gradients");
         for (m, (column, set)) in columns.iter().zip(&sets).enumerate() {
             let alone = forward.gradients(std::slice::from_ref(column)).expect("gradients");
-            for ((name, _), (a, b)) in model.params().iter().zip(set.iter().zip(&alone[0])) {
-                assert_eq!(a.dims(), b.dims());
-                let (a, b) = (values(a), values(b));
+            for ((slot, a), (_, b)) in set.iter().zip(alone[0].iter()) {
+                let name = &slot.name;
                 let size = b.iter().fold(0f32, |m, v| m.max(v.abs()));
                 assert!(size > 0.0 || m == 5, "{family:?} {name}, column {m}");
-                for (a, b) in a.iter().zip(&b) {
+                for (a, b) in a.iter().zip(b) {
                     assert!(
                         (a - b).abs() <= 1e-5 * size,
                         "{family:?} {name}, column {m}: {a} and {b}, largest {size}"
@@ -272,7 +304,7 @@ fn columns_that_share_a_pass_are_exact() {
         let nothing = forward
             .gradients(&[Cotangent::of(&zero), Cotangent::of(&zero)])
             .expect("gradients");
-        assert!(nothing.iter().flatten().all(|g| values(g).iter().all(|v| *v == 0.0)));
+        assert!(nothing.iter().all(|set| set.values().iter().all(|v| *v == 0.0)));
     }
 }
 
@@ -280,7 +312,7 @@ fn columns_that_share_a_pass_are_exact() {
 #[test]
 fn finite_differences_of_the_entropy_agree() {
     for (family, tied) in FAMILIES {
-        let model = model(family, tied);
+        let mut model = model(family, tied);
         let (prompts, responses, groups) = batch();
         let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
         let n = packed.targets().len();
@@ -299,26 +331,12 @@ fn finite_differences_of_the_entropy_agree() {
             .expect("gradients")
             .remove(0);
         let value = |model: &Model| -> f64 {
-            let scored = model.weights().and_then(|w| w.score(&packed, 0.9)).expect("score");
+            let scored = model.weights().score(&packed, 0.9).expect("score");
             let terms = scored.logprobs.iter().zip(&g).chain(scored.entropy.iter().zip(&e));
             terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
         };
-        for ((name, var), gradient) in model.params().iter().zip(&gradients) {
-            let before = var.as_tensor().copy().expect("copy");
-            let norm2: f64 = values(gradient).iter().map(|g| f64::from(*g).powi(2)).sum();
-            let h = 2e-3 / norm2.sqrt(); // the entropy bends more than a log-probability
-            let step = |sign: f64| {
-                var.set(&(&before + (gradient * (sign * h)).expect("scaled")).expect("sum"))
-                    .expect("set");
-                value(&model)
-            };
-            let slope = (step(1.0) - step(-1.0)) / (2.0 * h);
-            var.set(&before).expect("set");
-            assert!(
-                (slope - norm2).abs() < 1e-2 * norm2,
-                "{family:?} {name}: slope {slope}, norm² {norm2}"
-            );
-        }
+        // the entropy bends more than a log-probability
+        assert_slopes(&mut model, &gradients, 2e-3, value);
     }
 }
 
@@ -327,7 +345,7 @@ fn entropy_and_graphless_scores() {
     let model = model(Family::Llama, true);
     let (prompts, responses, groups) = batch();
     let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
-    let weights = model.weights().expect("weights");
+    let weights = model.weights();
     let (scored, logits) = (
         weights.score(&packed, 2.0).expect("score"),
         weights.logits(&packed).expect("logits"),
@@ -355,26 +373,19 @@ fn entropy_and_graphless_scores() {
 
 #[test]
 fn a_frozen_copy_stays_and_seeds_repeat() {
-    let model = model(Family::Qwen2, true);
+    let mut model = model(Family::Qwen2, true);
     let (prompts, responses, groups) = batch();
     let packed = Packed::new(&prompts, &responses, &groups).expect("packed");
-    let frozen = model.weights().expect("weights");
+    let frozen = model.weights();
     let before = frozen.score(&packed, 1.0).expect("score").logprobs;
-    let moved: Vec<Tensor> = model
-        .params()
-        .iter()
-        .map(|(_, v)| (v.as_tensor() * 1.1).expect("scaled"))
-        .collect();
-    model.set_params(&moved).expect("set");
+    model
+        .params_mut()
+        .trainable_mut()
+        .values_mut()
+        .iter_mut()
+        .for_each(|v| *v *= 1.1);
     assert_eq!(frozen.score(&packed, 1.0).expect("score").logprobs, before);
-    assert_ne!(
-        model
-            .weights()
-            .and_then(|w| w.score(&packed, 1.0))
-            .expect("score")
-            .logprobs,
-        before
-    );
+    assert_ne!(model.weights().score(&packed, 1.0).expect("score").logprobs, before);
 
     let again = |seed| {
         let tokenizer = model.tokenizer.clone();

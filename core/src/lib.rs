@@ -13,6 +13,8 @@ pub mod config;
 
 pub mod data;
 
+pub mod engine;
+
 pub mod model;
 
 pub mod rollout;
@@ -26,6 +28,8 @@ pub mod advantage;
 pub mod update;
 
 pub mod metrics;
+
+pub mod stats;
 
 pub mod run;
 

@@ -30,7 +30,7 @@ pub use error::{Error, Result};
 pub use hooks::{Hooks, ImplementedHooks, Needs};
 pub use metrics::Metrics;
 pub use moa_sdk_derive::{Choice, Params, scalarizer};
-pub use params::{Choice, ParamFields, ParamRange, ParamSpec, ParamValue, Params, choice_kind, nearest};
+pub use params::{Choice, ParamFields, ParamRange, ParamSpec, ParamValue, Params, PerObjective, choice_kind, nearest};
 pub use reward::{Completion, MeanTokens, Performance, Reward};
 pub use rng::Rng;
 pub use scalarizer::Scalarizer;

@@ -1,5 +1,6 @@
 //! Named numbers that a scalarizer reports each step, in the order in which it names them.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
@@ -10,7 +11,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// `covariance/accuracy`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Metrics {
-    entries: Vec<(String, f64)>,
+    entries: Vec<Entry>,
+}
+
+/// One number. `of` is an objective whose name is still to follow `name`.
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    name: String,
+    of: Option<usize>,
+    value: f64,
 }
 
 impl Metrics {
@@ -28,7 +37,44 @@ impl Metrics {
 
     /// Adds one.
     pub fn push(&mut self, name: impl Into<String>, value: impl Into<f64>) {
-        self.entries.push((name.into(), value.into()));
+        self.entries.push(Entry {
+            name: name.into(),
+            of: None,
+            value: value.into(),
+        });
+    }
+
+    /// The same metrics and `name/objective` for each objective, in order; an empty list adds nothing. The SDK puts the
+    /// objectives' names in.
+    /// ```
+    /// # use moa_sdk::Metrics;
+    /// let (rates, target) = (vec![0.5, 2.0], None::<Vec<f64>>);
+    /// let metrics = Metrics::new().each("rate", &rates).each("target", target.iter().flatten());
+    /// let metrics = metrics.of_objectives(&["accuracy".to_owned(), "brevity".to_owned()]);
+    /// assert_eq!((metrics.get("rate/brevity"), metrics.get("target/brevity")), (Some(2.0), None));
+    /// ```
+    #[must_use]
+    pub fn each(mut self, name: &str, values: impl IntoIterator<Item = impl Borrow<f64>>) -> Self {
+        let entries = values.into_iter().enumerate().map(|(m, value)| Entry {
+            name: name.to_owned(),
+            of: Some(m),
+            value: *value.borrow(),
+        });
+        self.entries.extend(entries);
+        self
+    }
+
+    /// The same metrics, with the objectives named. What there is beyond the names is left out.
+    #[must_use]
+    pub fn of_objectives(mut self, objectives: &[String]) -> Self {
+        self.entries.retain_mut(|entry| match entry.of.take() {
+            None => true,
+            Some(m) => objectives.get(m).is_some_and(|objective| {
+                entry.name = format!("{}/{objective}", entry.name);
+                true
+            }),
+        });
+        self
     }
 
     /// The same metrics and `name/objective` for each objective, in order; values beyond the names are left out, and an
@@ -59,7 +105,7 @@ impl Metrics {
 
     /// All pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.entries.iter().map(|(name, value)| (name.as_str(), *value))
+        self.entries.iter().map(|entry| (entry.name.as_str(), entry.value))
     }
 
     /// Whether there are none.
@@ -69,13 +115,15 @@ impl Metrics {
 
     /// The pairs themselves.
     pub fn into_vec(self) -> Vec<(String, f64)> {
-        self.entries
+        self.entries.into_iter().map(|entry| (entry.name, entry.value)).collect()
     }
 }
 
 impl From<Vec<(String, f64)>> for Metrics {
-    fn from(entries: Vec<(String, f64)>) -> Self {
-        Self { entries }
+    fn from(pairs: Vec<(String, f64)>) -> Self {
+        let mut metrics = Self::new();
+        pairs.into_iter().for_each(|(name, value)| metrics.push(name, value));
+        metrics
     }
 }
 

@@ -1,9 +1,11 @@
 //! One event of a trace through a scalarizer, whether it stands behind a library or is a type of this program:
 //! the same code for `plugin replay`, for the recorder of a run and for [`crate::testing`].
 
+use serde_json::Value;
+
 use crate::trace::{Event, Expect, Flat};
 use crate::views::{Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput, Validation, check_len};
-use crate::{Error, Hooks, Metrics, Result, Scalarizer, Signal};
+use crate::{Error, Hooks, Metrics, Params, Result, Scalarizer, Setup, Signal};
 
 /// The hook calls of a trace.
 pub trait HookCalls {
@@ -126,7 +128,24 @@ fn call_event<H: HookCalls>(calls: &mut H, m: usize, event: &Event) -> Result<Re
 }
 
 /// A scalarizer type of this program, without any library.
-pub struct Direct<S>(pub S);
+pub struct Direct<S> {
+    /// The scalarizer itself.
+    pub scalarizer: S,
+    objectives: Vec<String>,
+}
+
+impl<S: Scalarizer> Direct<S> {
+    /// A new scalarizer.
+    ///
+    /// # Errors
+    /// The params or `new` refuse.
+    pub fn new(setup: &Setup, params: &Value) -> Result<Self> {
+        Ok(Self {
+            scalarizer: S::new(setup, S::Params::for_run(params, setup)?)?,
+            objectives: setup.names(),
+        })
+    }
+}
 
 impl<S: Scalarizer> HookCalls for Direct<S> {
     type Error = Error;
@@ -136,33 +155,33 @@ impl<S: Scalarizer> HookCalls for Direct<S> {
     }
 
     fn on_validation(&mut self, step: u64, values: &[f64]) -> Result<()> {
-        self.0.on_validation(&Validation::new(step, values))
+        self.scalarizer.on_validation(&Validation::new(step, values))
     }
 
     fn observe_gradients(&mut self, input: &GradientsInput<'_>) -> Result<()> {
-        self.0.observe_gradients(&Gradients::new(*input)?)
+        self.scalarizer.observe_gradients(&Gradients::new(*input)?)
     }
 
     fn scalarize(&mut self, input: &BatchInput<'_>) -> Result<Signal> {
-        let signal = self.0.scalarize(&Batch::new(*input, S::NEEDS)?)?;
+        let signal = self.scalarizer.scalarize(&Batch::new(*input, S::NEEDS)?)?;
         signal.check_hooks(S::HOOKS)?;
         Ok(signal)
     }
 
     fn weigh_gradients(&mut self, input: &GradientsInput<'_>) -> Result<Vec<f32>> {
-        self.0.weigh_gradients(&Gradients::new(*input)?)
+        self.scalarizer.weigh_gradients(&Gradients::new(*input)?)
     }
 
     fn after_update(&mut self, input: &UpdateInput<'_>) -> Result<()> {
-        self.0.after_update(&Update::new(*input)?)
+        self.scalarizer.after_update(&Update::new(*input)?)
     }
 
     fn weights(&self) -> Result<Option<Vec<f32>>> {
-        Ok(self.0.weights())
+        Ok(self.scalarizer.weights())
     }
 
     fn metrics(&self) -> Result<Metrics> {
-        Ok(self.0.metrics())
+        Ok(self.scalarizer.metrics().of_objectives(&self.objectives))
     }
 }
 

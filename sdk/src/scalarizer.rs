@@ -1,5 +1,5 @@
 //! The scalarizer: how M objectives become one training signal. The struct is the state that is saved; each
-//! hook but `new` and `scalarize` has a default.
+//! hook has a default.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +14,35 @@ use crate::{Error, Metrics, Needs, Result, Signal};
 /// A scalarizer. The struct is its state and goes through serde into every checkpoint. The host calls the hooks from one
 /// thread, within a step in the order in which they stand here; a hook that is implemented is called.
 ///
-/// The impl carries the attribute `#[scalarizer]`, which finds the hooks in it. Without it, it does not compile:
+/// The impl carries the attribute `#[scalarizer]`, which finds the hooks in it. Where the impl has no `type Params`, the
+/// struct holds the params and the state, and the attribute writes `new`:
+///
+/// ```
+/// use moa_sdk::prelude::*;
+/// /// Mean scores `[M]` over all batches so far, as weights.
+/// #[derive(Params, Serialize, Deserialize)]
+/// struct Means {
+///     /// weight of the newest batch.
+///     #[param(default = 0.1, above = 0.0, range = ..=1.0)]
+///     rate: f64,
+///     #[state(init = vec![1.0; setup.m()])]
+///     means: Vec<f64>,
+/// }
+/// #[scalarizer]
+/// impl Scalarizer for Means {
+///     const NAME: &str = "means";
+///     const PAPER: &str = "none";
+///     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
+///         for (m, mean) in self.means.iter_mut().enumerate() {
+///             *mean += self.rate * (batch.scores().column_mean(m) - *mean);
+///         }
+///         Ok(Signal::weights(&self.means))
+///     }
+/// }
+/// # fn main() -> Result<()> { moa_sdk::testing::check_properties::<Means>(3, &moa_sdk::serde_json::json!({})) }
+/// ```
+///
+/// Without the attribute, it does not compile:
 ///
 /// ```compile_fail,E0277
 /// use moa_sdk::prelude::*;
@@ -41,10 +69,10 @@ pub trait Scalarizer: ImplementedHooks + Serialize + DeserializeOwned + Send + S
     const NEEDS: Needs = Needs::NONE;
     /// Examples as JSON lines, see [`Example::parse_all`]; usually `include_str!("examples.jsonl")`.
     const EXAMPLES: &'static str = "";
-    /// What it is configured with.
+    /// What it is configured with: the struct itself where the impl does not say.
     type Params: Params;
 
-    /// Called once, before anything else.
+    /// Called once, before anything else. Where `Params` is the struct itself, it may be left out.
     ///
     /// # Errors
     /// Params or objectives that the method cannot work with.
@@ -69,11 +97,15 @@ pub trait Scalarizer: ImplementedHooks + Serialize + DeserializeOwned + Send + S
         Ok(())
     }
 
-    /// Once a step, after scoring: the training signal.
+    /// Once a step, after scoring: the training signal. A method that weighs gradients may leave it out: the signal is
+    /// then [`Signal::gradient_weights`].
     ///
     /// # Errors
     /// As for `on_validation`.
-    fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal>;
+    fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal> {
+        let _ = batch;
+        Ok(Signal::gradient_weights())
+    }
 
     /// In each mini-batch of the update, from its Gramian `[M, M]`: the weights `[M]` that the objectives' gradients are
     /// mixed with, Σ_m w_m ∇L_m. They may have any sign and any sum; they are applied, recorded and shown as they are.

@@ -36,7 +36,7 @@ impl Objective {
 }
 
 /// What `new` is told about the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Setup {
     /// The M objectives, in the order of the columns of the scores.
     pub objectives: Vec<Objective>,
@@ -50,9 +50,18 @@ impl Setup {
         self.objectives.len()
     }
 
-    /// The objectives' names `[M]`, for [`crate::Metrics::per_objective`]. Keep them in the struct.
+    /// The objectives' names `[M]`.
     pub fn names(&self) -> Vec<String> {
         self.objectives.iter().map(|objective| objective.name.clone()).collect()
+    }
+
+    /// `[M]`: 1, or −1 where the objective is minimised: what makes larger values better.
+    pub fn signs(&self) -> Vec<f64> {
+        let sign = |objective: &Objective| match objective.direction {
+            Direction::Maximize => 1.0,
+            Direction::Minimize => -1.0,
+        };
+        self.objectives.iter().map(sign).collect()
     }
 
     /// A generator with the run's seed. Keep it in the struct, so that it is saved with the state.

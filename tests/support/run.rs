@@ -70,7 +70,9 @@ pub fn assert_same(found: &Path, expected: &Path, what: &str) {
     for name in [
         "validation.jsonl",
         "samples.jsonl",
+        "validation_responses.jsonl",
         "test.json",
+        "test_responses.jsonl",
         "model/model.safetensors",
     ] {
         let read = |run: &Path| fs::read(run.join(name)).unwrap_or_else(|e| panic!("{what}, {name}: {e}"));

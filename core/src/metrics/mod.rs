@@ -9,15 +9,19 @@ use std::fmt::Write;
 
 pub use progress::Progress;
 pub use record::{JsonLines, Numbers, Record};
+use serde::{Deserialize, Serialize};
 
 /// Whether a high value is good, bad, or neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Better {
     /// Higher is better.
+    #[serde(rename = "higher")]
     High,
     /// Lower is better.
+    #[serde(rename = "lower")]
     Low,
     /// Neither; it describes the run.
+    #[serde(rename = "-")]
     Neither,
 }
 

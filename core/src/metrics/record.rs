@@ -148,8 +148,19 @@ impl JsonLines {
     /// # Errors
     /// The disk is full or the file is gone; the path is in the text.
     pub fn write(&mut self, line: &impl serde::Serialize) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
+        self.write_all(std::slice::from_ref(line))
+    }
+
+    /// Writes several lines at once.
+    ///
+    /// # Errors
+    /// As [`JsonLines::write`].
+    pub fn write_all(&mut self, lines: &[impl serde::Serialize]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line)?;
+            text.push(b'\n');
+        }
         // One write per line: a reader that follows the file never sees half of one.
         self.file
             .write_all(&text)

@@ -1,8 +1,7 @@
 //! The decoder with gradients: one forward pass that is kept, and M backward passes from it.
 
+use std::ops::Range;
 use std::sync::Arc;
-
-use candle_core::{Device, Shape, Tensor};
 
 use super::architecture::Architecture;
 use super::backward_plan::plan;
@@ -14,13 +13,13 @@ use super::ops::head::{self, Head};
 use super::ops::layer::Saved;
 use super::ops::rope::RopeTable;
 use super::packed::Packed;
-use super::params::Params;
 use super::token_stats::{Cotangent, TokenStats};
+use crate::engine::{GradientSet, Layout, Params};
 
 /// One forward pass: the statistics of the response tokens, and all that any number of backward passes need.
 pub struct Activations {
     weights: Weights,
-    params: Vec<(String, Shape)>,
+    trainable: Arc<Layout>,
     packed: Arc<Packed>,
     rope: RopeTable,
     inv_temperature: f32,  // 1 / temperature
@@ -39,7 +38,7 @@ impl Activations {
         packed: &Arc<Packed>,
         temperature: f32,
     ) -> Result<Self, ModelError> {
-        let weights = Weights::of(architecture, params)?;
+        let weights = Weights::of(architecture, params.all());
         weights.check_tokens(packed)?;
         let rope = RopeTable::new(architecture, packed.context());
         let layers = architecture.layers;
@@ -50,17 +49,14 @@ impl Activations {
             inputs.push(std::mem::replace(&mut x, z));
             saved.extend(kept);
         }
-        let (hidden, rstd) = final_norm::forward(&x, &weights.norm, weights.shape.eps);
+        let (hidden, rstd) = final_norm::forward(&x, weights.norm(), weights.shape.eps);
         inputs.push(x);
         let inv_temperature = 1.0 / temperature;
         let (predictors, targets) = (packed.predictors(), packed.targets());
         let d = architecture.hidden;
         let stats = head::score(&hidden, weights.head(), d, predictors, targets, inv_temperature);
         Ok(Activations {
-            params: params
-                .iter()
-                .map(|(name, var)| (name.clone(), var.shape().clone()))
-                .collect(),
+            trainable: params.trainable().layout().clone(),
             packed: packed.clone(),
             weights,
             rope,
@@ -84,7 +80,7 @@ impl Activations {
     ///
     /// # Errors
     /// `cotangent` does not have N values.
-    pub fn gradient(&self, cotangent: &[f32]) -> Result<Vec<Tensor>, ModelError> {
+    pub fn gradient(&self, cotangent: &[f32]) -> Result<GradientSet, ModelError> {
         Ok(self.gradients(&[Cotangent::of(cotangent)])?.remove(0))
     }
 
@@ -96,7 +92,7 @@ impl Activations {
     ///
     /// # Errors
     /// A column does not have N values.
-    pub fn gradients(&self, columns: &[Cotangent<'_>]) -> Result<Vec<Vec<Tensor>>, ModelError> {
+    pub fn gradients(&self, columns: &[Cotangent<'_>]) -> Result<Vec<GradientSet>, ModelError> {
         let n = self.stats.logprobs.len();
         for column in columns {
             for values in std::iter::once(column.logprobs).chain(column.entropy) {
@@ -119,32 +115,35 @@ impl Activations {
             stats: &self.stats,
         };
         let passes = plan(&self.packed, columns);
-        let (dhidden, mut dheads) = head.backward(columns, &passes);
-        let mut sets = vec![Vec::new(); columns.len()];
+        let zeros = || GradientSet::zeros(self.trainable.clone());
+        let mut sets: Vec<GradientSet> = columns.iter().map(|_| zeros()).collect();
+        let mut dheads: Vec<&mut [f32]> = sets
+            .iter_mut()
+            .map(|set| part(set, &self.weights.places.head))
+            .collect();
+        let dhidden = head.backward(columns, &passes, &mut dheads);
         for (pass, dhidden) in passes.iter().zip(dhidden) {
-            let of_pass = pass.columns().iter().map(|&m| std::mem::take(&mut dheads[m])).collect();
-            for (&m, set) in pass.columns().iter().zip(self.below_head(pass, &dhidden, of_pass)?) {
-                sets[m] = set;
-            }
+            let numbered = sets.iter_mut().enumerate();
+            let of_pass = numbered.filter(|(m, _)| pass.columns().contains(m)).map(|(_, set)| set);
+            self.below_head(pass, &dhidden, &mut of_pass.collect::<Vec<_>>());
         }
         Ok(sets)
     }
 
-    /// The gradients of all weights for each column of a pass, from those of its hidden states `dhidden` `[R, D]` and of
-    /// the head's matrix, `dheads`, each `[V, D]`.
-    fn below_head(
-        &self,
-        pass: &BackwardPass<'_>,
-        dhidden: &[f32],
-        mut dheads: Vec<Vec<f32>>,
-    ) -> Result<Vec<Vec<Tensor>>, ModelError> {
+    /// The gradients of all weights but the head's matrix for each column of a pass, `[M]` sets in ascending order, from
+    /// those of its hidden states `dhidden` `[R, D]`.
+    fn below_head(&self, pass: &BackwardPass<'_>, dhidden: &[f32], sets: &mut [&mut GradientSet]) {
         let (weights, d, m) = (&self.weights, self.weights.shape.hidden, pass.columns().len());
-        let last = pass.rows_of(&self.inputs[weights.layers.len()], d);
+        let places = &weights.places;
+        let last = pass.rows_of(&self.inputs[places.layers.len()], d);
         let rstd = pass.rows_of(&self.rstd, 1);
-        let (mut dx, dnorm) = final_norm::backward(&last, &weights.norm, &rstd, dhidden, pass); // [R, D], [M, D]
-        let mut dlayers = Vec::with_capacity(weights.layers.len()); // of each layer, for each column
+        let (mut dx, dnorm) = final_norm::backward(&last, weights.norm(), &rstd, dhidden, pass); // [R, D], [M, D]
+        for (set, dnorm) in sets.iter_mut().zip(dnorm.chunks_exact(d)) {
+            part(set, &places.norm).copy_from_slice(dnorm);
+        }
         let layers: Vec<_> = weights.layers(&self.rope).collect();
-        for ((layer, x), saved) in layers.iter().zip(&self.inputs).zip(&self.saved).rev() {
+        let kept = self.inputs.iter().zip(&self.saved);
+        for ((layer, range), (x, saved)) in layers.iter().zip(&places.layers).zip(kept).rev() {
             let some;
             let saved = match pass.ranges() {
                 None => saved,
@@ -154,15 +153,10 @@ impl Activations {
                 }
             };
             let x = pass.rows_of(x, d);
-            let (dinput, dw) = layer.backward(pass, &x, saved, &dx);
-            dx = dinput;
-            dlayers.push(dw);
+            let mut dw: Vec<&mut [f32]> = sets.iter_mut().map(|set| part(set, range)).collect();
+            dx = layer.backward(pass, &x, saved, &dx, &mut dw);
         }
-        dlayers.reverse();
-        let mut dembeds = match weights.architecture.tied {
-            true => std::mem::take(&mut dheads),
-            false => vec![vec![0f32; weights.embed.len()]; m],
-        };
+        let mut dembeds: Vec<&mut [f32]> = sets.iter_mut().map(|set| part(set, &places.embed)).collect();
         let rows = pass.packed().tokens().iter().zip(dx.chunks_exact(d));
         for ((&token, dx), factors) in rows.zip(pass.factors().chunks_exact(m)) {
             for (dembed, &factor) in dembeds.iter_mut().zip(factors).filter(|(_, factor)| **factor != 0.0) {
@@ -170,34 +164,10 @@ impl Activations {
                 to.iter_mut().zip(dx).for_each(|(to, dx)| *to += factor * dx);
             }
         }
-        let set = |k: usize| {
-            let layers = dlayers.iter().map(|dw| dw[k].as_slice());
-            let norm = &dnorm[k * d..(k + 1) * d];
-            let head = dheads.get(k).map(Vec::as_slice);
-            self.split(
-                std::iter::once(dembeds[k].as_slice())
-                    .chain(layers)
-                    .chain([norm])
-                    .chain(head),
-            )
-        };
-        (0..m).map(set).collect()
     }
+}
 
-    /// Cuts gradients that are laid out as the weights are into one tensor for each weight.
-    fn split<'a>(&self, mut parts: impl Iterator<Item = &'a [f32]>) -> Result<Vec<Tensor>, ModelError> {
-        let mut tensors = Vec::with_capacity(self.params.len());
-        let mut rest: &[f32] = &[];
-        for (name, shape) in &self.params {
-            if rest.is_empty() {
-                rest = parts.next().unwrap_or_default();
-            }
-            let Some((own, others)) = rest.split_at_checked(shape.elem_count()) else {
-                return Err(ModelError::NoGradient { name: name.clone() });
-            };
-            tensors.push(Tensor::from_slice(own, shape.clone(), &Device::Cpu)?);
-            rest = others;
-        }
-        Ok(tensors)
-    }
+/// One part of a set.
+fn part<'a>(set: &'a mut GradientSet, range: &Range<usize>) -> &'a mut [f32] {
+    &mut set.values_mut()[range.clone()]
 }

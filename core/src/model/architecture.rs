@@ -1,6 +1,7 @@
 //! What a decoder is made of: its sizes, its switches, and the names and shapes of its weights.
 
 use crate::config;
+use crate::engine::Layout;
 
 pub use crate::config::Family;
 
@@ -143,48 +144,15 @@ impl Architecture {
         list
     }
 
-    /// Weights of one layer in [`Architecture::parameters`].
-    pub(crate) fn parameters_per_layer(&self) -> usize {
-        9 + if self.qkv_bias { 3 } else { 0 } + if self.qk_norm { 2 } else { 0 }
+    /// The layout of [`Architecture::parameters`].
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.parameters())
     }
 
     /// Number of trainable values.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.parameters()
-            .iter()
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_layer_has_as_many_weights_as_the_list() {
-        for (family, tied) in [(Family::Llama, true), (Family::Qwen2, false), (Family::Qwen3, true)] {
-            let architecture = Architecture {
-                family,
-                vocab: 10,
-                hidden: 8,
-                layers: 3,
-                heads: 2,
-                kv_heads: 1,
-                head_dim: 4,
-                intermediate: 6,
-                rope_theta: 10_000.0,
-                rope_scaling: None,
-                rms_eps: 1e-6,
-                tied,
-                qkv_bias: family == Family::Qwen2,
-                qk_norm: family == Family::Qwen3,
-                max_positions: 64,
-            };
-            let ends = 2 + usize::from(!tied); // embedding, last norm, head
-            let weights = ends + 3 * architecture.parameters_per_layer();
-            assert_eq!(architecture.parameters().len(), weights, "{family:?}");
-        }
+        self.layout().len()
     }
 }

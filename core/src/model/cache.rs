@@ -58,7 +58,7 @@ impl<'w> Cache<'w> {
         let shape = &weights.shape;
         let (heads, d) = (shape.heads, shape.hidden);
         let rope = RopeTable::new(&weights.architecture, packed.context() + max_new);
-        let mut caches = vec![Vec::with_capacity(weights.layers.len() * heads.kv); prompts.len()];
+        let mut caches = vec![Vec::with_capacity(weights.places.layers.len() * heads.kv); prompts.len()];
         let mut x = weights.embed(packed.tokens());
         for layer in weights.layers(&rope) {
             let (z, saved) = layer.forward(&packed, &x, true);
@@ -83,7 +83,7 @@ impl<'w> Cache<'w> {
             let end = segment.start + segment.len;
             last.extend_from_slice(&x[(end - 1) * d..end * d]);
         }
-        let hidden = final_norm::forward(&last, &weights.norm, shape.eps).0;
+        let hidden = final_norm::forward(&last, weights.norm(), shape.eps).0;
         let vocab = weights.architecture.vocab;
         let mut by_prompt = vec![0f32; prompts.len() * vocab];
         linear(&hidden, weights.head(), d, vocab, &mut by_prompt, false, Threads::All);
@@ -95,7 +95,7 @@ impl<'w> Cache<'w> {
             rows.push(Row {
                 prompt,
                 position: u32::try_from(prompts[prompt].as_ref().len()).unwrap_or(u32::MAX),
-                own: vec![HeadCache::default(); weights.layers.len() * heads.kv],
+                own: vec![HeadCache::default(); weights.places.layers.len() * heads.kv],
             });
         }
         Ok((
@@ -150,7 +150,7 @@ impl<'w> Cache<'w> {
             );
         }
         let mut logits = vec![0f32; tokens.len() * architecture.vocab];
-        let small = self.weights.layers.iter().map(Vec::len).sum::<usize>() < SMALL;
+        let small = self.weights.places.layers.len() * self.weights.shape.weights() < SMALL;
         let step = Step {
             weights: self.weights,
             rope: &self.rope,
@@ -237,7 +237,7 @@ impl Step<'_> {
             std::mem::swap(&mut x, &mut z);
         }
         for (x, z) in x.chunks(ROWS * d).zip(z.chunks_mut(ROWS * d)) {
-            norm::forward(x, &self.weights.norm, shape.eps, &mut rstd[..x.len() / d], z);
+            norm::forward(x, self.weights.norm(), shape.eps, &mut rstd[..x.len() / d], z);
         }
         linear(
             &z,

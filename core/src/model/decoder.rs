@@ -1,4 +1,6 @@
-//! The decoder without gradients: weights copied out of a model, and a forward pass that keeps nothing.
+//! The decoder without gradients: the weights as they are at one moment, and a forward pass that keeps nothing.
+
+use std::ops::Range;
 
 use super::architecture::Architecture;
 use super::error::ModelError;
@@ -7,59 +9,88 @@ use super::ops::layer::{Layer, LayerShape};
 use super::ops::rope::RopeTable;
 use super::ops::{final_norm, head};
 use super::packed::Packed;
-use super::params::{Params, copy_flat};
 use super::token_stats::TokenStats;
+use crate::engine::Arena;
 
-/// Weights copied out of a model: what sampling, scoring and a reference policy work with.
+/// Where the decoder's parts stand in the flat buffer of [`Architecture::parameters`].
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    pub(super) embed: Range<usize>,       // [V, D]
+    pub(super) layers: Vec<Range<usize>>, // each LayerShape::weights
+    pub(super) norm: Range<usize>,        // [D]
+    pub(super) head: Range<usize>,        // [V, D]; the embedding if tied
+}
+
+impl Places {
+    pub(super) fn new(architecture: &Architecture, shape: &LayerShape) -> Self {
+        let embed = 0..architecture.vocab * architecture.hidden;
+        let layer = |i: usize| embed.end + i * shape.weights()..embed.end + (i + 1) * shape.weights();
+        let end = layer(architecture.layers).start;
+        let norm = end..end + architecture.hidden;
+        Places {
+            layers: (0..architecture.layers).map(layer).collect(),
+            head: match architecture.tied {
+                true => embed.clone(),
+                false => norm.end..norm.end + embed.len(),
+            },
+            norm,
+            embed,
+        }
+    }
+}
+
+/// A model's weights as they are now: what sampling, scoring, training and a reference policy work with. They stay as
+/// they are when the model is trained.
 #[derive(Clone)]
 pub struct Weights {
     pub(super) architecture: Architecture,
     pub(super) shape: LayerShape,
-    pub(super) embed: Vec<f32>,        // [V, D]
-    pub(super) layers: Vec<Vec<f32>>,  // each LayerShape::weights
-    pub(super) norm: Vec<f32>,         // [D]
-    pub(super) head: Option<Vec<f32>>, // [V, D] unless tied
+    pub(super) places: Places,
+    params: Arena,
 }
 
 impl Weights {
-    /// A copy of the weights as they are now.
-    pub(super) fn of(architecture: &Architecture, params: &Params) -> Result<Self, ModelError> {
-        let per_layer = architecture.parameters_per_layer();
-        let end = 1 + architecture.layers * per_layer;
-        let layers = params[1..end].chunks(per_layer).map(copy_flat);
-        Ok(Weights {
+    /// The weights as they are now. Nothing is copied.
+    pub(super) fn of(architecture: &Architecture, params: &Arena) -> Self {
+        let shape = LayerShape::new(architecture);
+        Weights {
             architecture: architecture.clone(),
-            shape: LayerShape::new(architecture),
-            embed: copy_flat(&params[..1])?,
-            layers: layers.collect::<Result<_, _>>()?,
-            norm: copy_flat(&params[end..=end])?,
-            head: match architecture.tied {
-                true => None,
-                false => Some(copy_flat(&params[end + 1..])?),
-            },
-        })
+            places: Places::new(architecture, &shape),
+            shape,
+            params: params.clone(),
+        }
+    }
+
+    /// The embedding `[V, D]`.
+    fn embedding(&self) -> &[f32] {
+        &self.params.values()[self.places.embed.clone()]
+    }
+
+    /// The weight of the last norm `[D]`.
+    pub(super) fn norm(&self) -> &[f32] {
+        &self.params.values()[self.places.norm.clone()]
     }
 
     /// The matrix of the head `[V, D]`.
     pub(super) fn head(&self) -> &[f32] {
-        self.head.as_deref().unwrap_or(&self.embed)
+        &self.params.values()[self.places.head.clone()]
     }
 
     /// Rows of the embedding [n, D].
     pub(super) fn embed(&self, tokens: &[u32]) -> Vec<f32> {
         let d = self.architecture.hidden;
-        let mut x = Vec::with_capacity(tokens.len() * d);
+        let (embedding, mut x) = (self.embedding(), Vec::with_capacity(tokens.len() * d));
         tokens
             .iter()
-            .for_each(|t| x.extend_from_slice(&self.embed[*t as usize * d..(*t as usize + 1) * d]));
+            .for_each(|t| x.extend_from_slice(&embedding[*t as usize * d..(*t as usize + 1) * d]));
         x
     }
 
     /// The layers, ready to run with a table of positions.
     pub(super) fn layers<'a>(&'a self, rope: &'a RopeTable) -> impl DoubleEndedIterator<Item = Layer<'a>> {
-        self.layers.iter().map(move |weights| Layer {
+        self.places.layers.iter().map(move |range| Layer {
             shape: &self.shape,
-            weights,
+            weights: &self.params.values()[range.clone()],
             rope,
         })
     }
@@ -89,7 +120,7 @@ impl Weights {
         for layer in self.layers(&rope) {
             x = layer.forward(packed, &x, false).0;
         }
-        Ok(final_norm::forward(&x, &self.norm, self.shape.eps).0)
+        Ok(final_norm::forward(&x, self.norm(), self.shape.eps).0)
     }
 
     /// Log-probabilities and entropies of the response tokens `[N]` at `temperature` > 0.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::EngineError;
 use crate::error::Report;
 
 /// Errors of the model module; each names the file, key or tensor.
@@ -95,6 +96,14 @@ pub enum ModelError {
         /// What went wrong.
         message: String,
     },
+    /// A folder with an adapter and no model.
+    #[error("{}: a PEFT adapter for {base}, not a whole model", path.display())]
+    Adapter {
+        /// The folder.
+        path: PathBuf,
+        /// What it belongs to.
+        base: String,
+    },
     /// A folder without tokenizer.json.
     #[error("{}: no tokenizer.json in the model folder", path.display())]
     NoTokenizer {
@@ -129,12 +138,6 @@ pub enum ModelError {
         /// The client's message.
         message: String,
     },
-    /// A trainable weight that a backward pass left out.
-    #[error("weight `{name}` gets no gradient")]
-    NoGradient {
-        /// Its Hugging Face name.
-        name: String,
-    },
     /// A batch that does not fit together.
     #[error("{what}: found {found}, expected {expected}")]
     Batch {
@@ -145,9 +148,9 @@ pub enum ModelError {
         /// What it should be.
         expected: String,
     },
-    /// A tensor operation failed.
-    #[error("tensor operation: {0}")]
-    Candle(#[from] candle_core::Error),
+    /// Buffers that do not fit together.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 impl ModelError {
@@ -170,9 +173,20 @@ impl Report for ModelError {
             ModelError::MissingTensor { .. } | ModelError::TensorShape { .. } | ModelError::ExtraTensors { .. } => {
                 "config.json and the weights must be of the same model; fetch the folder again".to_string()
             }
+            ModelError::Adapter { .. } => {
+                "merge it into its base first (peft: model.merge_and_unload().save_pretrained(folder))".to_string()
+            }
             ModelError::NoTokenizer { .. } => {
                 "save the tokenizer beside the weights (AutoTokenizer.from_pretrained(…).save_pretrained(folder))"
                     .to_string()
+            }
+            ModelError::File { path, message } if path.extension().is_some_and(|e| e == "gguf") && message.contains("tensor type") => {
+                "convert it with llama.cpp's llama-quantize to Q8_0 or F16".to_string()
+            }
+            ModelError::BadValue { path, .. } | ModelError::MissingKey { path, .. }
+                if path.extension().is_some_and(|e| e == "gguf") =>
+            {
+                "use another .gguf of the model, or its folder with config.json, tokenizer.json and *.safetensors".to_string()
             }
             ModelError::File { path, .. } if path.extension().is_some_and(|e| e == "gguf") => {
                 "the file may be cut short: compare its size with the original, and fetch it again".to_string()

@@ -6,7 +6,7 @@ use rand_core::{RngCore, SeedableRng};
 
 use super::architecture::Architecture;
 use super::error::ModelError;
-use super::params::{Params, trainable};
+use crate::engine::{Params, Slot};
 use crate::num::to_f32;
 
 /// Uniform in (0, 1).
@@ -30,28 +30,26 @@ fn normals(rng: &mut ChaCha8Rng, n: usize, std: f64) -> Vec<f32> {
 /// All weights of a new model; the same seed makes the same weights.
 ///
 /// # Errors
-/// A tensor cannot be made.
+/// None: the values fill the layout that they are made for.
 pub(crate) fn random(architecture: &Architecture, seed: u64) -> Result<Params, ModelError> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let residual = (2.0 * architecture.layers as f64).sqrt();
-    architecture
-        .parameters()
-        .into_iter()
-        .map(|(name, shape)| {
-            let n = shape.iter().product();
-            let values = if shape.len() == 1 {
-                vec![if name.ends_with("bias") { 0.0 } else { 1.0 }; n]
-            } else {
-                let std = match name.as_str() {
-                    "model.embed_tokens.weight" => 0.02,
-                    _ if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") => {
-                        (shape[1] as f64).powf(-0.5) / residual
-                    }
-                    _ => (shape[1] as f64).powf(-0.5),
-                };
-                normals(&mut rng, n, std)
-            };
-            Ok((name, trainable(values, &shape)?))
-        })
-        .collect()
+    let layout = architecture.layout();
+    let mut values = Vec::with_capacity(layout.len());
+    for Slot { name, shape, range } in layout.slots() {
+        let n = range.len();
+        if shape.len() == 1 {
+            values.resize(values.len() + n, if name.ends_with("bias") { 0.0 } else { 1.0 });
+            continue;
+        }
+        let std = match name.as_str() {
+            "model.embed_tokens.weight" => 0.02,
+            _ if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") => {
+                (shape[1] as f64).powf(-0.5) / residual
+            }
+            _ => (shape[1] as f64).powf(-0.5),
+        };
+        values.extend(normals(&mut rng, n, std));
+    }
+    Ok(Params::new(layout, values)?)
 }

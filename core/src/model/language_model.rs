@@ -3,18 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Tensor;
-
 use super::activations::Activations;
 use super::architecture::Architecture;
 use super::decoder::Weights;
 use super::error::ModelError;
-use super::files::{self, Parts};
+use super::files::{self, Kept, Parts};
 use super::init;
 use super::packed::Packed;
-use super::params::Params;
 use super::tokenizer::{Tokenizer, TokenizerFiles};
 use crate::config::Source;
+use crate::engine::Params;
 
 /// A causal language model with trainable weights.
 pub struct Model {
@@ -23,6 +21,8 @@ pub struct Model {
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     params: Params,
+    /// What its folder had besides.
+    kept: Kept,
 }
 
 /// The files of a model folder, as bytes: for a model inside the binary.
@@ -77,6 +77,7 @@ impl Model {
             architecture,
             tokenizer,
             params,
+            kept: Kept::default(),
         })
     }
 
@@ -85,6 +86,7 @@ impl Model {
             architecture,
             tokenizer,
             params,
+            kept,
         } = parts;
         // ids beyond the vocabulary would read outside the embedding
         let largest = tokenizer.largest_id();
@@ -99,31 +101,19 @@ impl Model {
             architecture,
             tokenizer,
             params,
+            kept,
         })
     }
 
-    /// The trainable weights.
+    /// The weights, and which of them are trained.
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.params
     }
 
-    /// Replaces all weights by `values`, in the order of [`Model::params`].
-    ///
-    /// # Errors
-    /// The number of tensors, or the shape of one, differs from the model's.
-    pub fn set_params(&self, values: &[Tensor]) -> Result<(), ModelError> {
-        if values.len() != self.params.len() {
-            return Err(ModelError::Batch {
-                what: "weights",
-                found: format!("{} tensors", values.len()),
-                expected: self.params.len().to_string(),
-            });
-        }
-        for ((_, var), value) in self.params.iter().zip(values) {
-            var.set(value)?;
-        }
-        Ok(())
+    /// The same, to be changed.
+    pub fn params_mut(&mut self) -> &mut Params {
+        &mut self.params
     }
 
     /// One forward pass over a packed batch at `temperature` > 0, kept for any number of backward passes.
@@ -134,12 +124,10 @@ impl Model {
         Activations::new(&self.architecture, &self.params, packed, temperature)
     }
 
-    /// A copy of the weights for sampling, scoring, or as a reference policy.
-    ///
-    /// # Errors
-    /// A weight cannot be read.
-    pub fn weights(&self) -> Result<Weights, ModelError> {
-        Weights::of(&self.architecture, &self.params)
+    /// The weights as they are now, for sampling, scoring, or as a reference policy. Nothing is copied.
+    #[must_use]
+    pub fn weights(&self) -> Weights {
+        Weights::of(&self.architecture, self.params.all())
     }
 
     /// Checks that the backward pass leaves nothing out: returns the names of the weights whose gradient is zero or not
@@ -157,10 +145,10 @@ impl Model {
         let cotangent: Vec<f32> = (0..n).map(|i| 1.0 + 0.5 * (i as f32).sin()).collect();
         let gradients = self.forward(&packed, 1.0)?.gradient(&cotangent)?;
         let mut dead = Vec::new();
-        for ((name, _), gradient) in self.params.iter().zip(gradients) {
-            let size = gradient.abs()?.max_all()?.to_scalar::<f32>()?;
-            if !(size > 0.0 && size.is_finite()) {
-                dead.push(name.clone());
+        for (slot, gradient) in gradients.iter() {
+            let alive = gradient.iter().all(|g| g.is_finite()) && gradient.iter().any(|g| *g != 0.0);
+            if !alive {
+                dead.push(slot.name.clone());
             }
         }
         Ok(dead)
@@ -171,7 +159,7 @@ impl Model {
     /// # Errors
     /// The folder or a file in it cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
-        files::save(&self.architecture, &self.tokenizer, &self.params, folder)
+        files::save(&self.architecture, &self.tokenizer, &self.params, &self.kept, folder)
     }
 
     /// Writes the same files into an existing folder, one after the other: for a caller that adds files of its own.
@@ -179,7 +167,7 @@ impl Model {
     /// # Errors
     /// A file cannot be written.
     pub fn write_files(&self, folder: &Path) -> Result<(), ModelError> {
-        files::write(&self.architecture, &self.tokenizer, &self.params, folder)
+        files::write(&self.architecture, &self.tokenizer, &self.params, &self.kept, folder)
     }
 
     /// The weights as the bytes of one safetensors file.
@@ -187,7 +175,7 @@ impl Model {
     /// # Errors
     /// A weight cannot be read.
     pub fn to_safetensors(&self) -> Result<Vec<u8>, ModelError> {
-        files::serialize(&self.params, Path::new("model.safetensors"))
+        files::serialize(self.params.all(), Path::new("model.safetensors"))
     }
 
     /// One line: family, parameters, layers, width, vocabulary.

@@ -4,8 +4,8 @@
 //! M columns of it, V vocabulary, D width, F width of the MLP, H query heads, K key-value heads of d values.
 //!
 //! ```text
-//! what a model is     architecture, params, tokenizer, template;  files/ reads and writes them
-//! strangers' texts     watched
+//! what a model is     architecture, tokenizer, template;  files/ reads and writes them
+//! strangers' texts    watched
 //! what it is given    packed                   what it returns   token_stats
 //! how it computes     decoder and activations chain the kernels of ops/;  backward_plan, cache
 //! what others see     language_model, builtin
@@ -23,7 +23,6 @@ mod init;
 mod language_model;
 mod ops;
 mod packed;
-mod params;
 mod template;
 mod token_stats;
 mod tokenizer;
@@ -36,6 +35,5 @@ pub use decoder::Weights;
 pub use error::ModelError;
 pub use language_model::{Model, ModelFiles};
 pub use packed::{Group, Packed, Segment};
-pub use params::Params;
 pub use token_stats::{Cotangent, TokenStats};
 pub use tokenizer::{PromptRules, Tokenizer, TokenizerFiles};

@@ -130,6 +130,26 @@ impl Plugins {
         &self.libraries
     }
 
+    /// The files that were loaded: path, names of scalarizers and rewards, and the SDK's version of a library.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, Vec<String>, Option<String>)> {
+        let libraries = self.libraries.iter().map(|library| {
+            let description = library.description();
+            let scalarizers = description.scalarizers.iter().map(|s| s.name.clone());
+            let names = scalarizers.chain(description.rewards.iter().map(|r| r.name.clone()));
+            let version = library.sdk_version().to_owned();
+            (library.path().to_owned(), names.collect(), Some(version))
+        });
+        let components = self.components.iter().map(|component| {
+            (
+                component.path().to_owned(),
+                vec![component.description().name.clone()],
+                None,
+            )
+        });
+        libraries.chain(components).collect()
+    }
+
     /// The plugin libraries that the search path holds, for `plugin list`.
     pub fn available(&self) -> Vec<PathBuf> {
         self.search.libraries()

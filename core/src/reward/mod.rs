@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::{
     config::OnError,
     error::Report,
+    metrics::Better,
     plugin::{Cause, Direction, Objective as ObjectiveInfo, Performance, PluginError, RewardPlugin},
     rollout::Rollouts,
 };
@@ -89,6 +90,16 @@ impl Objective {
         }
     }
 
+    /// Performance of completion `b`, in the unit of its validation.
+    fn performance_of(&self, rollouts: &Rollouts, score: f32, b: usize) -> f32 {
+        match (self.reward.performance(), self.direction) {
+            #[allow(clippy::cast_precision_loss, reason = "a response has fewer than 2^24 tokens")]
+            (Performance::ResponseTokens, _) => rollouts.response(b).len() as f32,
+            (Performance::Score, Direction::Minimize) => -score,
+            (Performance::Score, Direction::Maximize) => score,
+        }
+    }
+
     /// Direction of the performance that a validation reports.
     fn performance_direction(&self) -> Direction {
         match self.reward.performance() {
@@ -110,6 +121,8 @@ pub struct Scores {
     pub skipped: Vec<usize>,
     /// Failures per objective, by cause `[M]`.
     pub failures: Vec<BTreeMap<Cause, usize>>,
+    /// Completion and objective of each failure, the completion by its number in the batch that was sampled.
+    pub failed: Vec<(usize, usize)>,
     /// The first failure's text, with the names of objective and reward and the number of the completion.
     pub first_failure: Option<String>,
 }
@@ -184,6 +197,21 @@ impl MeanLength {
     }
 }
 
+/// What a reader of a run must know of an objective.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct About {
+    /// Its name in the config and in metrics.jsonl.
+    pub name: String,
+    /// What its performance is called in validation.jsonl.
+    pub performance: String,
+    /// The reward that scores it.
+    pub reward: String,
+    /// Unit of the performance.
+    pub unit: String,
+    /// Which way the performance is good.
+    pub better: Better,
+}
+
 /// All objectives of a run.
 pub struct Objectives {
     list: Vec<Objective>,
@@ -230,6 +258,35 @@ impl Objectives {
                 direction: o.performance_direction(),
             })
             .collect()
+    }
+
+    /// What a reader of a run must know of each objective `[M]`.
+    #[must_use]
+    pub fn about(&self) -> Vec<About> {
+        let about = |o: &Objective| About {
+            name: o.name.clone(),
+            performance: o.display_name(),
+            reward: o.reward.name().to_owned(),
+            unit: match o.reward.performance() {
+                Performance::Score => "score".to_owned(),
+                Performance::ResponseTokens => "tokens".to_owned(),
+            },
+            better: match o.performance_direction() {
+                Direction::Maximize => Better::High,
+                Direction::Minimize => Better::Low,
+            },
+        };
+        self.list.iter().map(about).collect()
+    }
+
+    /// Performance of each completion `[B, M]`, row-major, in the units of the validation.
+    #[must_use]
+    pub fn performance_of_each(&self, rollouts: &Rollouts, scores: &Scores) -> Vec<f32> {
+        let row = |b: usize| {
+            let of = move |(m, o): (usize, &Objective)| o.performance_of(rollouts, scores.values[b * scores.m + m], b);
+            self.list.iter().enumerate().map(of)
+        };
+        (0..rollouts.len()).flat_map(row).collect()
     }
 
     /// Performance `[M]` of a batch that was scored: the mean raw score of each objective, or the mean response length

@@ -217,6 +217,7 @@ impl Objective {
                 Err(failure) => failure,
             };
             *scores.failures[column].entry(failure.cause).or_default() += 1;
+            scores.failed.push((b, column));
             scores.first_failure.get_or_insert_with(|| {
                 let (objective, reward) = (&self.name, self.reward.name());
                 format!("objective {objective}: reward {reward} failed on completion {b}: {failure}")

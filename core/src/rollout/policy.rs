@@ -5,9 +5,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use thiserror::Error;
 
-use super::{GradientSet, Rollouts, Sampling, Stream, sampler::draw};
+use super::{Rollouts, Sampling, Stream, sampler::draw};
 use crate::{
     data::Prompt,
+    engine::{GradientSet, Params},
     error::Report,
     model::{Activations, Cache, Cotangent, Model, ModelError, Packed, Weights},
 };
@@ -29,9 +30,6 @@ pub enum PolicyError {
         /// Token within the response.
         token: usize,
     },
-    /// A tensor operation failed.
-    #[error("gradients: {0}")]
-    Tensor(#[from] candle_core::Error),
 }
 
 impl Report for PolicyError {
@@ -41,7 +39,6 @@ impl Report for PolicyError {
             Self::NotFinite { .. } => {
                 Some("a smaller optimizer.lr or optimizer.clip_norm keeps the policy finite".into())
             }
-            Self::Tensor(_) => None,
         }
     }
 }
@@ -63,6 +60,11 @@ impl Policy {
     #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// The model's parameters, to be changed.
+    pub fn params_mut(&mut self) -> &mut Params {
+        self.model.params_mut()
     }
 
     /// Samples `group_size` completions of each prompt. The tokens of a completion depend on the weights, its prompt and
@@ -93,7 +95,7 @@ impl Policy {
         stream: Stream,
         on_group: &mut dyn FnMut(FinishedGroup<'_>),
     ) -> Result<Rollouts, PolicyError> {
-        let weights = self.model.weights()?;
+        let weights = self.model.weights();
         let mut rollouts = Rollouts {
             offsets: vec![0],
             ..Rollouts::default()
@@ -210,18 +212,16 @@ impl Policy {
     /// # Errors
     /// The model fails.
     pub fn logprobs(&self, rollouts: &Rollouts) -> Result<Vec<f32>, PolicyError> {
-        self.to_reference()?.logprobs(rollouts)
+        self.to_reference().logprobs(rollouts)
     }
 
-    /// A frozen copy of the policy, for a KL term to compare with.
-    ///
-    /// # Errors
-    /// The weights cannot be read.
-    pub fn to_reference(&self) -> Result<ReferencePolicy, PolicyError> {
-        Ok(ReferencePolicy {
-            weights: self.model.weights()?,
+    /// The policy as it is now, for a KL term to compare with. It stays so; a copy is made when the policy is trained.
+    #[must_use]
+    pub fn to_reference(&self) -> ReferencePolicy {
+        ReferencePolicy {
+            weights: self.model.weights(),
             temperature: self.temperature,
-        })
+        }
     }
 
     /// One forward pass, kept for any number of backward passes.
@@ -234,11 +234,11 @@ impl Policy {
         })
     }
 
-    /// A mask over the parameters: true where the name contains one of `parts`, or everywhere if `parts` is empty.
+    /// A mask over the trainable parameters: true where the name contains one of `parts`, or everywhere if `parts` is
+    /// empty.
     #[must_use]
     pub fn parameter_mask(&self, parts: &[String]) -> Vec<bool> {
-        let chosen = |name: &String| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
-        self.model.params().iter().map(|(name, _)| chosen(name)).collect()
+        self.model.params().trainable().layout().mask(parts)
     }
 
     /// Writes the model in the Hugging Face layout.
@@ -345,7 +345,6 @@ impl Forward {
     /// # Errors
     /// A backward pass fails.
     pub fn gradients(&self, columns: &[Cotangent<'_>]) -> Result<Vec<GradientSet>, PolicyError> {
-        let sets = self.inner.gradients(columns)?;
-        Ok(sets.into_iter().map(GradientSet::new).collect::<Result<_, _>>()?)
+        Ok(self.inner.gradients(columns)?)
     }
 }

@@ -1,4 +1,4 @@
-//! `runs/<name>/`: config.toml (written first), metrics.jsonl, validation.jsonl, samples.jsonl, checkpoints/, model/.
+//! `runs/<name>/`: config.toml (written first), files of JSON lines that grow with the run, checkpoints/, model/.
 
 use std::{
     fs, io,
@@ -75,6 +75,9 @@ pub struct Written {
     metrics: u64,
     validation: u64,
     samples: u64,
+    /// 0 in checkpoints of runs that had no such file.
+    #[serde(default)]
+    validation_responses: u64,
 }
 
 /// An open run folder. Nothing is created before [`RunFolder::create`], which is called when everything the run needs
@@ -88,6 +91,8 @@ pub struct RunFolder {
     pub validation: JsonLines,
     /// Some completions of some steps, with their scores.
     pub samples: JsonLines,
+    /// One line a validation and prompt.
+    pub validation_responses: JsonLines,
     /// The checkpoints that a stopped run resumes from.
     pub checkpoints: Checkpoints,
 }
@@ -131,6 +136,11 @@ impl RunFolder {
             (&folder.metrics, "metrics.jsonl", written.metrics),
             (&folder.validation, "validation.jsonl", written.validation),
             (&folder.samples, "samples.jsonl", written.samples),
+            (
+                &folder.validation_responses,
+                "validation_responses.jsonl",
+                written.validation_responses,
+            ),
         ];
         for (lines, name, expected) in &files {
             let found = lines.bytes().map_err(io(path))?;
@@ -166,6 +176,7 @@ impl RunFolder {
             metrics,
             validation: open("validation.jsonl")?,
             samples: open("samples.jsonl")?,
+            validation_responses: open("validation_responses.jsonl")?,
             checkpoints,
             path: path.to_owned(),
         })
@@ -181,6 +192,7 @@ impl RunFolder {
             metrics: bytes(&self.metrics)?,
             validation: bytes(&self.validation)?,
             samples: bytes(&self.samples)?,
+            validation_responses: bytes(&self.validation_responses)?,
         })
     }
 
@@ -189,10 +201,13 @@ impl RunFolder {
     /// # Errors
     /// The disk is full or gone.
     pub fn sync(&self) -> Result<(), FolderError> {
-        [&self.metrics, &self.validation, &self.samples]
-            .iter()
-            .try_for_each(|lines| lines.sync())
-            .map_err(io(&self.path))
+        let files = [
+            &self.metrics,
+            &self.validation,
+            &self.samples,
+            &self.validation_responses,
+        ];
+        files.iter().try_for_each(|lines| lines.sync()).map_err(io(&self.path))
     }
 
     /// The first and the last validation so far; none in a run that has not begun.

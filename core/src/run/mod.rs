@@ -3,7 +3,9 @@
 pub mod checkpoint;
 
 mod folder;
+mod manifest;
 mod validation;
 
 pub use folder::{FolderError, RunFolder, Written};
-pub use validation::ValidationRecord;
+pub use manifest::{Began, Ended, Manifest, PluginFile, Process, Prompts};
+pub use validation::{ResponseRecord, ValidationRecord};

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{clock::Clock, run::Run};
 use crate::{
+    advantage::Advantages,
     error::Error,
     metrics::{Progress, Record, interference::interference},
     num::to_f32,
@@ -28,6 +29,8 @@ pub(super) struct TrainedStep<'a> {
     pub(super) report: &'a UpdateReport,
     /// Gramian `[M, M]` of the batch or of the first mini-batch, where there is one.
     pub(super) gram: Option<&'a [f64]>,
+    /// What trained, `[B]`, `[N]` or `[B, M]`.
+    pub(super) advantages: &'a Advantages,
 }
 
 impl TrainedStep<'_> {
@@ -132,6 +135,7 @@ impl TrainedStep<'_> {
     /// The first `count` completions of the step, with what they were worth.
     fn write_samples(&self, folder: &mut RunFolder, rewards: &[f32], count: usize) -> Result<(), Error> {
         let (rollouts, scores) = (self.rollouts, self.scores);
+        let advantages = self.advantages.of_completions(&rollouts.offsets); // [B]
         for (b, reward) in rewards.iter().enumerate().take(count) {
             let prompt = rollouts.prompt(b);
             folder.samples.write(&json!({
@@ -144,6 +148,7 @@ impl TrainedStep<'_> {
                 "truncated": rollouts.truncated[b],
                 "scores": scores.values[b * scores.m..(b + 1) * scores.m],
                 "reward": reward,
+                "advantage": advantages[b],
             }))?;
         }
         Ok(())

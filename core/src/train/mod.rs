@@ -27,11 +27,11 @@ pub use stopped::{Interrupted, Stopped};
 use self::{clock::Clock, log::TrainedStep, stopped::Recoverable};
 use crate::{
     advantage::{Advantages, Estimation},
-    error::Error,
+    error::{Error, Fault, Report},
     metrics::Progress,
     plugin::{BatchInput, Needs, UpdateInput},
     rollout::Stream,
-    run::{RunFolder, ValidationRecord, checkpoint::CheckpointError},
+    run::{Ended, RunFolder, ValidationRecord, checkpoint::CheckpointError},
     update::{UpdateBatch, UpdateSettings, batch_gramian, update_policy},
 };
 
@@ -60,7 +60,17 @@ pub struct Outcome {
 /// # Errors
 /// [`Stopped`]: what failed in which step, and the checkpoint of the last completed step.
 pub fn train(run: &mut Run, folder: &mut RunFolder, progress: &Progress, stop: &AtomicBool) -> Result<Outcome, Error> {
-    train_steps(run, folder, progress, stop).map_err(|cause| stopped(run, cause, folder).into())
+    let mut manifest = run.begin_manifest(folder)?;
+    let outcome = train_steps(run, folder, progress, stop).map_err(|cause| stopped(run, cause, folder));
+    let end = match &outcome {
+        Ok(_) => Ended::Finished,
+        Err(stopped) if stopped.fault() == Fault::Interrupted => Ended::Interrupted,
+        Err(stopped) => Ended::Failed(stopped.to_string()),
+    };
+    let written = manifest.end(end);
+    let outcome = outcome?; // what stopped the run is said before what could not be written about it
+    written?;
+    Ok(outcome)
 }
 
 /// The loop, straight down.
@@ -149,7 +159,7 @@ fn train_steps(
         })?; // weights [M], rewards [B], or advantages [B] or [N]
         let advantages = estimation.of_signal(&signal, of_objectives)?; // [B], [N], or [B, M] to weigh gradients
 
-        run.copy_parameters()?;
+        run.copy_parameters();
         let batch = UpdateBatch {
             rollouts: &rollouts,
             advantages: &advantages,
@@ -162,7 +172,7 @@ fn train_steps(
             ..run.setup.update.clone()
         };
         let mut report = update_policy(
-            &run.policy,
+            &mut run.policy,
             &mut run.optimizer,
             batch,
             &settings,
@@ -201,6 +211,7 @@ fn train_steps(
             signal: &signal,
             report: &report,
             gram: report.gram.as_deref().or(gram.as_deref()),
+            advantages: &advantages,
         };
         run.weights = trained.weights();
         trained.write(run, folder, progress, &clock, &mut failures)?;
@@ -260,7 +271,7 @@ fn stopped(run: &mut Run, cause: Error, folder: &mut RunFolder) -> Stopped {
     } else if cause.downcast_ref::<CheckpointError>().is_some() {
         older(folder, "it was not written".into())
     } else {
-        match run.snapshot.roll_back(run.policy.model(), &mut run.optimizer) {
+        match run.snapshot.roll_back(run.policy.params_mut(), &mut run.optimizer) {
             Ok(true) => match run.checkpoint(folder) {
                 Ok(Some(path)) => Recoverable::All(path),
                 Ok(None) => Recoverable::Nothing,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    data::{Cursor, Prompt},
+    data::{Cursor, Dataset, Prompt},
     error::Error,
     metrics::Progress,
     num::to_f32,
@@ -22,8 +22,8 @@ use crate::{
     reward::{EarlyScores, MeanLength, Scores},
     rollout::{Policy, Rollouts, Sampling, Stream},
     run::{
-        RunFolder,
-        checkpoint::{Checkpoint, State},
+        Began, Manifest, Process, Prompts, RunFolder,
+        checkpoint::{Checkpoint, Checksum, State},
     },
     update::{AdamW, AdamWSettings, KlControl, Schedule},
 };
@@ -55,7 +55,7 @@ impl Run {
     /// # Errors
     /// Whatever cannot be found, read or used, in the order: plugins and their params, settings, model, data.
     pub fn open(mut config: Config, choose_scalarizer: bool) -> Result<Self, Error> {
-        let (objectives, scalarizer) = setup::load_plugins(&mut config, choose_scalarizer)?;
+        let (objectives, scalarizer, plugins) = setup::load_plugins(&mut config, choose_scalarizer)?;
         let update = setup::update_settings(&config);
         let schedule = Schedule::new(&config.optimizer, config.train.steps);
         let mut model = setup::load_model(&config)?;
@@ -68,15 +68,11 @@ impl Run {
         let kl = setup::kl_control(&config);
         let wants = Wants::new(&config, &update, &kl, &scalarizer);
         let wants_reference = config.algorithm.kl.coefficient > 0.0 || scalarizer.needs().has(Needs::REF_LOGPROBS);
-        let optimizer = AdamW::new(AdamWSettings::from(&config.optimizer), model.params().to_vec())?;
-        let snapshot = Snapshot::new(Fingerprint::of(&model, &training, &validation)?);
+        let optimizer = AdamW::new(AdamWSettings::from(&config.optimizer), model.params().trainable());
+        let snapshot = Snapshot::new(Fingerprint::of(&model, &training, &validation));
         let temperature = to_f32(config.rollout.temperature);
         let policy = Policy::new(model, temperature);
-        let reference = if wants_reference {
-            Some(policy.to_reference()?)
-        } else {
-            None
-        };
+        let reference = wants_reference.then(|| policy.to_reference());
         Ok(Self {
             policy,
             optimizer,
@@ -101,6 +97,7 @@ impl Run {
                 training,
                 validation,
                 test,
+                plugins,
                 config,
             },
         })
@@ -120,6 +117,31 @@ impl Run {
         let header = Header::new(self.scalarizer.name(), &setup, params);
         self.scalarizer.record_to(Recorder::create(path, &header)?);
         Ok(())
+    }
+
+    /// Adds this process to the folder's run.json.
+    pub(super) fn begin_manifest(&self, folder: &RunFolder) -> Result<Manifest, Error> {
+        let setup = &self.setup;
+        let prompts = |set: &Dataset| {
+            let mut sum = Checksum::default();
+            set.prompts.iter().for_each(|prompt| sum.add_prompt(prompt));
+            Prompts {
+                prompts: set.len(),
+                dropped: set.dropped,
+                hash: format!("xxh64:{}", sum.hex()),
+            }
+        };
+        let began = Began {
+            objectives: setup.objectives.about(),
+            model: self.policy.model().describe(),
+            model_hash: format!("xxh64:{}", self.snapshot.fingerprint.model),
+            training: prompts(&setup.training),
+            validation: prompts(&setup.validation),
+            test: setup.test.as_ref().map(prompts),
+        };
+        let (done, steps) = (self.steps_done(), setup.config.train.steps);
+        let process = Process::this(setup.plugins.clone(), done, steps, rayon::current_num_threads());
+        Ok(Manifest::begin(folder.path(), began, process)?)
     }
 
     /// Completed steps.
@@ -187,11 +209,11 @@ impl Run {
     }
 
     /// Copies parameters and moments before an update, where the config wants failed steps rolled back.
-    pub(super) fn copy_parameters(&mut self) -> Result<(), Error> {
+    pub(super) fn copy_parameters(&mut self) {
         if self.setup.config.checkpoint.rollback {
-            self.snapshot.copy_parameters(self.policy.model(), &self.optimizer)?;
+            self.snapshot
+                .copy_parameters(self.policy.model().params(), &self.optimizer);
         }
-        Ok(())
     }
 
     /// Commits `step`: from here on a failure returns to its end.
@@ -211,7 +233,7 @@ impl Run {
 
     /// Returns to what a checkpoint holds.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        checkpoint.load_parameters(self.policy.model())?;
+        checkpoint.load_parameters(self.policy.params_mut())?;
         checkpoint.load_optimizer(&mut self.optimizer)?;
         let RunState {
             scalarizer,

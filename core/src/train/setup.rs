@@ -10,6 +10,7 @@ use crate::{
     plugin::{self, Hooks, Needs, PluginError, Plugins, ScalarizerPlugin},
     reward::{Objective, Objectives},
     rollout::{ReferencePolicy, Sampling},
+    run::PluginFile,
     update::{KlControl, KlTarget, LossSettings, Schedule, UpdateSettings},
 };
 
@@ -70,6 +71,8 @@ pub struct Setup {
     pub(super) training: Dataset,
     pub(super) validation: Dataset,
     pub(super) test: Option<Dataset>,
+    /// The plugins' files, hashed when they were loaded.
+    pub(super) plugins: Vec<PluginFile>,
 }
 
 impl Setup {
@@ -85,7 +88,7 @@ impl Setup {
 pub(super) fn load_plugins(
     config: &mut Config,
     choose_scalarizer: bool,
-) -> Result<(Objectives, ScalarizerPlugin), Error> {
+) -> Result<(Objectives, ScalarizerPlugin, Vec<PluginFile>), Error> {
     let mut plugins = Plugins::new();
     for library in &config.plugins {
         plugins.load(library)?;
@@ -124,7 +127,10 @@ pub(super) fn load_plugins(
     }
     let scalarizer = plugins.scalarizer(name, &setup, &params)?;
     config.scalarizer.name = scalarizer.name().to_owned();
-    Ok((objectives, scalarizer))
+    let files = plugins.files().into_iter();
+    let files = files.map(|(path, exports, sdk)| PluginFile::of(&path, exports, sdk));
+    let files = files.collect::<Result<_, _>>()?;
+    Ok((objectives, scalarizer, files))
 }
 
 /// Training, validation and test prompts.

@@ -9,10 +9,11 @@ use super::setup;
 use crate::{
     config::{Config, Sft, SftStart, Source},
     data::{self, Cursor, Keys, Prompt, Row},
+    engine::GradientSet,
     error::Error,
     metrics::{JsonLines, Progress},
     model::{Architecture, Cotangent, Model, Tokenizer},
-    rollout::{GradientSet, Policy, Rollouts},
+    rollout::{Policy, Rollouts},
     update::{AdamW, Schedule},
 };
 
@@ -38,9 +39,9 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
         SftStart::Fresh => fresh(sft, config.train.seed)?,
     };
     let examples = examples(&rows(sft, config)?, &model)?;
-    let mut optimizer = AdamW::new((&config.optimizer).into(), model.params().to_vec())?;
+    let mut optimizer = AdamW::new((&config.optimizer).into(), model.params().trainable());
     let schedule = Schedule::new(&config.optimizer, sft.steps);
-    let policy = Policy::new(model, 1.0);
+    let mut policy = Policy::new(model, 1.0);
     let mut cursor = Cursor::new(config.train.seed);
     // Beside the model's folder, which is written whole at the end.
     let mut metrics = JsonLines::append(&out.with_extension("metrics.jsonl"))?;
@@ -61,14 +62,14 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
             let cotangent = vec![-weight as f32; part.tokens.len()];
             let mut sets = forward.gradients(&[Cotangent::of(&cotangent)])?;
             match (&mut total, sets.pop()) {
-                (Some(total), Some(set)) => total.add(&set).map_err(crate::model::ModelError::from)?,
+                (Some(total), Some(set)) => total.add(&set)?,
                 (None, set) => total = set,
                 (Some(_), None) => {}
             }
         }
         let lr = config.optimizer.lr * schedule.factor(step - 1);
         let Some(gradient) = total else { continue };
-        let report = optimizer.step(&gradient.into_optional(), lr)?;
+        let report = optimizer.step(policy.params_mut().trainable_mut(), &gradient, lr)?;
         tokens += batch.tokens.len() as u64;
         let loss = sum / batch.tokens.len().max(1) as f64;
         if step * 10 > sft.steps * 9 {

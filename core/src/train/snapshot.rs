@@ -7,14 +7,14 @@
 
 use std::path::PathBuf;
 
-use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::Config,
     data::{Cursor, Dataset},
+    engine::{Arena, Params},
     error::Error,
-    model::{Model, ModelError},
+    model::Model,
     plugin::Recorder,
     reward::MeanLength,
     run::{
@@ -34,16 +34,16 @@ pub(super) struct Fingerprint {
 }
 
 impl Fingerprint {
-    pub(super) fn of(model: &Model, training: &Dataset, validation: &Dataset) -> Result<Self, Error> {
+    pub(super) fn of(model: &Model, training: &Dataset, validation: &Dataset) -> Self {
         let mut prompts = Checksum::default();
         let sets = [training, validation];
         sets.iter()
             .flat_map(|set| &set.prompts)
             .for_each(|prompt| prompts.add_prompt(prompt));
-        Ok(Self {
-            model: fingerprint(model)?,
+        Self {
+            model: fingerprint(model),
             prompts: prompts.hex(),
-        })
+        }
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Snapshot {
     /// The last completed step; none before the first validation.
     committed: Option<State>,
     /// Parameters and moments before the update under way.
-    before_update: Option<(Vec<Tensor>, OptimizerState)>,
+    before_update: Option<(Arena, OptimizerState)>,
 }
 
 impl Snapshot {
@@ -89,25 +89,22 @@ impl Snapshot {
         self.before_update = None;
     }
 
-    /// Copies parameters and moments.
-    pub(super) fn copy_parameters(&mut self, model: &Model, optimizer: &AdamW) -> Result<(), Error> {
-        let params = model.params().iter();
-        let params = params.map(|(_, var)| var.as_tensor().copy()).collect::<Result<_, _>>();
-        self.before_update = Some((params.map_err(ModelError::from)?, optimizer.state()?));
-        Ok(())
+    /// Keeps parameters and moments as they are: they are copied when the update writes them.
+    pub(super) fn copy_parameters(&mut self, params: &Params, optimizer: &AdamW) {
+        self.before_update = Some((params.trainable().clone(), optimizer.state().clone()));
     }
 
     /// Returns parameters and moments to the last completed step. False: the step under way had changed them, and there
     /// is no copy.
-    pub(super) fn roll_back(&mut self, model: &Model, optimizer: &mut AdamW) -> Result<bool, Error> {
+    pub(super) fn roll_back(&mut self, params: &mut Params, optimizer: &mut AdamW) -> Result<bool, Error> {
         let updates = self.committed.as_ref().map_or(0, State::updates);
         if optimizer.steps() == updates {
             return Ok(true);
         }
-        let Some((params, moments)) = self.before_update.take() else {
+        let Some((before, moments)) = self.before_update.take() else {
             return Ok(false);
         };
-        model.set_params(&params)?;
+        params.trainable_mut().set(&before)?;
         optimizer.load_state(moments)?;
         Ok(optimizer.steps() == updates)
     }

@@ -8,9 +8,10 @@ use super::run::Run;
 use crate::{
     data::Prompt,
     error::Error,
+    metrics::JsonLines,
     num::to_f32,
     rollout::{Sampling, Stream},
-    run::{RunFolder, ValidationRecord},
+    run::{ResponseRecord, RunFolder, ValidationRecord},
 };
 
 impl Run {
@@ -20,28 +21,38 @@ impl Run {
     /// Sampling, a reward or the scalarizer fails; the line cannot be written.
     pub fn validate(&mut self, step: u64, folder: &mut RunFolder) -> Result<ValidationRecord, Error> {
         let stream = Stream::validation(self.setup.config.train.seed, step);
-        let (mut record, performance) = self.measure(&self.setup.validation.prompts, step, stream)?;
+        let Measured {
+            mut record,
+            performance,
+            responses,
+        } = self.measure(&self.setup.validation.prompts, step, stream)?;
         self.scalarizer.on_validation(step, &performance)?;
         record.weights = self.scalarizer.weights()?.or_else(|| self.weights.clone());
         folder.validation.write(&record)?;
+        folder.validation_responses.write_all(&responses)?;
         Ok(record)
     }
 
-    /// Measures the policy on the test prompts, where there are any, and writes test.json. The scalarizer is not told:
+    /// Measures the policy on the test prompts, where there are any, and writes test_responses.jsonl and test.json. The scalarizer is not told:
     /// nothing in the run depends on these numbers.
     ///
     /// # Errors
     /// Sampling or a reward fails; the file cannot be written.
     pub fn test(&self, step: u64, folder: &RunFolder) -> Result<Option<ValidationRecord>, Error> {
         let Some(test) = &self.setup.test else { return Ok(None) };
-        let (record, _) = self.measure(&test.prompts, step, Stream::test(self.setup.config.train.seed, step))?;
+        let stream = Stream::test(self.setup.config.train.seed, step);
+        let Measured { record, responses, .. } = self.measure(&test.prompts, step, stream)?;
         let text = serde_json::to_string(&record).map_err(std::io::Error::from)?;
+        let mut lines = JsonLines::append(&folder.path().join("test_responses.jsonl"))?;
+        lines.truncate(0)?; // those of a run with fewer steps
+        lines.write_all(&responses)?;
+        // Last: a run that has test.json has been tested.
         std::fs::write(folder.path().join("test.json"), text + "\n")?;
         Ok(Some(record))
     }
 
-    /// The record of one response to each prompt, and the performance `[M]` alone.
-    fn measure(&self, prompts: &[Prompt], step: u64, stream: Stream) -> Result<(ValidationRecord, Vec<f64>), Error> {
+    /// Samples one response to each prompt and measures it.
+    fn measure(&self, prompts: &[Prompt], step: u64, stream: Stream) -> Result<Measured, Error> {
         let settings = &self.setup.config.validation;
         let sampling = Sampling {
             temperature: to_f32(settings.temperature),
@@ -66,6 +77,37 @@ impl Run {
             truncated: rollouts.truncated.iter().filter(|t| **t).count() as f64 / rollouts.len().max(1) as f64,
             weights: None,
         };
-        Ok((record, performance))
+        let each = objectives.performance_of_each(&rollouts, &scores); // [B, M]
+        let (m, names) = (scores.m, objectives.names());
+        let response = |b: usize| {
+            let prompt = rollouts.prompt(b);
+            let failed = scores.failed.iter().filter(|&&(of, _)| of == b);
+            ResponseRecord {
+                step,
+                row: prompt.row,
+                prompt: prompt.text.clone(),
+                ground_truth: prompt.ground_truth.clone(),
+                response: rollouts.texts[b].clone(),
+                tokens: rollouts.response(b).len(),
+                truncated: rollouts.truncated[b],
+                scores: scores.values[b * m..(b + 1) * m].to_vec(),
+                performance: each[b * m..(b + 1) * m].to_vec(),
+                failed: failed.map(|&(_, objective)| names[objective].clone()).collect(),
+            }
+        };
+        Ok(Measured {
+            responses: (0..rollouts.len()).map(response).collect(),
+            record,
+            performance,
+        })
     }
+}
+
+/// What one response to each prompt shows.
+struct Measured {
+    record: ValidationRecord,
+    /// `[M]`
+    performance: Vec<f64>,
+    /// `[P]`
+    responses: Vec<ResponseRecord>,
 }

@@ -7,11 +7,12 @@ use super::{
 };
 use crate::{
     advantage::{Advantages, Per},
+    engine::{EngineError, GradientSet, gramian},
     error::Error,
     metrics::Numbers,
-    model::{Cotangent, ModelError},
+    model::Cotangent,
     plugin::PluginError,
-    rollout::{Forward, GradientSet, Policy, Rollouts, gramian},
+    rollout::{Forward, Policy, Rollouts},
 };
 
 /// How an update is made; the same in every step of a run.
@@ -109,7 +110,7 @@ struct MiniBatchGradients {
 /// A pass fails, a number is not finite, the scalarizer fails to weigh. The parameters are then those before the
 /// mini-batch that failed.
 pub fn update_policy(
-    policy: &Policy,
+    policy: &mut Policy,
     optimizer: &mut AdamW,
     batch: UpdateBatch<'_>,
     settings: &UpdateSettings,
@@ -124,10 +125,11 @@ pub fn update_policy(
             // Taken: after an optimizer step the parameters are no longer those of the forward pass.
             let forward = forward.take().filter(|_| rows.len() == batch.rollouts.len());
             let columns = gradients(policy, batch, &rows, settings, forward.as_ref())?;
+            drop(forward); // as long as it holds the parameters, writing them would copy them
             let mut loss = 0.0;
             let gradient = match batch.advantages.per {
                 Per::Objective { m } => {
-                    let gram = gramian(&columns.sets[..m], &mask).map_err(ModelError::from)?; // [M, M]
+                    let gram = gramian(&columns.sets[..m], &mask)?; // [M, M]
                     let losses: Vec<f64> = columns.losses[..m].iter().map(|l| l.value).collect();
                     let number = u32::try_from(report.minibatches).unwrap_or(u32::MAX);
                     let mut weights = weigh_gradients(number, &gram, &losses)?; // [M]
@@ -139,15 +141,16 @@ pub fn update_policy(
                         weights.push(1.0); // the terms of no objective, whatever the objectives weigh
                         loss += columns.losses[m].value;
                     }
-                    GradientSet::weighted_sum(&columns.sets, &weights)
+                    GradientSet::weighted_sum(columns.sets, &weights)?
                 }
                 Per::Completion | Per::Token => {
                     loss += columns.losses[0].value;
-                    GradientSet::weighted_sum(&columns.sets, &[1.0])
+                    GradientSet::weighted_sum(columns.sets, &[1.0])?
                 }
             };
-            let gradient = gradient.map_err(ModelError::from)?;
-            let grad_norm = optimizer.step(&gradient.into_optional(), lr)?.gradient_norm;
+            let grad_norm = optimizer
+                .step(policy.params_mut().trainable_mut(), &gradient, lr)?
+                .gradient_norm;
             report.numbers.add("loss", loss);
             report.numbers.add("policy/entropy", columns.entropy);
             if let Some(penalty) = settings.loss.kl {
@@ -212,7 +215,7 @@ pub fn batch_gramian(
     };
     let columns = gradients(policy, batch, &rows, &policy_term, forward.as_ref())?;
     Ok(BatchGramian {
-        gram: gramian(&columns.sets, &policy.parameter_mask(gradient_layers)).map_err(ModelError::from)?,
+        gram: gramian(&columns.sets, &policy.parameter_mask(gradient_layers))?,
         losses: columns.losses.iter().map(|l| l.value).collect(),
         forward,
     })
@@ -295,16 +298,16 @@ fn gradients(
             Some(total) => total.add(gradients)?,
         }
     }
-    Ok(total
-        .ok_or_else(|| candle_core::Error::Msg("a mini-batch without completions".into()))
-        .map_err(ModelError::from)?)
+    Ok(total.ok_or(EngineError::Empty {
+        what: "completions of a mini-batch",
+    })?)
 }
 
 impl MiniBatchGradients {
     /// Adds those of another micro-batch.
     fn add(&mut self, other: Self) -> Result<(), Error> {
         for (sum, set) in self.sets.iter_mut().zip(&other.sets) {
-            sum.add(set).map_err(ModelError::from)?;
+            sum.add(set)?;
         }
         for (sum, part) in self.losses.iter_mut().zip(other.losses) {
             *sum += part;

@@ -44,11 +44,12 @@ pub enum Aggregation {
     Sum,
 }
 
-/// What steers the weights.
+/// What steers the weights, the weights, and the statistics so far.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
+pub struct Ctwa {
     /// first weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+    #[param(weights)]
+    weights: Vec<f64>,
     /// λ: how fast weights grow.
     #[param(default = 0.02, range = 0.0..)]
     weight_lr: f64,
@@ -59,6 +60,7 @@ pub struct Params {
     /// 0.1 for the first objective, 0.05 for each other.
     covariance_targets: Vec<f64>,
     /// mean score at which an objective's weight no longer grows, one for each objective or one for all.
+    #[param(per_objective)]
     objective_targets: Option<Vec<f64>>,
     /// what is compared with the targets.
     statistic: Statistic,
@@ -70,15 +72,11 @@ pub struct Params {
     /// divide the weights by their sum after each step.
     #[param(default = false)]
     renormalize: bool,
-}
-
-/// Weights, moving averages c̄ and the last step's c, all `[M]`.
-#[derive(Serialize, Deserialize)]
-pub struct Ctwa {
-    params: Params,
-    objectives: Vec<String>,
-    weights: Vec<f64>,
+    /// c̄ `[M]`.
+    #[state]
     average: Option<Vec<f64>>,
+    /// The last c `[M]`.
+    #[state]
     last: Option<Vec<f64>>,
 }
 
@@ -90,24 +88,14 @@ impl Scalarizer for Ctwa {
     // One prompt, ratios of 1: v = Â = ±1, so that c = ¼ Σ (s − ½) v = (½, −½). Targets 0: δ = (0, ½), and λ = 2 ln 2
     // doubles the second weight.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
 
-    fn new(setup: &Setup, mut params: Params) -> Result<Self> {
+    fn new(setup: &Setup, mut params: Self) -> Result<Self> {
         let m = setup.m();
         if params.covariance_targets.is_empty() {
-            params.covariance_targets = (0..m).map(|index| if index == 0 { 0.1 } else { 0.05 }).collect();
+            params.covariance_targets = (0..m).map(|m| if m == 0 { 0.1 } else { 0.05 }).collect();
         }
         params.covariance_targets = math::broadcast("covariance_targets", &params.covariance_targets, m)?;
-        if let Some(targets) = &mut params.objective_targets {
-            *targets = math::broadcast("objective_targets", targets, m)?;
-        }
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, m)?,
-            params,
-            objectives: setup.names(),
-            average: None,
-            last: None,
-        })
+        Ok(params)
     }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
@@ -118,7 +106,7 @@ impl Scalarizer for Ctwa {
         let Some(c) = self.statistics(update) else {
             return Ok(()); // nothing to compare within any prompt: the step says nothing about the weights
         };
-        let tau = self.params.ema_tau;
+        let tau = self.ema_tau;
         let average: Vec<f64> = match &self.average {
             Some(average) => average
                 .iter()
@@ -128,17 +116,17 @@ impl Scalarizer for Ctwa {
             None => c.clone(),
         };
         for (m, weight) in self.weights.iter_mut().enumerate() {
-            let targets = self.params.objective_targets.as_ref();
+            let targets = self.objective_targets.as_ref();
             let reached = targets.is_some_and(|targets| update.scores().column_mean(m) >= targets[m]);
             let deficit = if reached {
                 0.0
             } else {
-                (self.params.covariance_targets[m] - average[m]).max(0.0)
+                (self.covariance_targets[m] - average[m]).max(0.0)
             };
-            let growth = (self.params.weight_lr * deficit).exp().min(LARGEST_WEIGHT);
+            let growth = (self.weight_lr * deficit).exp().min(LARGEST_WEIGHT);
             *weight = (*weight * growth).min(LARGEST_WEIGHT);
         }
-        if self.params.renormalize {
+        if self.renormalize {
             let sum: f64 = self.weights.iter().sum();
             self.weights.iter_mut().for_each(|weight| *weight /= sum);
         }
@@ -151,11 +139,11 @@ impl Scalarizer for Ctwa {
     }
 
     fn metrics(&self) -> Metrics {
-        let statistic = self.params.statistic.name();
+        let statistic = self.statistic.name();
         Metrics::new()
             .with("weight_sum", self.weights.iter().sum::<f64>())
-            .per_objective(statistic, &self.objectives, self.last.iter().flatten())
-            .per_objective("average", &self.objectives, self.average.iter().flatten())
+            .each(statistic, self.last.iter().flatten())
+            .each("average", self.average.iter().flatten())
     }
 }
 
@@ -163,7 +151,7 @@ impl Ctwa {
     /// c `[M]`; `None` without any prompt that has two completions left.
     fn statistics(&self, update: &Update) -> Option<Vec<f64>> {
         let v: Vec<f64> = (0..update.len())
-            .map(|b| clipped_weight(update, b, self.params.aggregation))
+            .map(|b| clipped_weight(update, b, self.aggregation))
             .collect();
         let limit = OUTLIER * median_size(&v);
         let mut prompts: Vec<Vec<usize>> = math::groups_of(update.groups())
@@ -179,8 +167,8 @@ impl Ctwa {
                 let scores: Vec<f64> = rows.iter().map(|&b| f64::from(update.scores().get(b, m))).collect();
                 (scores, rows.iter().map(|&b| v[b]).collect::<Vec<f64>>())
             });
-            let statistic = self.params.statistic;
-            if self.params.pooled {
+            let statistic = self.statistic;
+            if self.pooled {
                 let (scores, v): (Vec<_>, Vec<_>) = pairs.map(|(scores, v)| (centred(&scores), centred(&v))).unzip();
                 of_pair(statistic, &scores.concat(), &v.concat()).unwrap_or(0.0)
             } else {

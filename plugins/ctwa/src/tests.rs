@@ -30,12 +30,9 @@ const GROUPS: [u32; 4] = [0, 0, 1, 1];
 fn by_hand() -> Result<()> {
     let mut ctwa = plugin(serde_json::json!({"weight_lr": 0.5, "covariance_targets": [0.1, 0.05]}))?;
     ctwa.after_update(&Update::new(step(&[1.0, -1.0, 0.0, 0.0], &GROUPS))?)?;
-    let metrics = ctwa.metrics();
+    let metrics = ctwa.metrics().of_objectives(&["a".to_owned(), "b".to_owned()]);
     assert_eq!(
-        (
-            metrics.get("covariance/objective0"),
-            metrics.get("covariance/objective1")
-        ),
+        (metrics.get("covariance/a"), metrics.get("covariance/b")),
         (Some(0.25), Some(-0.25))
     );
     let expected = 0.5 * (0.5_f64 * 0.3).exp();

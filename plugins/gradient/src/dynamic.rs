@@ -9,24 +9,15 @@ use moa_sdk::prelude::*;
 
 use crate::Descent;
 
-/// What steers the weights.
+/// The weights, and how they move.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
-    /// those of `gradient`.
+pub struct Dynamic {
     #[param(flatten)]
     #[serde(flatten)]
-    descent: crate::Params,
+    descent: Descent,
     /// the released code's behaviour: the learning rate applied twice.
     #[param(choices = ["ctwa-repo"])] // yining610/ctwa
     compat: Option<String>,
-}
-
-/// The weights, and how they move.
-#[derive(Serialize, Deserialize)]
-pub struct Dynamic {
-    params: Params,
-    #[serde(flatten)]
-    descent: Descent,
 }
 
 #[scalarizer]
@@ -35,17 +26,11 @@ impl Scalarizer for Dynamic {
     const PAPER: &str = "Lu and Jiang, Uncovering Cross-Objective Interference in Multi-Objective Alignment, arXiv 2602.06869 (baseline)";
     // I = (3, 1), times η/μ = ln 2 / 2: exponents 3/2 and 1/2 of ln 2, so that the first has twice the second's.
     const EXAMPLES: &str = include_str!("dynamic.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let descent = Descent::new(setup, &params.descent)?;
-        Ok(Self { params, descent })
-    }
 
     fn observe_gradients(&mut self, gradients: &Gradients) -> Result<()> {
         let lr = gradients.lr();
-        let rate = if self.params.compat.is_some() { lr } else { 1.0 };
-        self.descent.step(&self.params.descent, gradients, lr, rate)
+        let rate = if self.compat.is_some() { lr } else { 1.0 };
+        self.descent.step(gradients, lr, rate)
     }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
@@ -57,7 +42,7 @@ impl Scalarizer for Dynamic {
     }
 
     fn gradient_layers(&self) -> Vec<String> {
-        self.params.descent.layers.clone()
+        self.descent.layers.clone()
     }
 }
 

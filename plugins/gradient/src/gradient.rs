@@ -6,12 +6,12 @@
 
 use moa_sdk::prelude::*;
 
-use crate::{Descent, Params};
+use crate::Descent;
 
 /// The weights, and how they move.
-#[derive(Serialize, Deserialize)]
+#[derive(Params, Serialize, Deserialize)]
 pub struct Gradient {
-    params: Params,
+    #[param(flatten)]
     #[serde(flatten)]
     descent: Descent,
 }
@@ -23,15 +23,9 @@ impl Scalarizer for Gradient {
         "Lu et al., Learning to Optimize Multi-Objective Alignment Through Dynamic Reward Weighting, arXiv 2509.11452";
     // I = (3, 1), times η/μ = ln 2 / 2: exponents 3/2 and 1/2 of ln 2, so that the first has twice the second's.
     const EXAMPLES: &str = include_str!("gradient.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let descent = Descent::new(setup, &params)?;
-        Ok(Self { params, descent })
-    }
 
     fn observe_gradients(&mut self, gradients: &Gradients) -> Result<()> {
-        self.descent.step(&self.params, gradients, 1.0, gradients.lr())
+        self.descent.step(gradients, 1.0, gradients.lr())
     }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
@@ -43,7 +37,7 @@ impl Scalarizer for Gradient {
     }
 
     fn gradient_layers(&self) -> Vec<String> {
-        self.params.layers.clone()
+        self.descent.layers.clone()
     }
 }
 

@@ -19,11 +19,12 @@ mod gradient;
 pub use dynamic::Dynamic;
 pub use gradient::Gradient;
 
-/// What steers the weights.
+/// What steers the weights, the weights, and the sum of s · I over `batches` batches.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
+struct Descent {
     /// first weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
+    #[param(weights)]
+    weights: Vec<f64>,
     /// μ: the smaller, the faster the weights move.
     #[param(default = 1e-5, above = 0.0)]
     regularization: f64,
@@ -35,32 +36,20 @@ pub struct Params {
     /// longest norm of an objective's gradient.
     #[param(above = 0.0)]
     clip_norm: Option<f64>,
-}
-
-/// Weights `[M]`, and the sum of s · I `[M]` over `batches` batches.
-#[derive(Serialize, Deserialize)]
-struct Descent {
-    weights: Vec<f64>,
+    #[state(init = vec![0.0; setup.m()])]
     sum: Vec<f64>,
+    #[state]
     batches: u32,
 }
 
 impl Descent {
-    fn new(setup: &Setup, params: &Params) -> Result<Self> {
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, setup.m())?,
-            sum: vec![0.0; setup.m()],
-            batches: 0,
-        })
-    }
-
     /// Adds s · I of a batch; after the last of `accumulation_steps` batches the weights move at the rate r.
-    fn step(&mut self, params: &Params, gradients: &Gradients, s: f64, r: f64) -> Result<()> {
-        let influence = math::influence(gradients.gram(), params.clip_norm)?; // [M]
+    fn step(&mut self, gradients: &Gradients, s: f64, r: f64) -> Result<()> {
+        let influence = math::influence(gradients.gram(), self.clip_norm)?; // [M]
         self.sum.iter_mut().zip(&influence).for_each(|(sum, i)| *sum += s * i);
         self.batches += 1;
-        if self.batches >= params.accumulation_steps {
-            let factor = r / params.regularization / f64::from(self.batches);
+        if self.batches >= self.accumulation_steps {
+            let factor = r / self.regularization / f64::from(self.batches);
             let step: Vec<f64> = self.sum.iter().map(|sum| factor * sum).collect();
             self.weights = math::exponentiated_gradient(&self.weights, &step)
                 .map_err(|error| error.hint("raise regularization, or set clip_norm"))?;

@@ -24,9 +24,9 @@
 
 use moa_sdk::prelude::*;
 
-/// What steers the weights.
+/// What steers the weights, the weights, and what is known of the losses.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
+pub struct GradNorm {
     /// α: how much more an objective weighs that trains slower; 0: gradients of equal size.
     #[param(default = 1.5, range = 0.0..)]
     alpha: f64,
@@ -39,22 +39,22 @@ pub struct Params {
     /// the released code's behaviour: the plain loss ratio, and no floor.
     #[param(choices = ["ctwa-repo"])] // yining610/ctwa
     compat: Option<String>,
-}
-
-/// Weights `[M]`, and what is known of the losses, each `[M]`.
-#[derive(Serialize, Deserialize)]
-pub struct GradNorm {
-    params: Params,
-    objectives: Vec<String>,
+    /// w `[M]`.
+    #[state(init = vec![1.0; setup.m()])]
     weights: Vec<f64>,
-    /// L⁰.
+    /// L⁰ `[M]`.
+    #[state]
     first: Option<Vec<f64>>,
-    /// Mean of |L| over `seen` mini-batches.
+    /// Mean of |L| `[M]` over `seen` mini-batches.
+    #[state(init = vec![0.0; setup.m()])]
     size: Vec<f64>,
+    #[state]
     seen: u64,
-    /// Whether all losses so far were above 0.
+    /// Whether all losses so far were above 0, `[M]`.
+    #[state(init = vec![true; setup.m()])]
     positive: Vec<bool>,
-    /// r of the last mini-batch.
+    /// r of the last mini-batch, `[M]`.
+    #[state(init = vec![1.0; setup.m()])]
     rates: Vec<f64>,
 }
 
@@ -67,57 +67,26 @@ impl Scalarizer for GradNorm {
     const PAPER: &str = "Chen et al., GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks, arXiv 1711.02257";
     // n = (2, 1), r = (1, 1), mean(g) = 1.5: w = (1 − 0.1 · 2, 1 + 0.1 · 1) · 2 / 1.9.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let m = setup.m();
-        Ok(Self {
-            params,
-            objectives: setup.names(),
-            weights: vec![1.0; m],
-            first: None,
-            size: vec![0.0; m],
-            seen: 0,
-            positive: vec![true; m],
-            rates: vec![1.0; m],
-        })
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
-        let norms: Vec<f64> = (0..gradients.m())
-            .map(|m| gradients.gram().get(m, m).max(0.0).sqrt())
-            .collect();
-        if !norms.iter().chain(gradients.losses()).all(|x| x.is_finite()) {
-            let losses = gradients.losses();
-            return Err(Error::new(format!(
-                "gradient norms {norms:?}, losses {losses:?}, expected finite numbers"
-            )));
-        }
+        let norms = gradients.norms();
         self.rates = self.training_rates(gradients.losses());
         let sizes: Vec<f64> = self.weights.iter().zip(&norms).map(|(w, n)| w * n).collect();
         let (mean_size, mean_rate) = (math::mean(&sizes), math::mean(&self.rates));
         let mut weights = self.weights.clone();
         for (m, weight) in weights.iter_mut().enumerate() {
-            let target = mean_size * (self.rates[m] / mean_rate).powf(self.params.alpha);
-            *weight -= self.params.weight_lr * sign(sizes[m] - target) * norms[m];
+            let target = mean_size * (self.rates[m] / mean_rate).powf(self.alpha);
+            *weight -= self.weight_lr * sign(sizes[m] - target) * norms[m];
         }
-        self.weights = match self.params.compat {
-            Some(_) => released(&weights, &self.rates, mean_rate, self.params.alpha)?,
-            None => with_floor(weights, self.params.weight_floor),
+        self.weights = match self.compat {
+            Some(_) => released(&weights, &self.rates, mean_rate, self.alpha)?,
+            None => with_floor(weights, self.weight_floor),
         };
         Ok(math::to_f32(&self.weights))
     }
 
-    fn weights(&self) -> Option<Vec<f32>> {
-        Some(math::to_f32(&self.weights))
-    }
-
     fn metrics(&self) -> Metrics {
-        Metrics::new().per_objective("rate", &self.objectives, &self.rates)
+        Metrics::new().each("rate", &self.rates)
     }
 }
 
@@ -132,7 +101,7 @@ impl GradNorm {
             self.size[m] += share * (loss.abs() - self.size[m]);
             self.positive[m] &= *loss > 0.0;
             let unit = first.abs().max(self.size[m]);
-            rates.push(if self.params.compat.is_some() {
+            rates.push(if self.compat.is_some() {
                 loss / first
             } else if self.positive[m] {
                 (loss / first).clamp(1.0 / LARGEST_RATE, LARGEST_RATE)

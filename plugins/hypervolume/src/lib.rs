@@ -32,10 +32,10 @@ pub enum Apply {
     Reward,
 }
 
-/// Weights, and how the scale is made and used.
+/// Weights, how the scale is made and used, and the validations so far.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
+pub struct Hypervolume {
+    #[param(weights)]
     weights: Vec<f32>,
     /// divide each objective's validation value by the size of its reference value.
     #[param(default = true)]
@@ -45,16 +45,17 @@ pub struct Params {
     /// the released code's behaviour instead of `normalize` and `apply`.
     #[param(choices = ["drw-repo"])] // yining610/dynamic-reward-weighting
     compat: Option<String>,
-}
-
-/// Weights `[M]`, the reference, the buffer of points `[M]` (maximised, in units of the reference), and the last ΔHV.
-#[derive(Serialize, Deserialize)]
-pub struct Hypervolume {
-    params: Params,
-    weights: Vec<f32>,
+    /// 1, or −1 where an objective is minimised, `[M]`.
+    #[state(init = setup.signs())]
     signs: Vec<f64>,
+    /// The values `[M]` before training.
+    #[state]
     reference: Option<Vec<f64>>,
+    /// Points `[M]`: maximised, in units of the reference.
+    #[state]
     buffer: Vec<Vec<f64>>,
+    /// The last ΔHV.
+    #[state]
     contribution: Option<f64>,
 }
 
@@ -67,24 +68,12 @@ impl Scalarizer for Hypervolume {
     // In units of the reference (0.5, 10): (1.6, −0.8) adds 0.6 · 0.2; 0.5 + 1.5 tanh(0.12) = 0.67914. Then a
     // point below the reference adds nothing.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
 
-    fn new(setup: &Setup, mut params: Params) -> Result<Self> {
+    fn new(_: &Setup, mut params: Self) -> Result<Self> {
         if params.compat.is_some() {
             (params.normalize, params.apply) = (false, Apply::Reward);
         }
-        let sign = |objective: &Objective| match objective.direction {
-            Direction::Maximize => 1.0,
-            Direction::Minimize => -1.0,
-        };
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, setup.m())?,
-            params,
-            signs: setup.objectives.iter().map(sign).collect(),
-            reference: None,
-            buffer: Vec::new(),
-            contribution: None,
-        })
+        Ok(params)
     }
 
     fn on_validation(&mut self, validation: &Validation) -> Result<()> {
@@ -100,7 +89,7 @@ impl Scalarizer for Hypervolume {
             return Ok(());
         };
         let unit = |m: usize| {
-            if self.params.normalize && reference[m].abs() > SMALLEST_UNIT {
+            if self.normalize && reference[m].abs() > SMALLEST_UNIT {
                 reference[m].abs()
             } else {
                 1.0
@@ -111,7 +100,7 @@ impl Scalarizer for Hypervolume {
             values.iter().zip(&self.signs).enumerate().map(of).collect()
         };
         let (point, reference) = (maximised(values), maximised(reference));
-        let contribution = if self.params.compat.is_some() {
+        let contribution = if self.compat.is_some() {
             let before = released_volume(&self.buffer, &reference);
             self.buffer.push(point.clone());
             let after = released_volume(&self.buffer, &reference);
@@ -121,7 +110,7 @@ impl Scalarizer for Hypervolume {
             math::hypervolume_increment(&self.buffer, &point, &reference)?
         };
         if contribution > 0.0 {
-            if self.params.compat.is_none() {
+            if self.compat.is_none() {
                 self.buffer.retain(|other| !math::dominates(&point, other));
             }
             self.buffer.push(point);
@@ -137,7 +126,7 @@ impl Scalarizer for Hypervolume {
         };
         #[allow(clippy::cast_possible_truncation, reason = "between 0.5 and 2")]
         let scale = scale as f32;
-        Ok(match self.params.apply {
+        Ok(match self.apply {
             Apply::Advantage => Signal::weights(&self.weights).with_advantage_scale(scale),
             Apply::Reward => {
                 let scaled: Vec<f32> = self.weights.iter().map(|w| w * scale).collect();

@@ -12,23 +12,18 @@
 
 use moa_sdk::prelude::*;
 
-/// What steers the multipliers.
-#[derive(Params)]
-pub struct Params {
+/// What steers the multipliers, and the multipliers.
+#[derive(Params, Serialize, Deserialize)]
+pub struct Lagrangian {
     /// α: how fast a multiplier grows and falls.
     #[param(default = 0.01, range = 0.0..)]
     dual_lr: f64,
     /// mean score that each objective but the first has to reach, one for each of them or one for all; the default is
     /// that of the published runs.
-    #[param(default = [0.9])]
+    #[param(default = [0.9], per_objective = setup.m().saturating_sub(1))]
     constraints: Vec<f64>,
-}
-
-/// Constraints `[M−1]`, multipliers `[M−1]`.
-#[derive(Serialize, Deserialize)]
-pub struct Lagrangian {
-    dual_lr: f64,
-    constraints: Vec<f64>,
+    /// λ `[M−1]`.
+    #[state(init = vec![0.0; constraints.len()])]
     multipliers: Vec<f64>,
 }
 
@@ -38,35 +33,13 @@ impl Scalarizer for Lagrangian {
     const PAPER: &str = "Mahdavi, Yang, Jin, Stochastic convex optimization with multiple objectives, NeurIPS 2013";
     // λ = 0.1 · (0.9 − 0.5) = 0.04; then 0.04 + 0.1 · (0.9 − 2) < 0.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let others = setup.m().saturating_sub(1);
-        Ok(Self {
-            dual_lr: params.dual_lr,
-            constraints: math::broadcast("constraints", &params.constraints, others)
-                .map_err(|error| error.hint("the first objective is maximised and has no constraint"))?,
-            multipliers: vec![0.0; others],
-        })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
-        for (k, (multiplier, constraint)) in self.multipliers.iter_mut().zip(&self.constraints).enumerate() {
-            let gap = constraint - batch.scores().column_mean(k + 1);
-            *multiplier = (*multiplier + self.dual_lr * gap).max(0.0);
+        let means = batch.scores().column_means();
+        for ((multiplier, constraint), mean) in self.multipliers.iter_mut().zip(&self.constraints).zip(&means[1..]) {
+            *multiplier = (*multiplier + self.dual_lr * (constraint - mean)).max(0.0);
         }
-        Ok(Signal::advantage_weights(self.mixing()))
-    }
-
-    fn weights(&self) -> Option<Vec<f32>> {
-        Some(self.mixing())
-    }
-}
-
-impl Lagrangian {
-    /// (1, λ) `[M]`.
-    fn mixing(&self) -> Vec<f32> {
-        math::to_f32([&[1.0], &self.multipliers[..]].concat())
+        Ok(Signal::advantage_weights([&[1.0], &self.multipliers[..]].concat()))
     }
 }
 

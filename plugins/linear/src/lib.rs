@@ -5,16 +5,10 @@
 
 use moa_sdk::prelude::*;
 
-/// What the weights are.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
-}
-
 /// The weights `[M]`.
-#[derive(Serialize, Deserialize)]
+#[derive(Params, Serialize, Deserialize)]
 pub struct Linear {
+    #[param(weights)]
     weights: Vec<f32>,
 }
 
@@ -25,13 +19,6 @@ impl Scalarizer for Linear {
         "weighted sum; Gass and Saaty, The computational algorithm for the parametric objective function, 1955";
     // ¾ · 1 + ¼ · 0 and ¾ · −2 + ¼ · 4
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, setup.m())?,
-        })
-    }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
         Ok(Signal::weights(&self.weights))

@@ -32,20 +32,16 @@ pub enum Normalize {
     Loss,
 }
 
-/// How gradients are scaled and the minimum is found.
+/// How gradients are scaled and the minimum is found, and what it was.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
+pub struct Mgda {
     /// what each gradient is divided by before the minimum is sought.
     normalize: Normalize,
     /// the released code's behaviour: its solver, which may stop before the minimum, and its length under "norm".
     #[param(choices = ["ctwa-repo"])] // yining610/ctwa
     compat: Option<String>,
-}
-
-/// The last weights w `[M]`; equal before the first mini-batch.
-#[derive(Serialize, Deserialize)]
-pub struct Mgda {
-    params: Params,
+    /// The last w `[M]`; equal before the first mini-batch.
+    #[state(init = math::simplex_weights(&[], setup.m())?)]
     weights: Vec<f64>,
 }
 
@@ -59,40 +55,23 @@ impl Scalarizer for Mgda {
     // Orthogonal gradients of lengths 1 and 2: in proportion to 1 / length². Then g_1 = (−2, 1) against (1, 0):
     // w_0 = g_1·(g_1 − g_0) / |g_1 − g_0|² = (5 + 2) / 10.
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self {
-            params,
-            weights: math::simplex_weights(&[], setup.m())?,
-        })
-    }
-
-    fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
-        Ok(Signal::gradient_weights())
-    }
 
     fn weigh_gradients(&mut self, gradients: &Gradients) -> Result<Vec<f32>> {
         let (m, gram) = (gradients.m(), gradients.gram());
-        let divisor = |i: usize| {
-            let size = match self.params.normalize {
-                Normalize::None => 1.0,
-                Normalize::Norm => gram.get(i, i).max(0.0).sqrt(),
-                Normalize::Loss => gradients.losses()[i].abs(),
-            };
-            if size > ZERO { size } else { 1.0 }
+        let mut divisors = match self.normalize {
+            Normalize::None => vec![1.0; m],
+            Normalize::Norm => gradients.norms(),
+            Normalize::Loss => gradients.losses().iter().map(|loss| loss.abs()).collect(),
         };
-        let divisors: Vec<f64> = (0..m).map(divisor).collect();
+        divisors.iter_mut().filter(|d| **d <= ZERO).for_each(|d| *d = 1.0);
         let scaled: Vec<f64> = (0..m * m)
             .map(|at| gram.as_slice()[at] / divisors[at / m] / divisors[at % m])
             .collect();
         let scaled = Matrix64::new("the scaled Gramian", &scaled, m, m)?;
-        let exact = math::min_norm_point(scaled)?; // checks the numbers, too
-        let compat = self.params.compat.is_some();
-        self.weights = if compat && m > 2 {
-            released_solver(scaled)
-        } else {
-            exact
+        let compat = self.compat.is_some();
+        self.weights = match compat && m > 2 {
+            true => released_solver(scaled),
+            false => math::min_norm_point(scaled)?,
         };
         let mixed: Vec<f64> = self.weights.iter().zip(&divisors).map(|(w, d)| w / d).collect();
         let sum = if compat { 1.0 } else { mixed.iter().sum() };
@@ -107,18 +86,13 @@ impl Scalarizer for Mgda {
 /// Projected gradient with step 1 / (largest eigenvalue), at most 200 times, until a step is shorter than 1e-6.
 fn released_solver(gram: Matrix64) -> Vec<f64> {
     let m = gram.rows();
-    let product = |w: &[f64]| -> Vec<f64> {
-        gram.iter_rows()
-            .map(|row| row.iter().zip(w).map(|(g, w)| g * w).sum())
-            .collect()
-    };
     let length = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
     // The largest eigenvalue, by repeated multiplication; from a start that no eigenvector is likely to be across.
     let mut vector: Vec<f64> = (0..m).map(|i| 1.0 + 0.1 * i as f64).collect();
     let mut largest = 0.0;
     for _ in 0..1000 {
         let size = length(&vector);
-        vector = product(&vector.iter().map(|x| x / size).collect::<Vec<f64>>());
+        vector = gram.times(&vector.iter().map(|x| x / size).collect::<Vec<f64>>());
         largest = length(&vector);
         if largest <= 0.0 {
             break;
@@ -127,7 +101,7 @@ fn released_solver(gram: Matrix64) -> Vec<f64> {
     let step = 1.0 / largest.max(1e-6);
     let mut w = vec![1.0 / m as f64; m];
     for _ in 0..200 {
-        let moved: Vec<f64> = w.iter().zip(product(&w)).map(|(w, g)| w - step * 2.0 * g).collect();
+        let moved: Vec<f64> = w.iter().zip(gram.times(&w)).map(|(w, g)| w - step * 2.0 * g).collect();
         let next = math::project_to_simplex(&moved);
         let moved_by = length(&next.iter().zip(&w).map(|(a, b)| a - b).collect::<Vec<f64>>());
         w = next;

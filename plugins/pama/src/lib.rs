@@ -19,23 +19,20 @@
 
 use moa_sdk::prelude::*;
 
-/// Which tokens count, and what a completion gets.
+/// Which tokens count, what a completion gets, and the last a and c.
 #[derive(Params, Serialize, Deserialize)]
-pub struct Params {
+pub struct Pama {
     /// ε: tokens count whose probability is at most 1 + ε times that under the reference policy.
     #[param(default = 0.2, range = 0.0..)]
     clip: f64,
     /// the released code's behaviour: the scalar s* for every completion.
     #[param(choices = ["ctwa-repo"])] // yining610/ctwa
     compat: Option<String>,
-}
-
-/// The last a and c, each `[M]`.
-#[derive(Serialize, Deserialize)]
-pub struct Pama {
-    params: Params,
-    objectives: Vec<String>,
+    /// a `[M]`.
+    #[state]
     means: Option<Vec<f64>>,
+    /// c `[M]`.
+    #[state]
     weights: Option<Vec<f64>>,
 }
 
@@ -47,16 +44,6 @@ impl Scalarizer for Pama {
     // Tokens: one of the first response, three of the second, whose last has u = e > 1.2. a = (1·1 + 2·2, 4·1) / 4:
     // the second is the least, and c = (0, 1).
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self {
-            params,
-            objectives: setup.names(),
-            means: None,
-            weights: None,
-        })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
         let advantages = batch.objective_advantages()?; // [B, M]
@@ -65,7 +52,7 @@ impl Scalarizer for Pama {
         let at_least: Vec<f64> = means.iter().map(|a| f64::from(u8::from(*a == least))).collect();
         let ties: f64 = at_least.iter().sum();
         let weights: Vec<f64> = at_least.iter().map(|c| c / ties).collect();
-        let credit = |row: &[f32]| match &self.params.compat {
+        let credit = |row: &[f32]| match &self.compat {
             Some(_) => least,
             None if row.len() == 1 => f64::from(row[0]),
             None => row.iter().zip(&weights).map(|(a, c)| c * f64::from(a.max(0.0))).sum(),
@@ -80,7 +67,7 @@ impl Scalarizer for Pama {
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().per_objective("mean_positive_advantage", &self.objectives, self.means.iter().flatten())
+        Metrics::new().each("mean_positive_advantage", self.means.iter().flatten())
     }
 }
 
@@ -92,7 +79,7 @@ impl Pama {
         let mut sums = vec![0.0; batch.m()];
         for (b, advantages) in batch.objective_advantages()?.iter_rows().enumerate() {
             let ratios = old.row(b).iter().zip(reference.row(b)).map(u);
-            let kept = ratios.filter(|u| *u <= 1.0 + self.params.clip).count() as f64;
+            let kept = ratios.filter(|u| *u <= 1.0 + self.clip).count() as f64;
             for (sum, advantage) in sums.iter_mut().zip(advantages) {
                 *sum += kept * f64::from(advantage.max(0.0));
             }

@@ -29,23 +29,18 @@ pub enum Reference {
 }
 
 /// Weights and where distances are measured from.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
+#[derive(Params, Serialize, Deserialize)]
+pub struct Tchebycheff {
+    #[param(weights)]
     weights: Vec<f32>,
     /// the reference point: largest scores so far, largest scores of the batch, or `reference_point`.
     reference: Reference,
     /// score that each objective should reach, one for each or one for all; only with reference = "fixed".
+    #[param(per_objective)]
     reference_point: Option<Vec<f64>>,
-}
-
-/// Weights `[M]`, and the reference point `[M]` once there is one.
-#[derive(Serialize, Deserialize)]
-pub struct Tchebycheff {
-    weights: Vec<f32>,
-    reference: Reference,
+    /// z `[M]`, once there is one.
+    #[state(init = reference_point.clone())]
     point: Option<Vec<f64>>,
-    objectives: Vec<String>,
 }
 
 #[scalarizer]
@@ -54,27 +49,17 @@ impl Scalarizer for Tchebycheff {
     const PAPER: &str = "Bowman, On the relationship of the Tchebycheff norm and the efficient frontier of multiple-criteria objectives, 1976";
     // z = (1, 1), then (1, 2): −max(½·0, ½·1), −max(½·1, ½·0); −max(½·½, ½·0), −max(½·½, ½·1).
     const EXAMPLES: &str = include_str!("examples.jsonl");
-    type Params = Params;
 
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        let is_fixed = matches!(params.reference, Reference::Fixed);
-        if is_fixed && params.reference_point.is_none() {
-            return Err(Error::new("reference is \"fixed\", but reference_point is not given")
-                .hint("reference_point = [1.0] for scores of at most 1"));
+    fn new(_: &Setup, params: Self) -> Result<Self> {
+        match (params.reference, &params.reference_point) {
+            (Reference::Fixed, None) => Err(Error::new("reference is \"fixed\", but reference_point is not given")
+                .hint("reference_point = [1.0] for scores of at most 1")),
+            (Reference::RunningMax | Reference::BatchMax, Some(_)) => {
+                Err(Error::new("reference_point is given, but reference is not \"fixed\"")
+                    .hint("set reference = \"fixed\" or leave reference_point out"))
+            }
+            _ => Ok(params),
         }
-        if !is_fixed && params.reference_point.is_some() {
-            return Err(Error::new("reference_point is given, but reference is not \"fixed\"")
-                .hint("set reference = \"fixed\" or leave reference_point out"));
-        }
-        let point = params
-            .reference_point
-            .map(|point| math::broadcast("reference_point", &point, setup.m()));
-        Ok(Self {
-            weights: math::simplex_weights(&params.weights, setup.m())?,
-            reference: params.reference,
-            point: point.transpose()?,
-            objectives: setup.names(),
-        })
     }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
@@ -104,7 +89,7 @@ impl Scalarizer for Tchebycheff {
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().per_objective("reference", &self.objectives, self.point.iter().flatten())
+        Metrics::new().each("reference", self.point.iter().flatten())
     }
 }
 

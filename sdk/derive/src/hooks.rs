@@ -1,11 +1,12 @@
-//! `#[scalarizer]`: which hooks an `impl Scalarizer for …` holds, so that one that is written is called.
+//! `#[scalarizer]`: which hooks an `impl Scalarizer for …` holds, so that one that is written is called; and what the impl
+//! leaves out because the struct says it.
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Attribute, Error, ImplItem, ItemImpl, Result};
+use syn::{Attribute, Error, ImplItem, ImplItemFn, ItemImpl, Result, parse_quote};
 
-/// `item` as it is, and an implementation of `ImplementedHooks` with the names of its methods; or an error at the
-/// offending token. Which names are hooks is the SDK's to say.
+/// `item` with `type Params = Self` and `new` where it has neither, and an implementation of `ImplementedHooks` with the
+/// names of its methods; or an error at the offending token. Which names are hooks is the SDK's to say.
 pub(crate) fn expand(item: &ItemImpl) -> Result<TokenStream> {
     let last = item.trait_.as_ref().and_then(|(_, path, _)| path.segments.last());
     if last.is_none_or(|segment| segment.ident != "Scalarizer") {
@@ -14,6 +15,7 @@ pub(crate) fn expand(item: &ItemImpl) -> Result<TokenStream> {
             "the attribute belongs to `impl Scalarizer for …`",
         ));
     }
+    let mut item = item.clone();
     let mut methods = Vec::new();
     for inner in &item.items {
         match inner {
@@ -31,6 +33,25 @@ pub(crate) fn expand(item: &ItemImpl) -> Result<TokenStream> {
             _ => {}
         }
     }
+    let has_method = |name: &str| methods_of(&item).any(|method| method.sig.ident == name);
+    if !has_method("scalarize") && !has_method("weigh_gradients") {
+        return Err(Error::new_spanned(
+            &item.self_ty,
+            "a scalarizer has `scalarize`, or `weigh_gradients` where it weighs gradients",
+        ));
+    }
+    let is_params = |inner: &ImplItem| matches!(inner, ImplItem::Type(ty) if ty.ident == "Params");
+    if !item.items.iter().any(is_params) {
+        let has_new = has_method("new");
+        item.items.push(parse_quote!(type Params = Self;));
+        if !has_new {
+            item.items.push(parse_quote! {
+                fn new(_: &::moa_sdk::Setup, params: Self) -> ::moa_sdk::Result<Self> {
+                    ::core::result::Result::Ok(params)
+                }
+            });
+        }
+    }
     let conditions = conditions(&item.attrs);
     let (generics, _, bounds) = item.generics.split_for_impl();
     let of = &item.self_ty;
@@ -39,8 +60,15 @@ pub(crate) fn expand(item: &ItemImpl) -> Result<TokenStream> {
 
         #(#conditions)*
         impl #generics ::moa_sdk::ImplementedHooks for #of #bounds {
-            const HOOKS: ::moa_sdk::Hooks = ::moa_sdk::Hooks::of_methods(&[#(#methods),*]);
+            const HOOKS: ::moa_sdk::Hooks = ::moa_sdk::Hooks::of_methods(&[#(#methods),*]).scalarize();
         }
+    })
+}
+
+fn methods_of(item: &ItemImpl) -> impl Iterator<Item = &ImplItemFn> {
+    item.items.iter().filter_map(|inner| match inner {
+        ImplItem::Fn(method) => Some(method),
+        _ => None,
     })
 }
 
@@ -60,5 +88,17 @@ mod tests {
         assert!(message(parse_quote!(impl X {})).contains("`impl Scalarizer for …`"));
         let hidden = parse_quote!(impl moa_sdk::Scalarizer for X { hooks!(); });
         assert!(message(hidden).contains("a macro writes"));
+        assert!(message(parse_quote!(impl Scalarizer for X { fn metrics(&self) {} })).contains("`weigh_gradients`"));
+    }
+
+    #[test]
+    fn what_the_impl_leaves_out_is_written() {
+        let written = |item: syn::ItemImpl| super::expand(&item).expect("it holds").to_string();
+        let short = written(parse_quote!(impl Scalarizer for X { fn scalarize() {} }));
+        assert!(short.contains("type Params = Self") && short.contains("fn new"), "{short}");
+        let own = written(parse_quote!(impl Scalarizer for X { fn scalarize() {} fn new() {} }));
+        assert_eq!(own.matches("fn new").count(), 1, "{own}");
+        let old = written(parse_quote!(impl Scalarizer for X { type Params = (); fn scalarize() {} fn new() {} }));
+        assert!(!old.contains("Self ;"), "{old}");
     }
 }

@@ -13,6 +13,9 @@ mod state;
 /// Stands on `impl Scalarizer for …` and tells the host which hooks the impl holds: a hook that is written is called,
 /// one that is not costs nothing. Without the attribute the impl does not compile.
 ///
+/// Where the impl has no `type Params`, the struct itself is its params and its state (see the derive of `Params`):
+/// the attribute writes `type Params = Self`, and a `new` that returns the params unless the impl has one.
+///
 /// ```text
 /// #[moa_sdk::scalarizer]
 /// impl Scalarizer for Mine { … }
@@ -34,11 +37,18 @@ pub fn scalarizer(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// - `range = 0.0..`, `0.0..=1.0` or `..1.0`: the bounds of a number, of each number of a list, or of an optional one.
 /// - `above = 0.0`: an exclusive lower bound, alone or with `range = ..=1.0`.
 /// - `choices = ["a", "b"]`: the only texts that are accepted.
+/// - `weights`: weights `[M]` of the objectives, `Vec<f32>` or `Vec<f64>`: >= 0, of sum 1, equal where none are given.
+/// - `per_objective`: `Vec<f64>`, or an option of it: one number for each objective, or one for all. `per_objective = n`:
+///   n of them.
 /// - `flatten`: the field is a Params struct of its own, whose params stand beside the others.
+///
+/// A scalarizer's struct may hold its params and its state: `#[state]` marks a field that is no param. It starts as
+/// `Default::default()`, or as `#[state(init = …)]` says. That expression sees `setup` and the fields above it, and may
+/// use `?`.
 ///
 /// A default outside its range does not compile. A value outside is an error that names key, value and range;
 /// `plugin inspect` shows the range.
-#[proc_macro_derive(Params, attributes(param))]
+#[proc_macro_derive(Params, attributes(param, state))]
 pub fn derive_params(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
     params::expand(&input)

@@ -23,8 +23,8 @@ impl ScalarizerEntry {
             describe: ScalarizerDescription::of::<S>,
             new: |setup, params| {
                 let setup: Setup = read("setup", setup)?;
-                let params = S::Params::from_json(&read("params", params)?)?;
-                let scalarizer = NativeScalarizer::new(S::new(&setup, params)?);
+                let params = S::Params::for_run(&read("params", params)?, &setup)?;
+                let scalarizer = NativeScalarizer::new(&setup, S::new(&setup, params)?);
                 Ok(RawScalarizer_TO::from_value(scalarizer, TD_Opaque))
             },
         }
@@ -41,6 +41,7 @@ pub struct RewardEntry {
 impl RewardEntry {
     /// The entry of a type.
     pub const fn of<R: Reward>() -> Self {
+        const { assert!(!R::Params::NEEDS_SETUP, "a reward's params have no state and nothing per objective") };
         Self {
             name: R::NAME,
             describe: RewardDescription::of::<R>,

@@ -8,7 +8,7 @@ use super::finite;
 use super::guard::{Stopped, catch};
 use super::raw::{RawBatch, RawCompletion, RawGradients, RawResult, RawReward, RawScalarizer, RawSignal, RawUpdate};
 use crate::views::{Batch, Gradients, Update, Validation};
-use crate::{Completion, Error, Result, Reward, Scalarizer};
+use crate::{Completion, Error, Result, Reward, Scalarizer, Setup};
 
 /// A plugin's object, and whether it has panicked: what it holds may then be half changed, so it is not asked
 /// again.
@@ -69,13 +69,13 @@ impl<T> Drop for Guarded<T> {
     }
 }
 
-/// A scalarizer behind [`RawScalarizer`].
-pub struct NativeScalarizer<S>(Guarded<S>);
+/// A scalarizer behind [`RawScalarizer`], and the names of its objectives.
+pub struct NativeScalarizer<S>(Guarded<S>, Vec<String>);
 
 impl<S: Scalarizer> NativeScalarizer<S> {
-    /// Wraps a scalarizer.
-    pub fn new(scalarizer: S) -> Self {
-        Self(Guarded::new(scalarizer))
+    /// Wraps a scalarizer that was made for `setup`.
+    pub fn new(setup: &Setup, scalarizer: S) -> Self {
+        Self(Guarded::new(scalarizer), setup.names())
     }
 }
 
@@ -138,7 +138,7 @@ impl<S: Scalarizer> RawScalarizer for NativeScalarizer<S> {
 
     fn metrics(&self) -> RawResult<RVec<Tuple2<RString, f64>>> {
         self.0.with(|s| {
-            let pairs = s.metrics().into_vec();
+            let pairs = s.metrics().of_objectives(&self.1).into_vec();
             Ok(pairs
                 .into_iter()
                 .map(|(name, value)| Tuple2(name.into(), value))
@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn fragile() -> NativeScalarizer<Fragile> {
-        NativeScalarizer::new(Fragile {
+        NativeScalarizer::new(&Setup::default(), Fragile {
             small: f32::MIN_POSITIVE,
             large: 0.1 + 0.2,
         })
@@ -250,7 +250,7 @@ mod tests {
     fn state_survives_to_the_last_bit() {
         let from = fragile();
         let state = from.save().into_result().expect("finite");
-        let mut to = NativeScalarizer::new(Fragile { small: 0.0, large: 0.0 });
+        let mut to = NativeScalarizer::new(&Setup::default(), Fragile { small: 0.0, large: 0.0 });
         to.load(state.as_str().into()).into_result().expect("its own state");
         let (a, b) = (from.0.value.as_ref(), to.0.value.as_ref());
         let bits = |f: Option<&Fragile>| f.map(|f| (f.small.to_bits(), f.large.to_bits()));
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_drop_ends_in_the_plugin() {
-        drop(NativeScalarizer::new(Fragile {
+        drop(NativeScalarizer::new(&Setup::default(), Fragile {
             small: -1.0,
             large: 0.0,
         }));

@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::inputs::{self, FAMILIES, Family, ORDINARY, SCALES};
 use super::properties::Property;
 use super::subject::{Failure, OfType, Subject};
-use crate::replay::run_event;
+use crate::replay::{Direct, run_event};
 use crate::trace::{Event, Example, Trace};
 use crate::views::{Gradients, GradientsInput};
-use crate::{Error, Objective, Params, Result, Scalarizer, Setup};
+use crate::{Error, Objective, Result, Scalarizer, Setup};
 
 /// Replays a trace on a scalarizer type and compares what each event expects. Returns the number of events.
 ///
@@ -92,7 +92,7 @@ fn replay_events<S: Subject>(
 /// The params or `new` refuse.
 pub fn scalarizer<S: Scalarizer>(m: usize, params: &Value) -> Result<S> {
     let objectives = (0..m).map(|m| Objective::new(format!("objective{m}"))).collect();
-    S::new(&Setup { objectives, seed: 0 }, S::Params::from_json(params)?)
+    Direct::new(&Setup { objectives, seed: 0 }, params).map(|direct| direct.scalarizer)
 }
 
 /// The gradients of step 1, mini-batch 0, at learning rate `lr`: their Gramian `[M, M]`, row-major, and losses `[M]`.

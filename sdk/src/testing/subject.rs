@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::replay::{Direct, HookCalls};
 use crate::trace::Event;
-use crate::{Error, Hooks, Needs, Params, Result, Scalarizer, Setup};
+use crate::{Error, Hooks, Needs, Result, Scalarizer, Setup};
 
 /// How a scalarizer is made, saved and loaded.
 pub trait Subject: Sync {
@@ -59,16 +59,16 @@ impl<S: Scalarizer> Subject for OfType<S> {
     }
 
     fn create(&self, setup: &Setup, params: &Value) -> Result<Direct<S>> {
-        S::new(setup, S::Params::from_json(params)?).map(Direct)
+        Direct::new(setup, params)
     }
 
     fn save(&self, calls: &Direct<S>) -> Result<String> {
-        crate::abi::finite::check(&calls.0)?;
-        serde_json::to_string(&calls.0).map_err(|e| Error::new(format!("its state cannot be written: {e}")))
+        crate::abi::finite::check(&calls.scalarizer)?;
+        serde_json::to_string(&calls.scalarizer).map_err(|e| Error::new(format!("its state cannot be written: {e}")))
     }
 
     fn load(&self, calls: &mut Direct<S>, state: &str) -> Result<()> {
-        calls.0 = serde_json::from_str(state).map_err(|e| Error::new(format!("its state cannot be read back: {e}")))?;
+        calls.scalarizer = serde_json::from_str(state).map_err(|e| Error::new(format!("its state cannot be read back: {e}")))?;
         Ok(())
     }
 }

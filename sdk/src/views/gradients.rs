@@ -1,7 +1,7 @@
 //! What `observe_gradients` and `weigh_gradients` get: the Gramian and the losses.
 
 use super::Matrix64;
-use crate::Result;
+use crate::{Error, Result};
 
 /// What `observe_gradients` and `weigh_gradients` get, as plain data.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,9 +29,14 @@ impl<'a> Gradients<'a> {
     /// The view of `input`.
     ///
     /// # Errors
-    /// `gram` is not `[M, M]` for losses `[M]`.
+    /// `gram` is not `[M, M]` for losses `[M]`, or a number is not finite.
     pub fn new(input: GradientsInput<'a>) -> Result<Self> {
         let m = input.losses.len();
+        for (what, numbers) in [("gram", input.gram), ("losses", input.losses)] {
+            if let Some((at, bad)) = numbers.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+                return Err(Error::new(format!("{what}[{at}] is {bad}, expected a finite number")));
+            }
+        }
         Ok(Self {
             input,
             gram: Matrix64::new("gram", input.gram, m, m)?,
@@ -61,6 +66,11 @@ impl<'a> Gradients<'a> {
     /// `[M, M]`: inner products of the objectives' gradients, J Jᵀ.
     pub fn gram(&self) -> Matrix64<'a> {
         self.gram
+    }
+
+    /// `[M]`: the gradients' norms, √G_mm.
+    pub fn norms(&self) -> Vec<f64> {
+        (0..self.m()).map(|m| self.gram.get(m, m).max(0.0).sqrt()).collect()
     }
 
     /// `[M]` losses, to be minimised.

@@ -76,6 +76,18 @@ impl<'a, T: Copy + Into<f64>> MatrixOf<'a, T> {
         self.column(column).map(Into::into).sum::<f64>() / rows
     }
 
+    /// Mean of each column, in f64; 0 without rows.
+    pub fn column_means(&self) -> Vec<f64> {
+        (0..self.columns).map(|column| self.column_mean(column)).collect()
+    }
+
+    /// The product with a vector `[columns]`: `[rows]`, in f64. Panics at another length.
+    pub fn times(&self, vector: &[f64]) -> Vec<f64> {
+        assert_eq!(vector.len(), self.columns, "a vector as long as a row");
+        let product = |row: &[T]| row.iter().zip(vector).map(|(x, y)| (*x).into() * y).sum();
+        self.iter_rows().map(product).collect()
+    }
+
     /// All entries, row after row.
     pub fn as_slice(&self) -> &'a [T] {
         self.values

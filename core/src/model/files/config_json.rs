@@ -27,6 +27,12 @@ pub(super) fn family_named(name: &str, path: &Path) -> Result<Family, ModelError
         })
 }
 
+/// Largest size that a config may claim: products of three of them still fit.
+const LARGEST: usize = 1 << 24;
+
+/// θ of the rotary embedding where a config says nothing, as in transformers' Llama, Qwen2 and Qwen3.
+const DEFAULT_THETA: f64 = 10_000.0;
+
 /// Reads keys of one JSON object and names them in errors.
 struct Keys<'a> {
     path: &'a Path,
@@ -47,8 +53,9 @@ impl Keys<'_> {
     }
 
     fn count(&self, key: &str) -> Result<Option<usize>, ModelError> {
-        self.get(key, "a whole number above 0", |v| {
-            v.as_u64().and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)
+        self.get(key, "a whole number from 1 to 16777216", |v| {
+            let count = v.as_u64().and_then(|v| usize::try_from(v).ok());
+            count.filter(|v| (1..=LARGEST).contains(v))
         })
     }
 
@@ -100,6 +107,14 @@ pub(crate) fn read(text: &str, path: &Path) -> Result<Architecture, ModelError> 
         )?,
     };
     let family = family_named(&name, path)?;
+    if let Some(quantized) = keys.object.get("quantization_config").filter(|v| !v.is_null()) {
+        return Err(ModelError::BadValue {
+            path: path.to_path_buf(),
+            key: "quantization_config".into(),
+            found: quantized["quant_method"].as_str().unwrap_or("there").to_owned(),
+            expected: "none: weights in f32, f16 or bf16".into(),
+        });
+    }
     let flag = |key: &str| keys.get(key, "true or false", Value::as_bool);
     let (hidden, heads) = (keys.need_count("hidden_size")?, keys.need_count("num_attention_heads")?);
     let bad = |key: &str, found: String, expected: &str| ModelError::BadValue {
@@ -151,8 +166,8 @@ pub(crate) fn read(text: &str, path: &Path) -> Result<Architecture, ModelError> 
     };
     let rope_theta = match (keys.number("rope_theta")?, rope) {
         (Some(theta), _) => theta,
-        (None, Some(object)) => Keys { path, object }.need_number("rope_theta")?,
-        (None, None) => keys.need_number("rope_theta")?,
+        (None, Some(object)) => Keys { path, object }.number("rope_theta")?.unwrap_or(DEFAULT_THETA),
+        (None, None) => DEFAULT_THETA,
     };
     let scaling = match keys.object.get("rope_scaling") {
         Some(Value::Object(scaling)) => Some(scaling),
@@ -307,12 +322,17 @@ mod tests {
             "hidden_size",
             "intermediate_size",
             "rms_norm_eps",
-            "rope_theta",
             "num_hidden_layers",
         ] {
             let text = TINY.replace(&format!("\"{key}\""), "\"other\"");
             let error = parse(&text).expect_err(key).to_string();
             assert!(error.contains(key) && error.contains("missing"), "{error}");
+        }
+        let without = parse(&TINY.replace("\"rope_theta\"", "\"other\"")).expect("transformers' default");
+        assert_eq!(without.rope_theta, 10_000.0);
+        for claimed in ["1000000000000", "0", "-1", "1.5"] {
+            let text = TINY.replace("\"vocab_size\":10", &format!("\"vocab_size\":{claimed}"));
+            assert!(parse(&text).is_err(), "{claimed}");
         }
         let error = parse(&TINY.replace("Qwen2ForCausalLM", "GPT2LMHeadModel"))
             .expect_err("family")

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::kept::Kept;
 use super::parts::Parts;
-use super::weights::{self, Collector, add_safetensors};
+use super::weights;
 use super::{config_json, gguf, hub};
 use crate::model::error::ModelError;
 use crate::model::tokenizer::{Tokenizer, TokenizerFiles};
@@ -26,6 +27,15 @@ pub(in crate::model) fn load(source: &str) -> Result<Parts, ModelError> {
 
 fn from_folder(folder: &Path) -> Result<Parts, ModelError> {
     let path = folder.join("config.json");
+    let adapter = folder.join("adapter_config.json");
+    if !path.is_file() && adapter.is_file() {
+        let text = std::fs::read_to_string(&adapter).unwrap_or_default();
+        let config: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        return Err(ModelError::Adapter {
+            path: folder.to_path_buf(),
+            base: config["base_model_name_or_path"].as_str().unwrap_or("its base model").to_owned(),
+        });
+    }
     let config = std::fs::read_to_string(&path).map_err(|e| ModelError::file(&path, e))?;
     let architecture = config_json::read(&config, &path)?;
     let tokenizer = Tokenizer::from_folder(folder)?;
@@ -34,6 +44,7 @@ fn from_folder(folder: &Path) -> Result<Parts, ModelError> {
         architecture,
         tokenizer,
         params,
+        kept: Kept::of(folder, &config)?,
     })
 }
 
@@ -47,11 +58,11 @@ pub(in crate::model) fn from_bytes(
     let config = std::str::from_utf8(config).map_err(|e| ModelError::file(path, e))?;
     let architecture = config_json::read(config, path)?;
     let path = Path::new("model.safetensors");
-    let mut collector = Collector::new(&architecture, path);
-    add_safetensors(&mut collector, weights, path)?;
+    let params = weights::from_bytes(&architecture, weights, path)?;
     Ok(Parts {
         architecture,
         tokenizer: Tokenizer::from_bytes(tokenizer)?,
-        params: collector.finish()?,
+        params,
+        kept: Kept::default(),
     })
 }

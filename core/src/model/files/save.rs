@@ -5,24 +5,25 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::config_json::{self, eos_value};
-use super::weights::serialize;
+use super::kept::Kept;
+use crate::engine::{Params, tensor_file};
 use crate::model::architecture::Architecture;
 use crate::model::error::ModelError;
-use crate::model::params::Params;
 use crate::model::tokenizer::Tokenizer;
 use crate::staged::{FileError, StagedFolder};
 
-/// Writes config.json, generation_config.json, model.safetensors and the tokenizer's files to `folder`: the whole
-/// folder, or none of it.
+/// Writes config.json, generation_config.json, model.safetensors, the tokenizer's files and what else was read to `folder`:
+/// the whole folder, or none of it.
 pub(in crate::model) fn save(
     architecture: &Architecture,
     tokenizer: &Tokenizer,
     params: &Params,
+    kept: &Kept,
     folder: &Path,
 ) -> Result<(), ModelError> {
     let file = |error: FileError| ModelError::file(&error.path, error.source);
     let staged = StagedFolder::create(folder).map_err(file)?;
-    write(architecture, tokenizer, params, staged.path())?;
+    write(architecture, tokenizer, params, kept, staged.path())?;
     staged.commit().map_err(file)
 }
 
@@ -31,6 +32,7 @@ pub(in crate::model) fn write(
     architecture: &Architecture,
     tokenizer: &Tokenizer,
     params: &Params,
+    kept: &Kept,
     folder: &Path,
 ) -> Result<(), ModelError> {
     let put = |name: &str, bytes: &[u8]| {
@@ -39,12 +41,22 @@ pub(in crate::model) fn write(
     };
     let pretty = |value: &Value| format!("{value:#}\n");
     let (bos, eos, pad) = (tokenizer.bos(), tokenizer.eos_ids(), tokenizer.pad());
-    let config = config_json::write(architecture, bos, eos, pad);
+    let config = kept
+        .config()
+        .unwrap_or_else(|| config_json::write(architecture, bos, eos, pad));
     put("config.json", pretty(&config).as_bytes())?;
     let generation = json!({"bos_token_id": bos, "eos_token_id": eos_value(eos), "pad_token_id": pad});
     put("generation_config.json", pretty(&generation).as_bytes())?;
+    for (name, bytes) in kept.files() {
+        if let Some((inner, _)) = name.split_once('/') {
+            let inner = folder.join(inner);
+            std::fs::create_dir_all(&inner).map_err(|e| ModelError::file(&inner, e))?;
+        }
+        put(name, bytes)?;
+    }
     for (name, bytes) in tokenizer.files() {
         put(name, bytes)?;
     }
-    put("model.safetensors", &serialize(params, folder)?)
+    let (path, like) = (folder.join("model.safetensors"), folder.join("config.json"));
+    tensor_file::write_weights(&path, params.all(), &like).map_err(|e| ModelError::file(&path, e))
 }

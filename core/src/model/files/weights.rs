@@ -1,41 +1,76 @@
-//! Weights in safetensors: read from one file or from shards, to f32 in the model's order, and written to one file.
+//! Weights in safetensors, or in PyTorch's pickle files: read from one file or from shards, tensor by tensor, to f32 in the
+//! model's order. Names and shapes are checked before any memory is taken for them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use candle_core::Var;
-use safetensors::tensor::TensorView;
+use candle_core::pickle::PthTensors;
+
 use safetensors::{Dtype, SafeTensors};
 
+use crate::caught::quietly;
+use crate::engine::{Arena, Layout, Params, tensor_file};
 use crate::model::architecture::Architecture;
 use crate::model::error::ModelError;
-use crate::model::params::{Params, trainable, with_slice};
 
 /// Takes tensors one by one and checks names and shapes against the model's list.
 pub(super) struct Collector {
     path: PathBuf,
-    expected: Vec<(String, Vec<usize>)>,
+    expected: Layout,
     index: BTreeMap<String, usize>,
-    found: Vec<Option<Var>>,
+    found: Vec<bool>,
+    values: Vec<f32>,
     extra: Vec<String>,
     tied: bool,
 }
 
+/// Names and shapes of the tensors in some files.
+pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
+
 impl Collector {
-    pub(super) fn new(architecture: &Architecture, path: &Path) -> Self {
-        let expected = architecture.parameters();
-        Collector {
+    /// A collector of the model's weights, which stand in `path` with the shapes `shapes`.
+    ///
+    /// # Errors
+    /// A weight is not among them, or has another shape than the model's.
+    pub(super) fn new(architecture: &Architecture, path: &Path, shapes: &Shapes) -> Result<Self, ModelError> {
+        // a config may claim any number; the list of names alone would fill the memory
+        if architecture.layers > shapes.len() {
+            return Err(ModelError::BadValue {
+                path: path.to_path_buf(),
+                key: "num_hidden_layers".into(),
+                found: architecture.layers.to_string(),
+                expected: format!("layers that are there; the weights have {} tensors", shapes.len()),
+            });
+        }
+        if let Some((name, expected)) = architecture.parameters().into_iter().find(|(n, s)| shapes.get(n) != Some(s)) {
+            let path = path.to_path_buf();
+            return Err(match shapes.get(&name) {
+                None => ModelError::MissingTensor { path, name, expected },
+                Some(found) => ModelError::TensorShape {
+                    path,
+                    name,
+                    found: found.clone(),
+                    expected,
+                },
+            });
+        }
+        let expected = architecture.layout();
+        Ok(Collector {
             path: path.to_path_buf(),
             index: expected
+                .slots()
                 .iter()
                 .enumerate()
-                .map(|(i, (name, _))| (name.clone(), i))
+                .map(|(i, slot)| (slot.name.clone(), i))
                 .collect(),
-            found: vec![None; expected.len()],
+            found: vec![false; expected.slots().len()],
+            values: vec![0.0; expected.len()],
             expected,
             extra: Vec::new(),
             tied: architecture.tied,
-        }
+        })
     }
 
     /// Takes one tensor. `values` is called only for a tensor that the model has.
@@ -56,13 +91,13 @@ impl Collector {
             }
             return Ok(());
         };
-        let expected = &self.expected[index].1;
-        if shape != expected.as_slice() {
+        let slot = &self.expected.slots()[index];
+        if shape != slot.shape.as_slice() {
             return Err(ModelError::TensorShape {
                 path: self.path.clone(),
                 name: name.to_string(),
                 found: shape.to_vec(),
-                expected: expected.clone(),
+                expected: slot.shape.clone(),
             });
         }
         let bad = |message: String| ModelError::Tensor {
@@ -74,7 +109,8 @@ impl Collector {
         if values.len() != shape.iter().product::<usize>() {
             return Err(bad(format!("{} values do not fill shape {shape:?}", values.len())));
         }
-        self.found[index] = Some(trainable(values, shape)?);
+        self.values[slot.range.clone()].copy_from_slice(&values);
+        self.found[index] = true;
         Ok(())
     }
 
@@ -84,18 +120,18 @@ impl Collector {
     /// A weight is missing, or there was one that the model does not have.
     pub(super) fn finish(mut self) -> Result<Params, ModelError> {
         self.extra.sort();
-        let mut params = Vec::with_capacity(self.expected.len());
-        for ((name, expected), found) in self.expected.into_iter().zip(self.found) {
-            match found {
-                Some(var) => params.push((name, var)),
-                None => {
-                    return Err(ModelError::MissingTensor {
-                        path: self.path,
-                        name,
-                        expected,
-                    });
-                }
-            }
+        if let Some((slot, _)) = self
+            .expected
+            .slots()
+            .iter()
+            .zip(&self.found)
+            .find(|(_, found)| !**found)
+        {
+            return Err(ModelError::MissingTensor {
+                path: self.path,
+                name: slot.name.clone(),
+                expected: slot.shape.clone(),
+            });
         }
         if let Some(name) = self.extra.first() {
             return Err(ModelError::ExtraTensors {
@@ -104,7 +140,7 @@ impl Collector {
                 name: name.clone(),
             });
         }
-        Ok(params)
+        Ok(Params::new(self.expected, self.values)?)
     }
 }
 
@@ -127,32 +163,131 @@ fn to_f32(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, String> {
     }
 }
 
-/// Adds every tensor of one safetensors file.
-pub(super) fn add_safetensors(collector: &mut Collector, bytes: &[u8], path: &Path) -> Result<(), ModelError> {
+/// The weights in the bytes of one safetensors file; `path` is for messages.
+pub(super) fn from_bytes(architecture: &Architecture, bytes: &[u8], path: &Path) -> Result<Params, ModelError> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| ModelError::file(path, e))?;
+    let shapes: Shapes = file.iter().map(|(name, view)| (name.to_owned(), view.shape().to_vec())).collect();
+    let mut collector = Collector::new(architecture, path, &shapes)?;
     for (name, view) in file.iter() {
         collector.add(name, view.shape(), || to_f32(view.dtype(), view.data()))?;
     }
-    Ok(())
+    collector.finish()
 }
 
-/// The weight files of a folder: model.safetensors, or the shards that model.safetensors.index.json names.
-pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
-    let single = folder.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![single]);
+/// One tensor of a safetensors file: its name, type, shape and place in the file.
+type Entry = (String, Dtype, Vec<usize>, std::ops::Range<u64>);
+
+/// A weight file whose list of tensors is read.
+enum WeightFile {
+    Safetensors(PathBuf, File, Vec<Entry>),
+    Pickle(PathBuf, PthTensors, Vec<(String, Vec<usize>)>),
+}
+
+impl WeightFile {
+    fn open(path: &Path) -> Result<Self, ModelError> {
+        let bad = |e: &dyn std::fmt::Display| ModelError::file(path, e);
+        if path.extension().is_some_and(|e| e == "bin") {
+            // data only: what a pickle may call is not called
+            let tensors = quietly(|| PthTensors::new(path, None))
+                .map_err(|panic| bad(&panic))?
+                .map_err(|e| bad(&brief(&e)))?;
+            let infos = tensors.tensor_infos().iter();
+            let mut list: Vec<_> = infos.map(|(name, info)| (name.clone(), info.layout.dims().to_vec())).collect();
+            list.sort();
+            return Ok(WeightFile::Pickle(path.to_path_buf(), tensors, list));
+        }
+        let mut file = File::open(path).map_err(|e| bad(&e))?;
+        let size = file.metadata().map_err(|e| bad(&e))?.len();
+        let mut length = [0; 8];
+        file.read_exact(&mut length)
+            .map_err(|_| bad(&format!("{size} bytes are no safetensors file")))?;
+        let header = u64::from_le_bytes(length);
+        if header > size.saturating_sub(8) || header > MOST_HEADER {
+            return Err(bad(&format!("the header claims {header} bytes, the file has {size}")));
+        }
+        let mut bytes = length.to_vec();
+        (&file).take(header).read_to_end(&mut bytes).map_err(|e| bad(&e))?;
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(&e))?;
+        let start = 8 + header;
+        let mut end = start;
+        let mut entries = Vec::new();
+        for (name, info) in metadata.tensors() {
+            let (from, to) = info.data_offsets;
+            let range = start + from as u64..start + to as u64;
+            end = end.max(range.end);
+            entries.push((name, info.dtype, info.shape.clone(), range));
+        }
+        if end != size {
+            return Err(bad(&format!("the file has {size} bytes, its header says {end}")));
+        }
+        entries.sort_by_key(|(.., range)| range.start);
+        Ok(WeightFile::Safetensors(path.to_path_buf(), file, entries))
     }
-    let index = folder.join("model.safetensors.index.json");
-    let text = std::fs::read_to_string(&index).map_err(|_| {
-        ModelError::file(
-            folder,
-            "neither model.safetensors nor model.safetensors.index.json in the model folder",
-        )
-    })?;
-    Ok(shards(&text, &index)?
-        .into_iter()
-        .map(|name| folder.join(name))
-        .collect())
+
+    fn add_shapes(&self, shapes: &mut Shapes) {
+        match self {
+            WeightFile::Safetensors(_, _, entries) => {
+                shapes.extend(entries.iter().map(|(name, _, shape, _)| (name.clone(), shape.clone())));
+            }
+            WeightFile::Pickle(_, _, list) => shapes.extend(list.iter().cloned()),
+        }
+    }
+
+    /// Hands every tensor over, one after the other.
+    fn add_to(&mut self, collector: &mut Collector) -> Result<(), ModelError> {
+        match self {
+            WeightFile::Safetensors(path, file, entries) => {
+                for (name, dtype, shape, range) in entries {
+                    collector.add(name, shape, || {
+                        let mut bytes = Vec::new();
+                        file.seek(SeekFrom::Start(range.start)).map_err(|e| e.to_string())?;
+                        let length = range.end - range.start;
+                        file.take(length).read_to_end(&mut bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+                        to_f32(*dtype, &bytes)
+                    })?;
+                }
+            }
+            WeightFile::Pickle(_, tensors, list) => {
+                for (name, shape) in list {
+                    collector.add(name, shape, || {
+                        let words = |e: candle_core::Error| brief(&e);
+                        let tensor = quietly(|| tensors.get(name))?.map_err(words)?.ok_or("no data")?;
+                        let tensor = tensor.to_dtype(candle_core::DType::F32).map_err(words)?;
+                        tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(words)
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Longest header of a safetensors file, as the format says.
+const MOST_HEADER: u64 = 100_000_000;
+
+/// candle's errors without the backtrace that follows them.
+pub(super) fn brief(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_string()
+}
+
+/// The weight files of a folder: model.safetensors, or the shards that model.safetensors.index.json names; without both,
+/// pytorch_model.bin or its shards.
+fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    for name in ["model.safetensors", "pytorch_model.bin"] {
+        let single = folder.join(name);
+        if single.is_file() {
+            return Ok(vec![single]);
+        }
+        let index = folder.join(format!("{name}.index.json"));
+        if let Ok(text) = std::fs::read_to_string(&index) {
+            let names = shards(&text, &index)?;
+            return Ok(names.into_iter().map(|name| folder.join(name)).collect());
+        }
+    }
+    Err(ModelError::file(
+        folder,
+        "neither model.safetensors nor model.safetensors.index.json in the model folder, and no pytorch_model.bin",
+    ))
 }
 
 /// File names in a model.safetensors.index.json.
@@ -182,30 +317,18 @@ pub(super) fn shards(text: &str, path: &Path) -> Result<Vec<String>, ModelError>
 
 /// All weights of a folder.
 pub(super) fn from_folder(architecture: &Architecture, folder: &Path) -> Result<Params, ModelError> {
-    let mut collector = Collector::new(architecture, folder);
-    for path in weight_files(folder)? {
-        let bytes = std::fs::read(&path).map_err(|e| ModelError::file(&path, e))?;
-        add_safetensors(&mut collector, &bytes, &path)?;
+    let files = weight_files(folder)?;
+    let mut files = files.iter().map(|path| WeightFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut shapes = Shapes::new();
+    files.iter().for_each(|file| file.add_shapes(&mut shapes));
+    let mut collector = Collector::new(architecture, folder, &shapes)?;
+    for file in &mut files {
+        file.add_to(&mut collector)?;
     }
     collector.finish()
 }
 
 /// The weights as the bytes of one safetensors file in f32; `path` is for messages.
-pub(in crate::model) fn serialize(params: &Params, path: &Path) -> Result<Vec<u8>, ModelError> {
-    let mut bytes = Vec::with_capacity(params.len());
-    for (_, var) in params {
-        let mut data = Vec::with_capacity(var.elem_count() * 4);
-        with_slice(var.as_tensor(), |values| {
-            values.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
-            Ok(())
-        })?;
-        bytes.push(data);
-    }
-    let mut views = Vec::with_capacity(params.len());
-    for ((name, var), data) in params.iter().zip(&bytes) {
-        let view = TensorView::new(Dtype::F32, var.dims().to_vec(), data).map_err(|e| ModelError::file(path, e))?;
-        views.push((name.clone(), view));
-    }
-    let metadata = Some([("format".to_string(), "pt".to_string())].into());
-    safetensors::serialize(views, metadata).map_err(|e| ModelError::file(path, e))
+pub(in crate::model) fn serialize(params: &Arena, path: &Path) -> Result<Vec<u8>, ModelError> {
+    tensor_file::weights_to_bytes(params).map_err(|e| ModelError::file(path, e))
 }

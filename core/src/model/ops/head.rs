@@ -84,12 +84,11 @@ pub(crate) struct Head<'a> {
 struct Gradients<'a, 'b> {
     passes: &'a [BackwardPass<'b>],
     dhidden: Vec<Vec<f32>>, // of each pass, [R, D]
-    dw: Vec<Vec<f32>>,      // of each column, [V, D]
 }
 
 impl Head<'_> {
-    /// Gradients of `hidden`, for the rows of each pass `[R, D]`, and of `w` `[V, D]`, for each of M columns. Tokens whose
-    /// cotangents are all zero cost nothing.
+    /// Returns the gradients of `hidden`, for the rows of each pass `[R, D]`, and adds those of `w` to `dw`, `[V, D]` for
+    /// each of M columns. Tokens whose cotangents are all zero cost nothing.
     ///
     /// With z = logits / temperature, p = softmax(z) and H its entropy, the derivatives with respect to z_v are 1[v =
     /// target] − p_v of the log-probability and −p_v (log p_v + H) of the entropy. The first is the same for every
@@ -98,16 +97,16 @@ impl Head<'_> {
         &self,
         columns: &[Cotangent<'_>],
         passes: &[BackwardPass<'_>],
-    ) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        dw: &mut [&mut [f32]],
+    ) -> Vec<Vec<f32>> {
         let empty = |pass: &BackwardPass<'_>| vec![0f32; pass.packed().tokens().len() * self.d];
         let mut gradients = Gradients {
             passes,
             dhidden: passes.iter().map(empty).collect(),
-            dw: vec![Vec::new(); columns.len()],
         };
         let plain: Vec<usize> = (0..columns.len()).filter(|&m| columns[m].entropy.is_none()).collect();
         if !plain.is_empty() {
-            self.over_logits(columns, &plain, &mut gradients, |logits, i| {
+            self.over_logits(columns, &plain, &mut gradients, dw, |logits, i| {
                 exp_shifted(logits, self.inv_temperature, self.stats.lse[i]);
                 logits.iter_mut().for_each(|p| *p *= -self.inv_temperature);
                 logits[self.targets[i] as usize] += self.inv_temperature;
@@ -115,14 +114,14 @@ impl Head<'_> {
         }
         for (m, column) in columns.iter().enumerate() {
             let Some(entropy) = column.entropy else { continue };
-            self.over_logits(columns, &[m], &mut gradients, |logits, i| {
+            self.over_logits(columns, &[m], &mut gradients, dw, |logits, i| {
                 let g = column.logprobs[i];
                 let (shift, h) = (self.stats.lse[i], self.stats.entropy[i]);
                 entropy_slopes(logits, self.inv_temperature, shift, g, entropy[i], h);
                 logits[self.targets[i] as usize] += g * self.inv_temperature;
             });
         }
-        (gradients.dhidden, gradients.dw)
+        gradients.dhidden
     }
 
     /// One pass over the logits [n, V] of the tokens that have a gradient in some of the columns `of`. `slopes` turns
@@ -133,6 +132,7 @@ impl Head<'_> {
         columns: &[Cotangent<'_>],
         of: &[usize],
         gradients: &mut Gradients<'_, '_>,
+        dw: &mut [&mut [f32]],
         slopes: impl Fn(&mut [f32], usize) + Sync,
     ) {
         let (d, vocab) = (self.d, self.w.len() / self.d);
@@ -144,7 +144,7 @@ impl Head<'_> {
             None => columns[m].logprobs[i],
             Some(_) => 1.0,
         };
-        let mut dw = vec![0f32; vocab * wide]; // [V, M, D] for the M columns `of`
+        let mut several = vec![0f32; if of.len() == 1 { 0 } else { vocab * wide }]; // [V, M, D] for the M columns `of`
         let (mut x, mut dx, mut scaled) = (Vec::new(), Vec::new(), Vec::new());
         let mut logits = take(block_rows(vocab).min(active.len()) * vocab);
         for block in active.chunks(block_rows(vocab)) {
@@ -173,16 +173,11 @@ impl Head<'_> {
                 }
             }
             let x = Mat::rows(&scaled, wide);
-            gemm(
-                (vocab, wide, rows),
-                &mut dw,
-                wide,
-                true,
-                1.0,
-                slopes.t(),
-                x,
-                Threads::All,
-            );
+            let to: &mut [f32] = match of {
+                [m] => dw[*m],
+                _ => &mut several,
+            };
+            gemm((vocab, wide, rows), to, wide, true, 1.0, slopes.t(), x, Threads::All);
             let mine = |pass: &BackwardPass<'_>| pass.columns().iter().all(|m| of.contains(m));
             let passes = gradients.passes.iter().zip(&mut gradients.dhidden);
             for (pass, to) in passes.filter(|(pass, _)| mine(pass)) {
@@ -191,13 +186,10 @@ impl Head<'_> {
                 }
             }
         }
-        if let [m] = of {
-            gradients.dw[*m] = dw;
-            return;
-        }
-        for (nth, &m) in of.iter().enumerate() {
-            let rows = dw.chunks_exact(wide).map(|row| &row[nth * d..(nth + 1) * d]);
-            gradients.dw[m] = rows.flatten().copied().collect();
+        for (row, several) in several.chunks_exact(wide).enumerate() {
+            for (&m, part) in of.iter().zip(several.chunks_exact(d)) {
+                dw[m][row * d..(row + 1) * d].copy_from_slice(part);
+            }
         }
     }
 }
@@ -262,7 +254,9 @@ mod tests {
         let passes: Vec<BackwardPass<'_>> = (0..columns.len())
             .map(|m| BackwardPass::for_column(&packed, m, &[true]))
             .collect();
-        let (dhidden, dw) = head.backward(columns, &passes);
+        let mut dw = vec![vec![0f32; head.w.len()]; columns.len()];
+        let mut to: Vec<&mut [f32]> = dw.iter_mut().map(Vec::as_mut_slice).collect();
+        let dhidden = head.backward(columns, &passes, &mut to);
         dhidden.into_iter().zip(dw).collect()
     }
 

@@ -28,9 +28,10 @@ pub use error::CheckpointError;
 pub use read::{Checkpoint, NewestCheckpoint, newest};
 pub use state::State;
 
-use names::{FOLDER, MODEL, OPTIMIZER, STATE, name, step_of};
+use names::{FOLDER, MODEL, MOMENTS, OPTIMIZER, STATE, name, step_of};
 
 use crate::{
+    engine::tensor_file,
     model::Model,
     update::{AdamW, OptimizerState},
 };
@@ -80,7 +81,7 @@ impl Checkpoints {
         fs::create_dir(&new).map_err(|e| CheckpointError::file(&new, e))?;
         model.write_files(&new).map_err(|e| CheckpointError::file(&new, e))?;
         let (file, like) = (new.join(OPTIMIZER), new.join(MODEL));
-        write_tensors(&file, &optimizer.state()?, &like).map_err(|e| CheckpointError::file(&file, e))?;
+        write_moments(&file, optimizer.state(), &like).map_err(|e| CheckpointError::file(&file, e))?;
         let file = new.join(STATE);
         fs::write(&file, state.to_json()?).map_err(|e| CheckpointError::file(&file, e))?;
         checksum::seal(&new)?;
@@ -115,12 +116,10 @@ impl Checkpoints {
     }
 }
 
-/// Writes the tensors one after the other, without a second copy of all of them, with the permissions of the file
-/// `like`: safetensors makes its own for the owner only.
-fn write_tensors(path: &Path, state: &OptimizerState, like: &Path) -> io::Result<()> {
-    let tensors = state.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
-    safetensors::serialize_to_file(tensors, None, path).map_err(io::Error::other)?;
-    fs::set_permissions(path, fs::metadata(like)?.permissions())
+/// Writes the moments, with the permissions of the file `like`.
+fn write_moments(path: &Path, state: &OptimizerState, like: &Path) -> io::Result<()> {
+    let [first, second] = MOMENTS;
+    tensor_file::write(path, &[(first, &state.moment1), (second, &state.moment2)], like)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), CheckpointError> {

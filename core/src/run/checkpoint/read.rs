@@ -1,19 +1,20 @@
 //! Finds the newest intact checkpoint of a run, and loads parameters and moments from it.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
-
-use candle_core::{DType, Device, Tensor};
 
 use super::{
     CheckpointError, State, checksum,
-    names::{FOLDER, MODEL, OPTIMIZER, STATE, step_of},
+    names::{FOLDER, MODEL, MOMENTS, OPTIMIZER, STATE, step_of},
 };
 use crate::{
-    model::Model,
+    engine::{
+        Arena, Layout, Params,
+        tensor_file::{self, ReadError},
+    },
     update::{AdamW, OptimizerState},
 };
 
@@ -93,31 +94,15 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Loads the parameters into `model`. The optimizer shares them and sees the new values.
+    /// Loads the parameters that are trained into `params`.
     ///
     /// # Errors
     /// The file cannot be read, or its tensors are not the model's; the model is unchanged then.
-    pub fn load_parameters(&self, model: &Model) -> Result<(), CheckpointError> {
-        let path = self.path.join(MODEL);
-        let mut tensors = read_tensors(&path)?;
-        let problem = |name: &str, problem: String| CheckpointError::Tensor {
-            path: path.clone(),
-            name: name.to_owned(),
-            problem,
-        };
-        let mut values = Vec::with_capacity(model.params().len());
-        for (name, var) in model.params() {
-            let value = tensors.remove(name).ok_or_else(|| problem(name, "is missing".into()))?;
-            if value.dims() != var.dims() || value.dtype() != DType::F32 {
-                let found = format!("{:?} {:?}", value.dtype(), value.dims());
-                return Err(problem(name, format!("is {found}, expected F32 {:?}", var.dims())));
-            }
-            values.push(value);
-        }
-        if let Some(name) = tensors.keys().next() {
-            return Err(problem(name, "does not belong to the model".into()));
-        }
-        Ok(model.set_params(&values)?)
+    pub fn load_parameters(&self, params: &mut Params) -> Result<(), CheckpointError> {
+        let layout = params.trainable().layout().clone();
+        let [values] = read_buffers(&self.path.join(MODEL), [("", &layout)])?;
+        *params.trainable_mut() = values;
+        Ok(())
     }
 
     /// Loads the moments and the update count into `optimizer`.
@@ -125,15 +110,36 @@ impl Checkpoint {
     /// # Errors
     /// The file cannot be read, or its tensors are not the optimizer's; it is unchanged then.
     pub fn load_optimizer(&self, optimizer: &mut AdamW) -> Result<(), CheckpointError> {
-        let tensors = read_tensors(&self.path.join(OPTIMIZER))?.into_iter().collect();
+        let layout = optimizer.state().moment1.layout().clone();
+        let parts = MOMENTS.map(|prefix| (prefix, &layout));
+        let [moment1, moment2] = read_buffers(&self.path.join(OPTIMIZER), parts)?;
         Ok(optimizer.load_state(OptimizerState {
             step: self.state.updates(),
-            tensors,
+            moment1,
+            moment2,
         })?)
     }
 }
 
-fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, CheckpointError> {
-    let tensors = candle_core::safetensors::load(path, &Device::Cpu).map_err(|e| CheckpointError::file(path, e))?;
-    Ok(tensors.into_iter().collect())
+/// Buffers of a file, the names of each after a prefix.
+fn read_buffers<const N: usize>(path: &Path, parts: [(&str, &Arc<Layout>); N]) -> Result<[Arena; N], CheckpointError> {
+    let layouts = parts.map(|(prefix, layout)| (prefix, &**layout));
+    let buffers = tensor_file::read(path, &layouts).map_err(|error| match error {
+        ReadError::File(message) => CheckpointError::file(path, message),
+        ReadError::Tensor(name, problem) => CheckpointError::Tensor {
+            path: path.to_owned(),
+            name,
+            problem,
+        },
+    })?;
+    let arenas: Result<Vec<Arena>, _> = buffers
+        .into_iter()
+        .zip(parts)
+        .map(|(values, (_, layout))| Arena::new(layout.clone(), values))
+        .collect();
+    let count = || CheckpointError::file(path, format!("expected {N} buffers"));
+    arenas
+        .map_err(|e| CheckpointError::file(path, e))?
+        .try_into()
+        .map_err(|_| count())
 }

@@ -1,8 +1,5 @@
-//! The arithmetic of AdamW on f32 slices and on candle tensors where they lie.
+//! The arithmetic of AdamW on f32 slices.
 
-use std::cell::RefCell;
-
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Storage, Tensor};
 use rayon::prelude::*;
 
 /// Elements that one task updates or sums. Fixed, so that sums have the same order everywhere.
@@ -44,40 +41,6 @@ impl Update {
     }
 }
 
-/// Moments first and second, lent to one in-place update.
-pub(super) type Moments<'a> = (&'a mut [f32], &'a mut [f32]);
-
-/// An [`Update`] of a candle tensor where it lies.
-pub(super) struct InPlace<'a> {
-    pub(super) update: Update,
-    pub(super) moments: RefCell<Moments<'a>>,
-}
-
-impl InplaceOp2 for InPlace<'_> {
-    fn name(&self) -> &'static str {
-        "adamw"
-    }
-
-    fn cpu_fwd(
-        &self,
-        params: &mut CpuStorage,
-        params_layout: &Layout,
-        gradient: &CpuStorage,
-        gradient_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let (Some((start, end)), CpuStorage::F32(params)) = (params_layout.contiguous_offsets(), params) else {
-            candle_core::bail!("the parameter is no longer a contiguous f32 tensor");
-        };
-        let Some((gradient_start, gradient_end)) = gradient_layout.contiguous_offsets() else {
-            candle_core::bail!("the gradient is not contiguous");
-        };
-        let gradient = &gradient.as_slice::<f32>()?[gradient_start..gradient_end];
-        let (moment1, moment2) = &mut *self.moments.borrow_mut();
-        self.update.run(&mut params[start..end], gradient, moment1, moment2);
-        Ok(())
-    }
-}
-
 /// Σ g² in f64, chunk by chunk in a fixed order.
 pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
     if values.len() <= CHUNK {
@@ -96,20 +59,4 @@ fn sum_of_chunk(values: &[f32]) -> f64 {
         }
     }
     lanes.iter().sum()
-}
-
-pub(super) fn on_cpu(tensor: &Tensor) -> candle_core::Result<Tensor> {
-    tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()
-}
-
-pub(super) fn to_f32_vec(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
-    on_cpu(tensor)?.flatten_all()?.to_vec1()
-}
-
-/// The elements of a contiguous f32 tensor on the CPU.
-pub(super) fn cpu_slice<'a>(storage: &'a Storage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(storage), Some((start, end))) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        _ => candle_core::bail!("expected a contiguous tensor on the CPU"),
-    }
 }

@@ -61,8 +61,8 @@ fn advantages(b: usize) -> Vec<f32> {
 }
 
 fn assert_close(a: &GradientSet, b: &GradientSet, relative: f64) {
-    let all = vec![true; a.tensors().len()];
-    let difference = GradientSet::weighted_sum(&[a.clone(), b.clone()], &[1.0, -1.0]).unwrap();
+    let all = vec![true; a.layout().slots().len()];
+    let difference = GradientSet::weighted_sum(vec![a.clone(), b.clone()], &[1.0, -1.0]).unwrap();
     let (distance, size) = (difference.dot(&difference, &all).unwrap(), a.dot(a, &all).unwrap());
     assert!(
         size > 0.0 && distance.sqrt() <= relative * size.sqrt(),
@@ -118,7 +118,7 @@ fn the_weighted_sum_of_gradients_is_the_gradient_of_the_weighted_advantages() {
         &Advantages::of_objectives(two, 2),
         &settings(usize::MAX),
     );
-    let sum = GradientSet::weighted_sum(&columns.sets, &weights).unwrap();
+    let sum = GradientSet::weighted_sum(columns.sets, &weights).unwrap();
     let one = whole_batch(
         &policy,
         &rollouts,
@@ -152,7 +152,7 @@ fn the_kl_term_is_a_column_of_its_own() {
 /// The entropy bonus is in the last column too, by the entropies of the tokens alone.
 #[test]
 fn the_entropy_bonus_raises_the_entropy_and_is_no_objectives() {
-    let (policy, rollouts) = sampled();
+    let (mut policy, rollouts) = sampled();
     let mut with_entropy = settings(usize::MAX);
     with_entropy.loss.entropy = 0.7;
     let advantages = Advantages::of_objectives(advantages(rollouts.len()), 2);
@@ -162,17 +162,13 @@ fn the_entropy_bonus_raises_the_entropy_and_is_no_objectives() {
     assert!((columns.losses[2].value + 0.7 * columns.entropy).abs() < 1e-6);
     // one step against the gradient of −0.7 H raises H by step · ‖∇‖² / 0.7
     let bonus = &columns.sets[2];
-    let all = vec![true; bonus.tensors().len()];
+    let all = vec![true; bonus.layout().slots().len()];
     let norm2 = bonus.dot(bonus, &all).unwrap();
     let step = 1e-3 / norm2.sqrt();
-    let moved: Vec<_> = policy
-        .model()
-        .params()
-        .iter()
-        .zip(bonus.tensors())
-        .map(|((_, var), slope)| (var.as_tensor() - (slope * step).unwrap()).unwrap())
-        .collect();
-    policy.model().set_params(&moved).unwrap();
+    let params = policy.params_mut().trainable_mut().values_mut();
+    for (param, slope) in params.iter_mut().zip(bonus.values()) {
+        *param -= crate::num::to_f32(step) * slope;
+    }
     let after = whole_batch(&policy, &rollouts, &advantages, &with_entropy).entropy;
     let expected = step * norm2 / 0.7;
     assert!(
@@ -190,7 +186,7 @@ fn an_update_from_the_gramians_forward_pass_is_the_update() {
         ..settings(usize::MAX)
     };
     let trained = |share: bool| {
-        let (policy, rollouts) = sampled();
+        let (mut policy, rollouts) = sampled();
         let two = advantages(rollouts.len());
         let gramian = batch_gramian(
             &policy,
@@ -211,10 +207,10 @@ fn an_update_from_the_gramians_forward_pass_is_the_update() {
             reference: None,
             gradient_layers: &[],
         };
-        let mut optimizer = AdamW::new(AdamWSettings::default(), policy.model().params().to_vec()).unwrap();
+        let mut optimizer = AdamW::new(AdamWSettings::default(), policy.model().params().trainable());
         let mut grams = Vec::new();
         update_policy(
-            &policy,
+            &mut policy,
             &mut optimizer,
             batch,
             &two_epochs,
@@ -251,7 +247,7 @@ fn the_gramian_holds_the_products_of_the_objectives_gradients() {
         &Advantages::of_objectives(two.clone(), 2),
         &settings(usize::MAX),
     );
-    let all = vec![true; columns.sets[0].tensors().len()];
+    let all = vec![true; columns.sets[0].layout().slots().len()];
     let product = columns.sets[0].dot(&columns.sets[1], &all).unwrap();
     assert!((gram[1] - product).abs() < 1e-9 && gram[1] == gram[2] && losses.len() == 2);
     let last = [".2.".to_owned()];
@@ -274,13 +270,13 @@ fn the_gramian_holds_the_products_of_the_objectives_gradients() {
 
 #[test]
 fn mini_batches_take_whole_groups_and_each_makes_a_step() {
-    let (policy, rollouts) = sampled();
+    let (mut policy, rollouts) = sampled();
     assert_eq!(
         minibatches(&rollouts, 2),
         [(0..8).collect::<Vec<_>>(), (8..12).collect()]
     );
     assert_eq!(minibatches(&rollouts, 0).len(), 1);
-    let mut optimizer = AdamW::new(AdamWSettings::default(), policy.model().params().to_vec()).unwrap();
+    let mut optimizer = AdamW::new(AdamWSettings::default(), policy.model().params().trainable());
     let old = policy.logprobs(&rollouts).unwrap();
     let advantages = Advantages::of_objectives(advantages(rollouts.len()), 2);
     let mut seen = Vec::new();
@@ -298,7 +294,7 @@ fn mini_batches_take_whole_groups_and_each_makes_a_step() {
         gradient_layers: &[],
     };
     let report = update_policy(
-        &policy,
+        &mut policy,
         &mut optimizer,
         batch,
         &two_epochs,

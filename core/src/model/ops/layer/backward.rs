@@ -61,22 +61,22 @@ impl VectorGrads {
 }
 
 impl Layer<'_> {
-    /// Gradients of `x` `[R, D]` over the rows of a pass, and of the weights for each of its M columns, from `dz` `[R, D]`.
-    /// `x` and `saved` hold the pass's rows.
+    /// Returns the gradients of `x` `[R, D]` over the rows of a pass, and writes those of the weights to `dw`, zeros for each
+    /// of its M columns, from `dz` `[R, D]`. `x` and `saved` hold the pass's rows.
     pub(crate) fn backward(
         &self,
         pass: &BackwardPass<'_>,
         x: &[f32],
         saved: &Saved,
         dz: &[f32],
-    ) -> (Vec<f32>, Vec<Vec<f32>>) {
+        dw: &mut [&mut [f32]],
+    ) -> Vec<f32> {
         let shape = self.shape;
         let (d, f, heads) = (shape.hidden, shape.intermediate, shape.heads);
         let r = x.len() / d;
         let rows = rows_per_task(r, d);
         let (width, out, qk) = (heads.width(), heads.out(), heads.query + heads.kv);
         let m = pass.columns().len();
-        let mut dw = vec![vec![0f32; shape.weights()]; m];
 
         // MLP and output projection, by rows
         let mut s = take(r * f);
@@ -105,10 +105,10 @@ impl Layer<'_> {
             .into_par_iter()
             .map_init(Vec::new, |dh, rows| self.mlp_backward(rows, m, dh))
             .collect();
-        dnorm2.iter().for_each(|part| add_columns(part, &mut dw, &shape.norm2));
-        weight_grads(pass, dz, &s, (f, d), &mut dw, &shape.down);
-        weight_grads(pass, &dgate_up, &h, (d, 2 * f), &mut dw, &shape.gate_up);
-        weight_grads(pass, &dy, &saved.mixed, (out, d), &mut dw, &shape.out);
+        dnorm2.iter().for_each(|part| add_columns(part, dw, &shape.norm2));
+        weight_grads(pass, dz, &s, (f, d), dw, &shape.down);
+        weight_grads(pass, &dgate_up, &h, (d, 2 * f), dw, &shape.gate_up);
+        weight_grads(pass, &dy, &saved.mixed, (out, d), dw, &shape.out);
         drop((s, dgate_up));
 
         let mut dqkv = take(r * width);
@@ -137,13 +137,13 @@ impl Layer<'_> {
             .map_init(Vec::new, |dh, rows| self.inputs_backward(rows, m, dh))
             .collect();
         for vectors in &parts {
-            add_columns(&vectors.norm1, &mut dw, &shape.norm1);
-            add_columns(&vectors.q_norm, &mut dw, &shape.q_norm);
-            add_columns(&vectors.k_norm, &mut dw, &shape.k_norm);
-            add_columns(&vectors.bias, &mut dw, &shape.bias);
+            add_columns(&vectors.norm1, dw, &shape.norm1);
+            add_columns(&vectors.q_norm, dw, &shape.q_norm);
+            add_columns(&vectors.k_norm, dw, &shape.k_norm);
+            add_columns(&vectors.bias, dw, &shape.bias);
         }
-        weight_grads(pass, &dqkv, &h, (d, width), &mut dw, &shape.qkv);
-        (dy, dw)
+        weight_grads(pass, &dqkv, &h, (d, width), dw, &shape.qkv);
+        dy
     }
 
     /// From `dz` to `dy` and `dmixed`. Returns the gradient of the second norm's weight `[M, D]`.
@@ -221,7 +221,7 @@ impl Layer<'_> {
 }
 
 /// Adds `part` `[M, width]` to `range` of each column's weights.
-fn add_columns(part: &[f32], dw: &mut [Vec<f32>], range: &Range<usize>) {
+fn add_columns(part: &[f32], dw: &mut [&mut [f32]], range: &Range<usize>) {
     if !range.is_empty() {
         let columns = part.chunks_exact(range.len()).zip(dw);
         columns.for_each(|(part, dw)| add(part, &mut dw[range.clone()]));
@@ -235,7 +235,7 @@ fn weight_grads(
     dy: &[f32],
     x: &[f32],
     (inp, out): (usize, usize),
-    dw: &mut [Vec<f32>],
+    dw: &mut [&mut [f32]],
     range: &Range<usize>,
 ) {
     if let ([dw], false) = (&mut *dw, pass.is_shared()) {
