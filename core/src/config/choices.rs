@@ -178,6 +178,8 @@ choices! {
     pub enum Family {
         /// Llama 1 to 3, SmolLM2.
         Llama = "llama",
+        /// Mistral: Llama under another name, here without its sliding window.
+        Mistral = "mistral",
         /// Qwen2: Llama with biases on query, key and value.
         Qwen2 = "qwen2",
         /// Qwen3: Llama with RMS norms on query and key.

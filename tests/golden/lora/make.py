@@ -1,4 +1,4 @@
-"""Makes the LoRA files: adapters that peft saved, and what peft and PyTorch compute with them on the models of ../model.
+"""Makes the LoRA files: adapters that peft saved for models of ../model, and what peft and PyTorch compute with them.
 
     python make.py            reads the adapters that are there, computes the rest and compares
     python make.py --write    makes adapters from the seeds below, and writes all files
@@ -8,9 +8,9 @@ a CPU, attention "eager", dropout 0. Nothing here comes from moa.
 
 Each folder has
     adapter_model.safetensors, adapter_config.json   as `save_pretrained` writes them; B is random, not 0
-    reference.json            token ids; log-probabilities with the adapter, and of the base alone; cotangents c and losses
-                              of three objectives, loss[m] = Σ_s Σ_t c[m][s][t]·logprobs[s][t]; their Gramian over the
-                              adapter's parameters; the optimizer of the step
+    reference.json            token ids; log-probabilities with the adapter, and of the base alone; cotangents c and
+                              losses of three objectives, loss[m] = Σ_s Σ_t c[m][s][t]·logprobs[s][t]; their Gramian
+                              over the adapter's parameters; the optimizer of the step
     gradients.safetensors     the gradient of loss[m] by each A and B, as "m.<name in adapter_model>"
     stepped.safetensors       the adapter after one step of torch.optim.AdamW down loss[0]
 """

@@ -180,7 +180,7 @@ type Entry = (String, Dtype, Vec<usize>, std::ops::Range<u64>);
 /// A weight file whose list of tensors is read.
 enum WeightFile {
     Safetensors(PathBuf, File, Vec<Entry>),
-    Pickle(PathBuf, PthTensors, Vec<(String, Vec<usize>)>),
+    Pickle(PthTensors, Vec<(String, Vec<usize>)>),
 }
 
 impl WeightFile {
@@ -194,7 +194,7 @@ impl WeightFile {
             let infos = tensors.tensor_infos().iter();
             let mut list: Vec<_> = infos.map(|(name, info)| (name.clone(), info.layout.dims().to_vec())).collect();
             list.sort();
-            return Ok(WeightFile::Pickle(path.to_path_buf(), tensors, list));
+            return Ok(WeightFile::Pickle(tensors, list));
         }
         let mut file = File::open(path).map_err(|e| bad(&e))?;
         let size = file.metadata().map_err(|e| bad(&e))?.len();
@@ -229,7 +229,7 @@ impl WeightFile {
             WeightFile::Safetensors(_, _, entries) => {
                 shapes.extend(entries.iter().map(|(name, _, shape, _)| (name.clone(), shape.clone())));
             }
-            WeightFile::Pickle(_, _, list) => shapes.extend(list.iter().cloned()),
+            WeightFile::Pickle(_, list) => shapes.extend(list.iter().cloned()),
         }
     }
 
@@ -247,7 +247,7 @@ impl WeightFile {
                     })?;
                 }
             }
-            WeightFile::Pickle(_, tensors, list) => {
+            WeightFile::Pickle(tensors, list) => {
                 for (name, shape) in list {
                     collector.add(name, shape, || {
                         let words = |e: candle_core::Error| brief(&e);
