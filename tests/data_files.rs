@@ -393,19 +393,43 @@ fn summaries_use_the_nearest_rank() {
 #[test]
 fn columns_that_nobody_reads_do_not_stop_the_load() {
     let rows = read_rows(&golden("odd_columns.parquet"), &strict()).expect("only prompt and answer are read");
-    assert_eq!((rows[0].ground_truth.as_str(), rows[0].truth_column), ("7", Some("answer")));
     assert_eq!(
-        (rows[0].extra.as_str(), rows[0].data_source.as_str(), rows[0].response.as_deref()),
-        (r#"{"answer":"7","response":1,"data_source":[1],"reward_model":"rule"}"#, "", None)
+        (rows[0].ground_truth.as_str(), rows[0].truth_column),
+        ("7", Some("answer"))
+    );
+    assert_eq!(
+        (
+            rows[0].extra.as_str(),
+            rows[0].data_source.as_str(),
+            rows[0].response.as_deref()
+        ),
+        (
+            r#"{"answer":"7","response":1,"data_source":[1],"reward_model":"rule"}"#,
+            "",
+            None
+        )
     );
     assert!(rows[1].extra.contains(r#""picture":null"#), "{}", rows[1].extra);
-    let needed = Keys { require_response: true, ..Keys::default() };
+    let needed = Keys {
+        require_response: true,
+        ..Keys::default()
+    };
     let (message, _) = refused(&golden("odd_columns.parquet"), &needed);
-    assert_eq!(message, "odd_columns.parquet: row 0 (from 0): column `response` is int, expected text");
+    assert_eq!(
+        message,
+        "odd_columns.parquet: row 0 (from 0): column `response` is int, expected text"
+    );
     let (message, _) = refused(&golden("odd_columns.parquet"), &keys("picture"));
-    assert!(message.contains("column `picture` is bytes that are not UTF-8"), "{message}");
+    assert!(
+        message.contains("column `picture` is bytes that are not UTF-8"),
+        "{message}"
+    );
     let seen = inspect(&golden("odd_columns.parquet"), &Keys::default(), None).expect("inspected");
-    assert!(seen.columns.iter().any(|c| (c.name.as_str(), c.kind.as_str()) == ("picture", "binary")));
+    assert!(
+        seen.columns
+            .iter()
+            .any(|c| (c.name.as_str(), c.kind.as_str()) == ("picture", "binary"))
+    );
     assert_eq!(read("gzip.parquet"), read("papers.parquet"));
 }
 
@@ -416,12 +440,21 @@ fn the_ground_truth_is_where_it_is_said_to_be() {
     let path = file(&folder, "rows.jsonl", line.as_bytes());
     assert_eq!(read_rows(&path, &strict()).expect("answer")[0].ground_truth, "3");
     for (key, truth) in [("solution", "long"), ("a.b", "dotted"), ("info.truth", "[1,2]")] {
-        let keys = Keys { ground_truth_key: Some(key.to_owned()), ..strict() };
+        let keys = Keys {
+            ground_truth_key: Some(key.to_owned()),
+            ..strict()
+        };
         assert_eq!(read_rows(&path, &keys).expect(key)[0].ground_truth, truth, "{key}");
     }
-    let keys = Keys { ground_truth_key: Some("info.other".to_owned()), ..strict() };
+    let keys = Keys {
+        ground_truth_key: Some("info.other".to_owned()),
+        ..strict()
+    };
     let (message, _) = refused(&path, &keys);
-    assert_eq!(message, "rows.jsonl: line 1: no ground truth (looked for data.ground_truth_key = \"info.other\")");
+    assert_eq!(
+        message,
+        "rows.jsonl: line 1: no ground truth (looked for data.ground_truth_key = \"info.other\")"
+    );
 }
 
 #[test]
@@ -431,7 +464,10 @@ fn messages_have_parts_nulls_and_other_names() {
 {"prompt":[{"from":"human","value":"c"},{"from":"gpt","value":"d"}],"x":NaN,"y":[-Infinity,"NaN \" NaN"]}"#;
     let rows = read_rows(&file(&folder, "rows.jsonl", lines.as_bytes()), &Keys::default()).expect("good rows");
     let pairs = |row: &Row| match &row.prompt {
-        PromptText::Messages(list) => list.iter().map(|m| format!("{}: {}", m.role, m.content)).collect::<Vec<_>>(),
+        PromptText::Messages(list) => list
+            .iter()
+            .map(|m| format!("{}: {}", m.role, m.content))
+            .collect::<Vec<_>>(),
         PromptText::Text(text) => vec![text.clone()],
     };
     assert_eq!(pairs(&rows[0]), ["user: ab", "assistant: "]);
@@ -439,10 +475,19 @@ fn messages_have_parts_nulls_and_other_names() {
     assert_eq!(rows[1].extra, r#"{"x":null,"y":[null,"NaN \" NaN"]}"#);
     let line = r#"{"prompt":[{"role":"user","content":[{"type":"image"}]}]}"#;
     let (message, _) = refused(&file(&folder, "image.jsonl", line.as_bytes()), &Keys::default());
-    assert_eq!(message, "image.jsonl: line 1: column `prompt[0].content[0]` is of type \"image\", expected a part of type \"text\"");
-    let empty = Keys { allow_empty_prompt: true, ..Keys::default() };
+    assert_eq!(
+        message,
+        "image.jsonl: line 1: column `prompt[0].content[0]` is of type \"image\", expected a part of type \"text\""
+    );
+    let empty = Keys {
+        allow_empty_prompt: true,
+        ..Keys::default()
+    };
     let path = file(&folder, "empty.jsonl", br#"{"prompt":""}"#);
-    assert_eq!(read_rows(&path, &empty).expect("for rewards")[0].prompt, PromptText::Text(String::new()));
+    assert_eq!(
+        read_rows(&path, &empty).expect("for rewards")[0].prompt,
+        PromptText::Text(String::new())
+    );
 }
 
 #[test]
@@ -469,11 +514,21 @@ fn arrays_csv_gzip_and_folders_are_read() {
         ("rows.json.gz", gzip(array)),
         ("rows.csv.gz", gzip(csv)),
     ] {
-        assert_eq!(read_rows(&file(&folder, name, &bytes), &strict()).expect(name), expected, "{name}");
+        assert_eq!(
+            read_rows(&file(&folder, name, &bytes), &strict()).expect(name),
+            expected,
+            "{name}"
+        );
     }
     let (message, _) = refused(&file(&folder, "cells.csv", b"prompt,answer\na,1\nb\n"), &strict());
-    assert_eq!(message, "cells.csv: line 3: found 1 cells, expected 2 as in the first line");
-    let (message, _) = refused(&file(&folder, "array.json", b"[{\"prompt\":\"a\"},\n 3]"), &Keys::default());
+    assert_eq!(
+        message,
+        "cells.csv: line 3: found 1 cells, expected 2 as in the first line"
+    );
+    let (message, _) = refused(
+        &file(&folder, "array.json", b"[{\"prompt\":\"a\"},\n 3]"),
+        &Keys::default(),
+    );
     assert!(message.contains("element 1 of the array"), "{message}");
     let cut = gzip(lines);
     let (message, _) = refused(&file(&folder, "cut.jsonl.gz", &cut[..cut.len() - 9]), &Keys::default());
@@ -489,7 +544,10 @@ fn arrays_csv_gzip_and_folders_are_read() {
     assert_eq!(rows[1].index, 1);
     fs::write(shards.join("test-00000-of-00001.jsonl"), "{\"prompt\":\"c\"}\n").expect("written");
     let (message, hint) = refused(&folder.path().join("set"), &Keys::default());
-    assert!(message.contains("\"test\" and of \"train\"") && hint.contains("one file"), "{message}");
+    assert!(
+        message.contains("\"test\" and of \"train\"") && hint.contains("one file"),
+        "{message}"
+    );
     if cfg!(target_os = "linux") {
         let (message, _) = refused(Path::new("/dev/zero"), &Keys::default());
         assert!(message.contains("a device or a pipe"), "{message}");

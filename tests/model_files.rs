@@ -96,7 +96,8 @@ fn save_and_load_are_stable() {
 fn a_saved_folder_keeps_what_was_read() {
     let source = folder("qwen3-bf16");
     let at = |name: &str| source.path().join(name);
-    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(at("config.json")).expect("read")).expect("JSON");
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(at("config.json")).expect("read")).expect("JSON");
     config["initializer_range"] = serde_json::json!(0.013);
     config["max_window_layers"] = serde_json::json!(28);
     config["sliding_window"] = serde_json::Value::Null;
@@ -123,17 +124,44 @@ fn a_saved_folder_keeps_what_was_read() {
     let saved = tempfile::tempdir().expect("a temporary folder");
     let saved = saved.path().join("saved");
     model.save(&saved).expect("saved");
-    for name in ["generation_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json", "tokenizer.model", "LICENSE.txt", "additional_chat_templates/rag.jinja", "chat_template.jinja", "tokenizer.json", "tokenizer_config.json"] {
-        assert_eq!(std::fs::read(saved.join(name)).expect(name), std::fs::read(at(name)).expect(name), "{name}");
+    for name in [
+        "generation_config.json",
+        "special_tokens_map.json",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "tokenizer.model",
+        "LICENSE.txt",
+        "additional_chat_templates/rag.jinja",
+        "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ] {
+        assert_eq!(
+            std::fs::read(saved.join(name)).expect(name),
+            std::fs::read(at(name)).expect(name),
+            "{name}"
+        );
     }
     assert!(!saved.join("README.md").exists());
-    let mut after: serde_json::Value = serde_json::from_slice(&std::fs::read(saved.join("config.json")).expect("read")).expect("JSON");
-    let key = if config.get("dtype").is_some() { "dtype" } else { "torch_dtype" };
-    assert_eq!((&config[key], &after[key]), (&serde_json::json!("bfloat16"), &serde_json::json!("float32")));
+    let mut after: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(saved.join("config.json")).expect("read")).expect("JSON");
+    let key = if config.get("dtype").is_some() {
+        "dtype"
+    } else {
+        "torch_dtype"
+    };
+    assert_eq!(
+        (&config[key], &after[key]),
+        (&serde_json::json!("bfloat16"), &serde_json::json!("float32"))
+    );
     after[key] = config[key].clone();
     assert_eq!(after, config);
     let again = load(&saved).expect("loads");
-    assert_eq!((logits(&again), again.tokenizer.eos_ids()), (logits(&model), &[1, 2][..]));
+    assert_eq!(
+        (logits(&again), again.tokenizer.eos_ids()),
+        (logits(&model), &[1, 2][..])
+    );
 }
 
 /// Claims that no weights stand behind are refused before memory is taken for them.
@@ -155,7 +183,10 @@ fn a_config_cannot_claim_more_than_the_weights_have() {
         value[key] = serde_json::json!(claim);
         std::fs::write(&config, value.to_string()).expect("written");
         let found = error(source.path());
-        assert!(found.contains(key) || found.contains(&claim.to_string()), "{key}: {found}");
+        assert!(
+            found.contains(key) || found.contains(&claim.to_string()),
+            "{key}: {found}"
+        );
     }
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
     let mut value = original;
@@ -167,7 +198,11 @@ fn a_config_cannot_claim_more_than_the_weights_have() {
 #[test]
 fn an_adapter_is_named_as_one() {
     let place = tempfile::tempdir().expect("a temporary folder");
-    std::fs::write(place.path().join("adapter_config.json"), r#"{"base_model_name_or_path": "org/base"}"#).expect("written");
+    std::fs::write(
+        place.path().join("adapter_config.json"),
+        r#"{"base_model_name_or_path": "org/base"}"#,
+    )
+    .expect("written");
     let error = load(place.path()).err().expect("no model");
     assert!(error.to_string().contains("a PEFT adapter for org/base"), "{error}");
     assert!(error.hint().is_some_and(|hint| hint.contains("merge")));
@@ -208,7 +243,10 @@ fn gguf_headers_that_cannot_be_read_are_named() {
         bytes[kind..kind + 4].copy_from_slice(&number.to_le_bytes());
         std::fs::write(&path, &bytes).expect("written");
         let refused = load(&path).err().expect("refused");
-        assert!(refused.to_string().contains(word) && refused.to_string().contains("Q6_K"), "{refused}");
+        assert!(
+            refused.to_string().contains(word) && refused.to_string().contains("Q6_K"),
+            "{refused}"
+        );
         assert!(refused.hint().is_some_and(|hint| hint.contains("llama-quantize")));
     }
     for pre in ["olmo", "deepseek-r1-qwen", "smaug-bpe", "refact"] {

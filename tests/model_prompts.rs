@@ -47,11 +47,15 @@ fn templates_render_as_in_transformers() {
         let (mut wrong, mut equal, mut raised) = (Vec::new(), 0, 0);
         for case in page["cases"].as_array().expect("a list") {
             let get = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-            let messages: Vec<(String, String)> = case["messages"].as_array().expect("a list").iter()
+            let messages: Vec<(String, String)> = case["messages"]
+                .as_array()
+                .expect("a list")
+                .iter()
                 .map(|m| (get(m, "role"), get(m, "content")))
                 .collect();
             let pairs: Vec<(&str, &str)> = messages.iter().map(|(r, c)| (r.as_str(), c.as_str())).collect();
-            let config = json!({"bos_token": "<s>", "eos_token": "</s>", "chat_template": case["template"]}).to_string();
+            let config =
+                json!({"bos_token": "<s>", "eos_token": "</s>", "chat_template": case["template"]}).to_string();
             let files = TokenizerFiles {
                 tokenizer: TOKENIZER.as_bytes(),
                 config: Some(config.as_bytes()),
@@ -64,10 +68,19 @@ fn templates_render_as_in_transformers() {
             match (case.get("text").and_then(Value::as_str), found) {
                 (Some(expected), Ok(found)) if found == expected => equal += 1,
                 (None, Err(_)) => raised += 1,
-                (expected, found) => wrong.push(format!("{}: expected {expected:?} ({}), found {found:?}", case["name"], case["error"])),
+                (expected, found) => wrong.push(format!(
+                    "{}: expected {expected:?} ({}), found {found:?}",
+                    case["name"], case["error"]
+                )),
             }
         }
-        assert!(wrong.is_empty(), "{} of {}: {}", wrong.len(), wrong.len() + equal + raised, wrong.join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} of {}: {}",
+            wrong.len(),
+            wrong.len() + equal + raised,
+            wrong.join("\n")
+        );
         eprintln!("{}: {equal} equal, {raised} raise in both", file.display());
         assert!(equal > 20);
     }
@@ -82,10 +95,16 @@ fn a_text_is_taken_as_it_is_and_messages_are_rendered() {
     let rendered = ("<s> b a b".to_owned(), vec![2, 1, 0, 1]);
     assert_eq!(with.prompt(&text("a")).expect("auto"), as_it_is);
     assert_eq!(with.prompt(&user("a")).expect("auto"), rendered);
-    with.set_rules(PromptRules { chat_template: ChatTemplate::Always, ..PromptRules::default() });
+    with.set_rules(PromptRules {
+        chat_template: ChatTemplate::Always,
+        ..PromptRules::default()
+    });
     assert_eq!(with.prompt(&text("a")).expect("always"), rendered);
     assert_eq!(with.prompt(&user("a")).expect("always"), rendered);
-    with.set_rules(PromptRules { chat_template: ChatTemplate::Never, ..PromptRules::default() });
+    with.set_rules(PromptRules {
+        chat_template: ChatTemplate::Never,
+        ..PromptRules::default()
+    });
     assert_eq!(with.prompt(&text("a")).expect("never"), as_it_is);
     assert_eq!(with.prompt(&user("a")).expect("never"), as_it_is);
     let without = tokenizer(None);
@@ -95,11 +114,17 @@ fn a_text_is_taken_as_it_is_and_messages_are_rendered() {
 
 #[test]
 fn prompts_are_in_order_and_the_first_failure_is_named() {
-    let template = "{% if messages[0].content == 'no' %}{{ raise_exception('no such role') }}{% endif %}{{ messages[0].content }}";
+    let template =
+        "{% if messages[0].content == 'no' %}{{ raise_exception('no such role') }}{% endif %}{{ messages[0].content }}";
     let tokenizer = tokenizer(Some(template));
     let mut prompts: Vec<PromptText> = (0..500).map(|i| user(if i % 3 == 0 { "a" } else { "b" })).collect();
     let encoded = tokenizer.prompts(prompts.clone()).expect("all render");
-    assert!(encoded.iter().enumerate().all(|(i, (_, tokens))| tokens == &[u32::from(i % 3 != 0)]));
+    assert!(
+        encoded
+            .iter()
+            .enumerate()
+            .all(|(i, (_, tokens))| tokens == &[u32::from(i % 3 != 0)])
+    );
     prompts[77] = user("no");
     prompts[400] = user("no");
     let (at, error) = tokenizer.prompts(prompts).expect_err("row 77");
@@ -125,7 +150,12 @@ fn a_hostile_template_is_an_error() {
             .output()
             .expect("runs");
         let said = String::from_utf8_lossy(&outcome.stdout);
-        assert!(outcome.status.success() && said.contains("refused:"), "{source}: {:?} {said} {}", outcome.status, String::from_utf8_lossy(&outcome.stderr));
+        assert!(
+            outcome.status.success() && said.contains("refused:"),
+            "{source}: {:?} {said} {}",
+            outcome.status,
+            String::from_utf8_lossy(&outcome.stderr)
+        );
         assert!(start.elapsed().as_secs() < 60, "{source}: {:?}", start.elapsed());
     }
 }

@@ -115,7 +115,10 @@ impl Metrics {
 
     /// The pairs themselves.
     pub fn into_vec(self) -> Vec<(String, f64)> {
-        self.entries.into_iter().map(|entry| (entry.name, entry.value)).collect()
+        self.entries
+            .into_iter()
+            .map(|entry| (entry.name, entry.value))
+            .collect()
     }
 }
 

@@ -111,7 +111,13 @@ impl Date {
             if !padded {
                 sign = letters.next();
             }
-            let two = |number: u32| if padded { format!("{number:02}") } else { number.to_string() };
+            let two = |number: u32| {
+                if padded {
+                    format!("{number:02}")
+                } else {
+                    number.to_string()
+                }
+            };
             let (month, day) = (MONTHS[self.month as usize - 1], DAYS[self.weekday()]);
             out.push_str(&match sign {
                 Some('Y') => format!("{:04}", self.year),
@@ -195,7 +201,15 @@ mod tests {
             assert_eq!(text.parse(), Ok(date));
             assert_eq!(date.format("%A").as_deref(), Ok(weekday));
         }
-        for wrong in ["", "2026", "2026-02-29", "2026-13-01", "2026-1-1", "+026-01-01", "2026-00-10"] {
+        for wrong in [
+            "",
+            "2026",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-1-1",
+            "+026-01-01",
+            "2026-00-10",
+        ] {
             assert_eq!(wrong.parse::<Date>(), Err(()), "{wrong}");
         }
     }

@@ -35,8 +35,8 @@ mod validate;
 
 pub use changes::Change;
 pub use choices::{
-    Aggregation, ChatTemplate, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError, Overlong, PolicyLoss,
-    ScheduleKind, SftStart,
+    Aggregation, ChatTemplate, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError,
+    Overlong, PolicyLoss, ScheduleKind, SftStart,
 };
 pub use date::Date;
 pub use error::ConfigError;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Aggregation, ChatTemplate, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError, Overlong, PolicyLoss,
-    ScheduleKind, SftStart,
+    Aggregation, ChatTemplate, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError,
+    Overlong, PolicyLoss, ScheduleKind, SftStart,
 };
 use super::declare::settings;
 use super::error::ConfigError;

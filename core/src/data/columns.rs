@@ -54,13 +54,12 @@ impl Table {
 /// # Errors
 /// As [`Table::rows`].
 pub(super) fn row(path: &Path, index: usize, record: Record, keys: &Keys) -> Result<Row, DataError> {
-    let Record {
-        place,
-        columns,
-        binary,
-    } = record;
+    let Record { place, columns, binary } = record;
     let cell = Cell { path, place };
-    for key in [Some(&keys.prompt_key), keys.ground_truth_key.as_ref()].into_iter().flatten() {
+    for key in [Some(&keys.prompt_key), keys.ground_truth_key.as_ref()]
+        .into_iter()
+        .flatten()
+    {
         if binary.contains(key) {
             return Err(cell.wrong(key, "bytes that are not UTF-8".to_owned(), "text"));
         }
@@ -142,7 +141,11 @@ impl Cell<'_> {
             return Err(self.wrong(column, Kind::of(&value).to_string(), "{role, content}"));
         };
         let share_gpt = !fields.contains_key("role") && fields.contains_key("from");
-        let [role, content] = if share_gpt { ["from", "value"] } else { ["role", "content"] };
+        let [role, content] = if share_gpt {
+            ["from", "value"]
+        } else {
+            ["role", "content"]
+        };
         let (role_at, content_at) = (format!("{column}.{role}"), format!("{column}.{content}"));
         let role = match fields.shift_remove(role) {
             Some(Value::String(text)) => text,

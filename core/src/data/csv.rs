@@ -35,10 +35,20 @@ pub(super) fn read(path: &Path, bytes: &[u8], visit: &mut Visit<'_>) -> Result<&
             continue; // a blank line
         }
         if cells.len() != names.len() {
-            let message = format!("found {} cells, expected {} as in the first line", cells.len(), names.len());
+            let message = format!(
+                "found {} cells, expected {} as in the first line",
+                cells.len(),
+                names.len()
+            );
             return Err(bad(line, message));
         }
-        let cell = |text: String| if text.is_empty() { Value::Null } else { Value::from(text) };
+        let cell = |text: String| {
+            if text.is_empty() {
+                Value::Null
+            } else {
+                Value::from(text)
+            }
+        };
         let columns: Columns = names.iter().cloned().zip(cells.into_iter().map(cell)).collect();
         let record = Record {
             place: Place::Line(line),

@@ -43,7 +43,10 @@ pub(super) fn encode_rows(
             return Ok(());
         }
         let empty = || PromptText::Text(String::new());
-        let texts: Vec<bool> = block.iter().map(|row| matches!(row.prompt, PromptText::Text(_))).collect();
+        let texts: Vec<bool> = block
+            .iter()
+            .map(|row| matches!(row.prompt, PromptText::Text(_)))
+            .collect();
         let prompts = block.iter_mut().map(|row| std::mem::replace(&mut row.prompt, empty()));
         let encoded = encode(prompts.collect()).map_err(|(at, error)| DataError::Encode {
             row: block.get(at).map_or(at, |row| row.index),

@@ -296,7 +296,9 @@ impl Report for DataError {
             }
             Self::UnknownFormat { .. } => "rename the file after its format".to_owned(),
             Self::NotAFile { .. } => "write the rows into a file".to_owned(),
-            Self::Folder { .. } => "name one file, or put the files of each split into a folder of their own".to_owned(),
+            Self::Folder { .. } => {
+                "name one file, or put the files of each split into a folder of their own".to_owned()
+            }
             Self::BadCsv { .. } => {
                 "cells stand between commas; one with a comma, a quote or a line break stands in quotes".to_owned()
             }

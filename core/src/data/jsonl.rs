@@ -15,7 +15,11 @@ use super::write::write_file;
 ///
 /// # Errors
 /// A line is not a JSON object, there are no objects, the file cannot be read, or what `visit` returns.
-pub(super) fn read_lines(path: &Path, source: &mut dyn BufRead, visit: &mut Visit<'_>) -> Result<&'static str, DataError> {
+pub(super) fn read_lines(
+    path: &Path,
+    source: &mut dyn BufRead,
+    visit: &mut Visit<'_>,
+) -> Result<&'static str, DataError> {
     let unreadable = |source| DataError::Unreadable {
         path: path.to_owned(),
         source,
@@ -134,7 +138,11 @@ fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
         clean.push(text[i]);
         i += 1;
     }
-    if changed { serde_json::from_slice(&clean) } else { Err(error) }
+    if changed {
+        serde_json::from_slice(&clean)
+    } else {
+        Err(error)
+    }
 }
 
 /// Writes rows as JSON lines in the papers' layout (see [`read_rows`](super::read_rows)).

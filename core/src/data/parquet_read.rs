@@ -154,11 +154,7 @@ fn decode<R: ChunkReader + 'static>(
     for fields in reader.get_row_iter(None)? {
         let (columns, binary) = columns(fields?);
         let place = Place::Row(rows);
-        let record = Record {
-            place,
-            columns,
-            binary,
-        };
+        let record = Record { place, columns, binary };
         visit(path, record).map_err(Failure::Data)?;
         rows += 1;
         *row = Some(rows);

@@ -117,7 +117,11 @@ fn walk_file(path: &Path, visit: &mut Visit<'_>) -> Result<&'static str, DataErr
 
 /// The ending of a name in small letters, without `.gz` behind it, and the name before it.
 fn ending(path: &Path) -> (String, String) {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     match name.rsplit_once('.') {
         Some((stem, ending)) => (ending.to_owned(), stem.to_owned()),
@@ -135,10 +139,13 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         let mut files = Vec::new();
         for entry in fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            let hidden = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with('.'));
             let (ending, stem) = ending(&path);
             // what `datasets` writes beside the data
-            let about = ending == "json" && ["dataset_info", "dataset_dict", "dataset_infos", "state"].contains(&&*stem);
+            let about =
+                ending == "json" && ["dataset_info", "dataset_dict", "dataset_infos", "state"].contains(&&*stem);
             if path.is_file() && !hidden && !about && ENDINGS.contains(&&*ending) {
                 files.push(path);
             }
@@ -158,7 +165,10 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut kinds: Vec<(String, &str)> = Vec::new();
     for file in &files {
         let (ending, stem) = ending(file);
-        let word = |split: &&&str| stem.strip_prefix(**split).is_some_and(|rest| !rest.starts_with(char::is_alphabetic));
+        let word = |split: &&&str| {
+            stem.strip_prefix(**split)
+                .is_some_and(|rest| !rest.starts_with(char::is_alphabetic))
+        };
         kinds.push((ending, SPLITS.iter().find(word).copied().unwrap_or_default()));
     }
     kinds.sort();

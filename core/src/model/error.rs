@@ -180,13 +180,16 @@ impl Report for ModelError {
                 "save the tokenizer beside the weights (AutoTokenizer.from_pretrained(…).save_pretrained(folder))"
                     .to_string()
             }
-            ModelError::File { path, message } if path.extension().is_some_and(|e| e == "gguf") && message.contains("tensor type") => {
+            ModelError::File { path, message }
+                if path.extension().is_some_and(|e| e == "gguf") && message.contains("tensor type") =>
+            {
                 "convert it with llama.cpp's llama-quantize to Q8_0 or F16".to_string()
             }
             ModelError::BadValue { path, .. } | ModelError::MissingKey { path, .. }
                 if path.extension().is_some_and(|e| e == "gguf") =>
             {
-                "use another .gguf of the model, or its folder with config.json, tokenizer.json and *.safetensors".to_string()
+                "use another .gguf of the model, or its folder with config.json, tokenizer.json and *.safetensors"
+                    .to_string()
             }
             ModelError::File { path, .. } if path.extension().is_some_and(|e| e == "gguf") => {
                 "the file may be cut short: compare its size with the original, and fetch it again".to_string()

@@ -29,7 +29,11 @@ impl From<&Data> for PromptRules {
         PromptRules {
             chat_template: data.chat_template,
             arguments: data.chat_template_kwargs.0.clone(),
-            date: data.chat_date.as_ref().and_then(|date| date.parse().ok()).unwrap_or_else(Date::today),
+            date: data
+                .chat_date
+                .as_ref()
+                .and_then(|date| date.parse().ok())
+                .unwrap_or_else(Date::today),
         }
     }
 }

@@ -194,7 +194,11 @@ mod tests {
     #[test]
     fn deep_recursion_has_room() {
         fn depth(n: &u64) -> Result<u64, ModelError> {
-            if *n == 0 { Ok(0) } else { Ok(std::hint::black_box(depth(&(n - 1))?) + 1) }
+            if *n == 0 {
+                Ok(0)
+            } else {
+                Ok(std::hint::black_box(depth(&(n - 1))?) + 1)
+            }
         }
         assert!(map(vec![100_000], depth).is_ok());
     }

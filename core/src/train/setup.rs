@@ -226,10 +226,7 @@ pub(super) fn about_prompts(config: &Config, training: &Dataset, tokenizer: &Tok
 ///
 /// # Errors
 /// The index of the first prompt that its chat template or its tokenizer refuses, and the reason.
-pub fn encoded(
-    tokenizer: &Tokenizer,
-    prompts: Vec<PromptText>,
-) -> Result<Vec<Encoded>, (usize, data::EncodeError)> {
+pub fn encoded(tokenizer: &Tokenizer, prompts: Vec<PromptText>) -> Result<Vec<Encoded>, (usize, data::EncodeError)> {
     let encoded = tokenizer.prompts(prompts).map_err(|(at, error)| (at, error.into()))?;
     let pair = |(text, tokens)| Encoded { text, tokens };
     Ok(encoded.into_iter().map(pair).collect())

@@ -43,7 +43,9 @@ pub(crate) fn expand(item: &ItemImpl) -> Result<TokenStream> {
     let is_params = |inner: &ImplItem| matches!(inner, ImplItem::Type(ty) if ty.ident == "Params");
     if !item.items.iter().any(is_params) {
         let has_new = has_method("new");
-        item.items.push(parse_quote!(type Params = Self;));
+        item.items.push(parse_quote!(
+            type Params = Self;
+        ));
         if !has_new {
             item.items.push(parse_quote! {
                 fn new(_: &::moa_sdk::Setup, params: Self) -> ::moa_sdk::Result<Self> {
@@ -95,7 +97,10 @@ mod tests {
     fn what_the_impl_leaves_out_is_written() {
         let written = |item: syn::ItemImpl| super::expand(&item).expect("it holds").to_string();
         let short = written(parse_quote!(impl Scalarizer for X { fn scalarize() {} }));
-        assert!(short.contains("type Params = Self") && short.contains("fn new"), "{short}");
+        assert!(
+            short.contains("type Params = Self") && short.contains("fn new"),
+            "{short}"
+        );
         let own = written(parse_quote!(impl Scalarizer for X { fn scalarize() {} fn new() {} }));
         assert_eq!(own.matches("fn new").count(), 1, "{own}");
         let old = written(parse_quote!(impl Scalarizer for X { type Params = (); fn scalarize() {} fn new() {} }));

@@ -82,7 +82,10 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     }
     // A field of this name would hide the run's from the fields behind it.
     if let Some(hides) = names.iter().find(|name| **name == "setup") {
-        return Err(Error::new_spanned(hides, "`setup` is what the run is set up with: name the field otherwise"));
+        return Err(Error::new_spanned(
+            hides,
+            "`setup` is what the run is set up with: name the field otherwise",
+        ));
     }
 
     Ok(quote! {
@@ -151,7 +154,9 @@ impl Kind {
         let (mut value, mut others) = (Value::default(), Vec::new());
         for attribute in &field.attrs {
             if attribute.path().is_ident("state") {
-                others.push(Self::State { init: init_of(attribute)? });
+                others.push(Self::State {
+                    init: init_of(attribute)?,
+                });
             } else if attribute.path().is_ident("param") {
                 attribute.parse_nested_meta(|meta| {
                     if meta.path.is_ident("weights") {

@@ -41,7 +41,12 @@ pub struct RewardEntry {
 impl RewardEntry {
     /// The entry of a type.
     pub const fn of<R: Reward>() -> Self {
-        const { assert!(!R::Params::NEEDS_SETUP, "a reward's params have no state and nothing per objective") };
+        const {
+            assert!(
+                !R::Params::NEEDS_SETUP,
+                "a reward's params have no state and nothing per objective"
+            )
+        };
         Self {
             name: R::NAME,
             describe: RewardDescription::of::<R>,

@@ -240,10 +240,13 @@ mod tests {
     }
 
     fn fragile() -> NativeScalarizer<Fragile> {
-        NativeScalarizer::new(&Setup::default(), Fragile {
-            small: f32::MIN_POSITIVE,
-            large: 0.1 + 0.2,
-        })
+        NativeScalarizer::new(
+            &Setup::default(),
+            Fragile {
+                small: f32::MIN_POSITIVE,
+                large: 0.1 + 0.2,
+            },
+        )
     }
 
     #[test]
@@ -296,9 +299,12 @@ mod tests {
 
     #[test]
     fn a_panic_in_drop_ends_in_the_plugin() {
-        drop(NativeScalarizer::new(&Setup::default(), Fragile {
-            small: -1.0,
-            large: 0.0,
-        }));
+        drop(NativeScalarizer::new(
+            &Setup::default(),
+            Fragile {
+                small: -1.0,
+                large: 0.0,
+            },
+        ));
     }
 }

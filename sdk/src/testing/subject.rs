@@ -68,7 +68,8 @@ impl<S: Scalarizer> Subject for OfType<S> {
     }
 
     fn load(&self, calls: &mut Direct<S>, state: &str) -> Result<()> {
-        calls.scalarizer = serde_json::from_str(state).map_err(|e| Error::new(format!("its state cannot be read back: {e}")))?;
+        calls.scalarizer =
+            serde_json::from_str(state).map_err(|e| Error::new(format!("its state cannot be read back: {e}")))?;
         Ok(())
     }
 }

@@ -161,9 +161,15 @@ pub(crate) fn read(text: &str, path: &Path) -> Result<Architecture, ModelError> 
     }
     let max_positions = keys.need_count("max_position_embeddings")?;
     // Mistral's window has no switch of its own; one as long as the context is none
-    let window = keys.count("sliding_window")?.filter(|w| family == Family::Mistral && *w < max_positions);
+    let window = keys
+        .count("sliding_window")?
+        .filter(|w| family == Family::Mistral && *w < max_positions);
     if let Some(window) = window {
-        return Err(bad("sliding_window", window.to_string(), "null, or max_position_embeddings or more"));
+        return Err(bad(
+            "sliding_window",
+            window.to_string(),
+            "null, or max_position_embeddings or more",
+        ));
     }
     // transformers 5 puts both into `rope_parameters`
     let rope = match keys.object.get("rope_parameters") {
@@ -303,7 +309,13 @@ fn rope_scaling(keys: &Keys<'_>, max_positions: usize) -> Result<Option<RopeScal
         "yarn" => {
             let factor = keys.need_number("factor")?;
             // 0.1 ln(factor) + 1 (equation 22 of the paper), or DeepSeek's quotient of two such
-            let scale = |weight: f64| if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 };
+            let scale = |weight: f64| {
+                if factor <= 1.0 {
+                    1.0
+                } else {
+                    0.1 * weight * factor.ln() + 1.0
+                }
+            };
             let quotient = match (keys.number("mscale")?, keys.number("mscale_all_dim")?) {
                 (Some(a), Some(b)) => scale(a) / scale(b),
                 _ => scale(1.0),
@@ -314,9 +326,7 @@ fn rope_scaling(keys: &Keys<'_>, max_positions: usize) -> Result<Option<RopeScal
                 beta_fast: keys.number("beta_fast")?.unwrap_or(32.0),
                 beta_slow: keys.number("beta_slow")?.unwrap_or(1.0),
                 truncate: keys.get("truncate", "true or false", Value::as_bool)?.unwrap_or(true),
-                original_max_positions: keys
-                    .count("original_max_position_embeddings")?
-                    .unwrap_or(max_positions),
+                original_max_positions: keys.count("original_max_position_embeddings")?.unwrap_or(max_positions),
             }))
         }
         other => Err(ModelError::BadValue {

@@ -9,8 +9,8 @@ use candle_core::quantized::gguf_file::Content;
 use super::config_json::family_named;
 use super::gguf_metadata::{Metadata, count, number, text};
 use super::gguf_tokenizer;
-use super::parts::Parts;
 use super::kept::Kept;
+use super::parts::Parts;
 use super::weights::{Collector, Shapes, brief};
 use crate::caught::quietly;
 use crate::model::architecture::{Architecture, Family, RopeScaling};
@@ -188,7 +188,12 @@ pub(super) fn load(path: &Path) -> Result<Parts, ModelError> {
     let shapes: Shapes = content
         .tensor_infos
         .iter()
-        .map(|(name, info)| (hf_name(name).unwrap_or_else(|| name.clone()), info.shape.dims().to_vec()))
+        .map(|(name, info)| {
+            (
+                hf_name(name).unwrap_or_else(|| name.clone()),
+                info.shape.dims().to_vec(),
+            )
+        })
         .collect();
     let mut collector = Collector::new(&architecture, path, &shapes)?;
     let mut names: Vec<&String> = content.tensor_infos.keys().collect();
@@ -251,7 +256,9 @@ fn type_named(message: &str) -> String {
     };
     let name = UNREAD_TYPES.iter().find(|(known, _)| *known == number.trim());
     let name = name.map_or_else(|| format!("number {number}"), |(_, name)| (*name).to_owned());
-    format!("tensor type {name} is not known; known are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K and Q6_K")
+    format!(
+        "tensor type {name} is not known; known are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K and Q6_K"
+    )
 }
 
 #[cfg(test)]

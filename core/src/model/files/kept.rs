@@ -71,7 +71,11 @@ impl Kept {
     /// config.json with the type of the weights that are saved beside it; none for a model from no folder.
     pub(super) fn config(&self) -> Option<Value> {
         let mut config = self.config.clone()?;
-        let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
+        let key = if config.contains_key("dtype") {
+            "dtype"
+        } else {
+            "torch_dtype"
+        };
         config.insert(key.to_owned(), json!("float32"));
         Some(Value::Object(config))
     }

@@ -33,7 +33,10 @@ fn from_folder(folder: &Path) -> Result<Parts, ModelError> {
         let config: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         return Err(ModelError::Adapter {
             path: folder.to_path_buf(),
-            base: config["base_model_name_or_path"].as_str().unwrap_or("its base model").to_owned(),
+            base: config["base_model_name_or_path"]
+                .as_str()
+                .unwrap_or("its base model")
+                .to_owned(),
         });
     }
     let config = std::fs::read_to_string(&path).map_err(|e| ModelError::file(&path, e))?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::pickle::PthTensors;
 
+use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::caught::quietly;
@@ -44,7 +45,11 @@ impl Collector {
                 expected: format!("layers that are there; the weights have {} tensors", shapes.len()),
             });
         }
-        if let Some((name, expected)) = architecture.parameters().into_iter().find(|(n, s)| shapes.get(n) != Some(s)) {
+        if let Some((name, expected)) = architecture
+            .parameters()
+            .into_iter()
+            .find(|(n, s)| shapes.get(n) != Some(s))
+        {
             let path = path.to_path_buf();
             return Err(match shapes.get(&name) {
                 None => ModelError::MissingTensor { path, name, expected },
@@ -166,7 +171,10 @@ fn to_f32(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>, String> {
 /// The weights in the bytes of one safetensors file; `path` is for messages.
 pub(super) fn from_bytes(architecture: &Architecture, bytes: &[u8], path: &Path) -> Result<Params, ModelError> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| ModelError::file(path, e))?;
-    let shapes: Shapes = file.iter().map(|(name, view)| (name.to_owned(), view.shape().to_vec())).collect();
+    let shapes: Shapes = file
+        .iter()
+        .map(|(name, view)| (name.to_owned(), view.shape().to_vec()))
+        .collect();
     let mut collector = Collector::new(architecture, path, &shapes)?;
     for (name, view) in file.iter() {
         collector.add(name, view.shape(), || to_f32(view.dtype(), view.data()))?;
@@ -192,7 +200,9 @@ impl WeightFile {
                 .map_err(|panic| bad(&panic))?
                 .map_err(|e| bad(&brief(&e)))?;
             let infos = tensors.tensor_infos().iter();
-            let mut list: Vec<_> = infos.map(|(name, info)| (name.clone(), info.layout.dims().to_vec())).collect();
+            let mut list: Vec<_> = infos
+                .map(|(name, info)| (name.clone(), info.layout.dims().to_vec()))
+                .collect();
             list.sort();
             return Ok(WeightFile::Pickle(tensors, list));
         }
@@ -207,20 +217,7 @@ impl WeightFile {
         }
         let mut bytes = length.to_vec();
         (&file).take(header).read_to_end(&mut bytes).map_err(|e| bad(&e))?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(&e))?;
-        let start = 8 + header;
-        let mut end = start;
-        let mut entries = Vec::new();
-        for (name, info) in metadata.tensors() {
-            let (from, to) = info.data_offsets;
-            let range = start + from as u64..start + to as u64;
-            end = end.max(range.end);
-            entries.push((name, info.dtype, info.shape.clone(), range));
-        }
-        if end != size {
-            return Err(bad(&format!("the file has {size} bytes, its header says {end}")));
-        }
-        entries.sort_by_key(|(.., range)| range.start);
+        let entries = entries(&bytes[8..], 8 + header, size).map_err(|message| bad(&message))?;
         Ok(WeightFile::Safetensors(path.to_path_buf(), file, entries))
     }
 
@@ -242,7 +239,9 @@ impl WeightFile {
                         let mut bytes = Vec::new();
                         file.seek(SeekFrom::Start(range.start)).map_err(|e| e.to_string())?;
                         let length = range.end - range.start;
-                        file.take(length).read_to_end(&mut bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+                        file.take(length)
+                            .read_to_end(&mut bytes)
+                            .map_err(|e| format!("{}: {e}", path.display()))?;
                         to_f32(*dtype, &bytes)
                     })?;
                 }
@@ -260,6 +259,50 @@ impl WeightFile {
         }
         Ok(())
     }
+}
+
+/// The tensors in a safetensors header, in the order of the file. Their values begin at `start`, fill the file without
+/// gaps and end with it at `size`.
+fn entries(header: &[u8], start: u64, size: u64) -> Result<Vec<Entry>, String> {
+    let header: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(header).map_err(|e| format!("the header is damaged: {e}"))?;
+    let mut entries: Vec<Entry> = Vec::with_capacity(header.len());
+    for (name, value) in header.into_iter().filter(|(name, _)| name != "__metadata__") {
+        let info: TensorInfo =
+            serde_json::from_value(value).map_err(|e| format!("the header's entry `{name}` is damaged: {e}"))?;
+        let bits = info
+            .shape
+            .iter()
+            .try_fold(info.dtype.bitsize(), |bits, n| bits.checked_mul(*n));
+        let (from, to) = info.data_offsets;
+        if bits.is_none_or(|bits| bits % 8 != 0 || to.checked_sub(from) != Some(bits / 8)) {
+            return Err(format!(
+                "tensor `{name}` has shape {:?} and bytes {from} to {to}",
+                info.shape
+            ));
+        }
+        entries.push((
+            name,
+            info.dtype,
+            info.shape,
+            start.saturating_add(from as u64)..start.saturating_add(to as u64),
+        ));
+    }
+    entries.sort_by_key(|(.., range)| (range.start, range.end));
+    let mut end = start;
+    for (name, .., range) in &entries {
+        if range.start != end {
+            return Err(format!(
+                "tensor `{name}` begins at byte {}, expected {end}",
+                range.start
+            ));
+        }
+        end = range.end;
+    }
+    if end != size {
+        return Err(format!("the file has {size} bytes, its header says {end}"));
+    }
+    Ok(entries)
 }
 
 /// Longest header of a safetensors file, as the format says.
@@ -318,7 +361,10 @@ pub(super) fn shards(text: &str, path: &Path) -> Result<Vec<String>, ModelError>
 /// All weights of a folder.
 pub(super) fn from_folder(architecture: &Architecture, folder: &Path) -> Result<Params, ModelError> {
     let files = weight_files(folder)?;
-    let mut files = files.iter().map(|path| WeightFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut files = files
+        .iter()
+        .map(|path| WeightFile::open(path))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut shapes = Shapes::new();
     files.iter().for_each(|file| file.add_shapes(&mut shapes));
     let mut collector = Collector::new(architecture, folder, &shapes)?;

@@ -60,7 +60,10 @@ impl Template {
         environment.set_unknown_method_callback(python::method);
         environment.add_filter("tojson", json::tojson);
         environment.add_filter("format", |_: &Value| -> Result<Value, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, "the filter `format` is not known"))
+            Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "the filter `format` is not known",
+            ))
         });
         // Python's text has a length and an index, and a dict too
         environment.add_test("sequence", |v: &Value| {
@@ -112,7 +115,12 @@ impl Template {
             ("documents", Value::from(())),
             ("strftime_now", Value::from_function(strftime)),
         ];
-        variables.extend(context.arguments.iter().map(|(name, value)| (name.as_str(), json::value(value))));
+        variables.extend(
+            context
+                .arguments
+                .iter()
+                .map(|(name, value)| (name.as_str(), json::value(value))),
+        );
         let template = self.environment.get_template("chat template").map_err(failed)?;
         template.render(Value::from_pairs(variables)).map_err(failed)
     }

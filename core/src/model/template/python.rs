@@ -149,7 +149,9 @@ impl Text<'_> {
                 let mut parts = Vec::new();
                 let mut rest = self.text.trim_start();
                 while !rest.is_empty() && parts.len() + 1 < most {
-                    let Some(at) = rest.find(char::is_whitespace) else { break };
+                    let Some(at) = rest.find(char::is_whitespace) else {
+                        break;
+                    };
                     parts.push(&rest[..at]);
                     rest = rest[at..].trim_start();
                 }
@@ -190,14 +192,21 @@ impl Text<'_> {
         let filling = self.optional(1)?.unwrap_or(" ");
         let missing = width.saturating_sub(self.text.chars().count());
         if missing > LONGEST_TEXT {
-            return Err(invalid(format!("a text of {width} letters, expected at most {LONGEST_TEXT}")));
+            return Err(invalid(format!(
+                "a text of {width} letters, expected at most {LONGEST_TEXT}"
+            )));
         }
         let front = match before {
             0 => 0,
             1 => missing / 2 + (missing & width & 1), // CPython's unicode_center
             _ => missing,
         };
-        let text = format!("{}{}{}", filling.repeat(front), self.text, filling.repeat(missing - front));
+        let text = format!(
+            "{}{}{}",
+            filling.repeat(front),
+            self.text,
+            filling.repeat(missing - front)
+        );
         Ok(Value::from(text))
     }
 
@@ -268,7 +277,9 @@ impl Text<'_> {
             ("removeprefix", 1) => Value::from(text.strip_prefix(self.argument(0)?).unwrap_or(text)),
             ("removesuffix", 1) => Value::from(text.strip_suffix(self.argument(0)?).unwrap_or(text)),
             ("replace", 2) => self.replace(usize::MAX)?,
-            ("replace", 3) => self.replace(usize::try_from(i64::try_from(self.args[2].clone())?).unwrap_or(usize::MAX))?,
+            ("replace", 3) => {
+                self.replace(usize::try_from(i64::try_from(self.args[2].clone())?).unwrap_or(usize::MAX))?
+            }
             ("splitlines", 0) => text.lines().map(Value::from).collect(),
             ("partition", 1) => self.partition(false)?,
             ("rpartition", 1) => self.partition(true)?,

@@ -47,14 +47,32 @@ fn blocks_methods_and_exceptions() {
 fn what_a_run_says_reaches_the_template() {
     for (source, text) in [
         ("{{ strftime_now('%d %b %Y') }}", "24 Nov 2026"),
-        ("{{ enable_thinking }}{{ enable_thinking is false }}{{ bos_token }}", "FalseTrue<s>"),
+        (
+            "{{ enable_thinking }}{{ enable_thinking is false }}{{ bos_token }}",
+            "FalseTrue<s>",
+        ),
         ("{% if not tools %}{{ tools is none }}{% endif %}", "True"),
-        ("{% for m in messages %}{% generation %}\n{{ m.content }}{% endgeneration %}{% endfor %}", "a < b"),
-        ("{% set x = 1 %}{% generation %}{% set x = 2 %}{% endgeneration %}{{ x }}", "1"),
-        ("{{ {'a': '<é>', 'b': [1, none, true]} | tojson }}", r#"{"a": "<é>", "b": [1, null, true]}"#),
-        ("{{ [1, {'a': 2}] | tojson(indent=2) }}", "[\n  1,\n  {\n    \"a\": 2\n  }\n]"),
+        (
+            "{% for m in messages %}{% generation %}\n{{ m.content }}{% endgeneration %}{% endfor %}",
+            "a < b",
+        ),
+        (
+            "{% set x = 1 %}{% generation %}{% set x = 2 %}{% endgeneration %}{{ x }}",
+            "1",
+        ),
+        (
+            "{{ {'a': '<é>', 'b': [1, none, true]} | tojson }}",
+            r#"{"a": "<é>", "b": [1, null, true]}"#,
+        ),
+        (
+            "{{ [1, {'a': 2}] | tojson(indent=2) }}",
+            "[\n  1,\n  {\n    \"a\": 2\n  }\n]",
+        ),
         ("{{ 'user name'.capitalize() }}{{ 'ab'.swapcase() }}", "User nameAB"),
-        ("{{ messages[0].content is iterable }}{{ messages[0].content is sequence }}{{ none is iterable }}", "TrueTrueFalse"),
+        (
+            "{{ messages[0].content is iterable }}{{ messages[0].content is sequence }}{{ none is iterable }}",
+            "TrueTrueFalse",
+        ),
     ] {
         let found = render(source, &[message("user", "a < b")]);
         assert_eq!(found.map_err(|e| e.to_string()), Ok(text.to_owned()), "{source}");
