@@ -117,6 +117,18 @@ fn the_native_and_the_component_form_give_equal_scores() {
 }
 
 #[test]
+fn a_component_is_inspected_as_a_library_is() {
+    let file = crate::support::root().join("examples/reward-text/length.wat");
+    let text = Plugins::searching(Vec::new())
+        .describe(&file.to_string_lossy())
+        .unwrap();
+    assert!(text.starts_with("reward "), "{text}");
+    for line in ["  file  ", "  about  ", "  validation  ", "  params  "] {
+        assert!(text.contains(line), "no {line:?} in {text}");
+    }
+}
+
+#[test]
 fn params_are_checked_by_the_guest_with_the_words_of_the_native_form() {
     let file = built_by_cargo().join("clarity.wasm");
     let mut plugins = Plugins::searching(vec![built()]);

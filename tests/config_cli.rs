@@ -37,6 +37,9 @@ fn shape(line: &str) -> String {
                 .to_owned()
         }
         Ok(Command::Metrics) => "metrics".to_owned(),
+        Ok(Command::Model(cli::ModelCommand::Merge(args))) => {
+            format!("merge {} {}", args.adapter.display(), args.out.display())
+        }
         Ok(Command::Sft(args)) => format!("sft {} {:?} {:?}", args.out.display(), args.steps, args.seed),
         Ok(Command::Logprobs(args)) => format!("logprobs {} {}", args.model, args.input.display()),
         Ok(Command::Reward(R::List)) => "reward list".into(),
@@ -48,11 +51,17 @@ fn shape(line: &str) -> String {
             ..
         })) => format!("score {reward} {params} {} {fuel:?}", input.display()),
         Ok(Command::Plugin(P::List)) => "plugin list".into(),
+        Ok(Command::Plugin(P::New { name, reward, .. })) => format!("new {name} {reward}"),
         Ok(Command::Plugin(P::Inspect { lib, verbose })) => {
             format!("inspect {lib}{}", if verbose { " verbose" } else { "" })
         }
-        Ok(Command::Plugin(P::Replay { lib, trace, check })) => {
-            format!("replay {lib} {} {check}", trace.display())
+        Ok(Command::Plugin(P::Replay {
+            lib,
+            trace,
+            params,
+            check,
+        })) => {
+            format!("replay {lib} {} {params} {check}", trace.display())
         }
         Ok(Command::Plugin(P::Check {
             lib,
@@ -92,11 +101,16 @@ fn shape(line: &str) -> String {
             let tokenizer = if tokenizer { " tokenizer" } else { "" };
             format!("generate {name} {} {seed:?} {sft:?}{tokenizer}", out.display())
         }
-        Ok(Command::Config(C::Check(args))) => format!("check {:?} {:?}", args.config, args.sets),
+        Ok(Command::Config(C::Check(args))) => format!("check {:?} {:?}", args.config.config, args.config.sets),
         Ok(Command::Config(C::Explain { key, config })) => {
-            format!("explain {key} {:?}", config.sets)
+            format!("explain {key} {:?}", config.config.sets)
         }
         Ok(Command::Config(C::Schema)) => "schema".into(),
+        Ok(Command::Report { run }) => format!("report {}", run.display()),
+        Ok(Command::Compare(args)) => {
+            let (runs, all) = (args.runs.len(), args.all_pairs);
+            format!("compare {runs} {} {:?} {all}", args.format, args.on)
+        }
     }
 }
 
@@ -141,6 +155,15 @@ fn each_way_of_typing_means_one_thing() {
         ("moa-host sft", "MissingRequiredArgument"),
         ("moa-host logprobs --model embedded --input -", "logprobs embedded -"),
         ("moa-host logprobs --input a.jsonl", "MissingRequiredArgument"),
+        ("moa-host report runs/a", "report runs/a"),
+        ("moa-host report", "MissingRequiredArgument"),
+        ("moa-host compare a b", "compare 2 markdown None false"),
+        (
+            "moa-host compare a b c --format latex --on test --all-pairs",
+            r#"compare 3 latex Some("test") true"#,
+        ),
+        ("moa-host compare a --format pdf", "InvalidValue"),
+        ("moa-host compare", "MissingRequiredArgument"),
         ("moa-host plugin list", "plugin list"),
         ("moa-host reward list", "reward list"),
         ("moa-host reward score r --input -", "score r {} - None"),
@@ -151,12 +174,15 @@ fn each_way_of_typing_means_one_thing() {
         ("moa-host reward score r --fuel 0 --input a", "ValueValidation"),
         ("moa-host reward score r", "MissingRequiredArgument"),
         ("moa-host plugin", "DisplayHelpOnMissingArgumentOrSubcommand"),
+        ("moa-host plugin new my-method", "new my-method false"),
+        ("moa-host plugin new my-reward --reward", "new my-reward true"),
+        ("moa-host plugin new", "MissingRequiredArgument"),
         ("moa-host plugin inspect p", "inspect p"),
         ("moa-host plugin inspect p --verbose", "inspect p verbose"),
-        ("moa-host plugin replay p --trace t.jsonl", "replay p t.jsonl false"),
+        ("moa-host plugin replay p --trace t.jsonl", "replay p t.jsonl {} false"),
         (
             "moa-host plugin replay p --trace t.jsonl --check",
-            "replay p t.jsonl true",
+            "replay p t.jsonl {} true",
         ),
         ("moa-host plugin replay p", "MissingRequiredArgument"),
         ("moa-host data inspect a.parquet", "inspect a.parquet None None"),

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::support::{self, library};
-use moa_core::plugin::{BatchInput, Objective, Plugins, Setup};
+use moa_core::plugin::{BatchInput, Completion, NewPlugin, Objective, Plugins, Setup};
 use serde_json::json;
 
 /// Guide and example make a library of the same name in the same target folder.
@@ -238,4 +238,62 @@ fn the_template_makes_a_plugin_that_loads() {
         &json!({ "weights": [0.6, 0.3, 0.1] }),
     );
     assert_eq!(weights, [0.6, 0.3, 0.1]);
+}
+
+/// `plugin new` writes the template's crate with nothing left to fill in; the reward's builds and scores.
+#[test]
+fn plugin_new_writes_a_crate_that_builds() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let here = folder.path();
+    let sdk = support::root().join("sdk");
+    let method = NewPlugin::Scalarizer
+        .write(here, "my-rule", Some(&sdk))
+        .unwrap_or_else(|e| panic!("{e}"));
+    let source = fs::read_to_string(method.join("src/lib.rs")).expect("a source");
+    assert!(
+        source.contains("const NAME: &str = \"my-rule\"") && !source.contains("{{"),
+        "{source}"
+    );
+
+    let reward = NewPlugin::Reward
+        .write(here, "my-reward", Some(&sdk))
+        .unwrap_or_else(|e| panic!("{e}"));
+    for file in ["Cargo.toml", "src/lib.rs", "README.md"] {
+        let text = fs::read_to_string(reward.join(file)).expect("a file of the template");
+        assert!(!text.contains("{{"), "{file}: a placeholder is left");
+    }
+    let manifest = reward.join("Cargo.toml");
+    library::lock(&manifest);
+    let library = library::build(&manifest, "my-reward", "my_reward");
+    let mut plugins = Plugins::searching(vec![library.parent().map(Path::to_owned).expect("a folder")]);
+    let reward = plugins
+        .reward("my-reward", &json!({ "characters": 10 }))
+        .unwrap_or_else(|e| panic!("{e}"));
+    let completion = Completion {
+        response: "five ",
+        ..Completion::default()
+    };
+    let scores = reward.score_all(&[completion]).unwrap_or_else(|e| panic!("{e}"));
+    assert!(matches!(scores.as_slice(), [Ok(score)] if *score == 0.5));
+}
+
+#[test]
+fn plugin_new_refuses_what_it_cannot_write() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let refused = |name: &str, sdk: Option<&Path>| {
+        let error = NewPlugin::Reward
+            .write(folder.path(), name, sdk)
+            .expect_err("must be refused");
+        assert!(
+            fs::read_dir(folder.path()).expect("a folder").count() <= 1,
+            "{name}: something was written"
+        );
+        error.to_string()
+    };
+    fs::create_dir(folder.path().join("there")).expect("a folder");
+    assert!(refused("there", None).contains("it is there already"));
+    for name in ["My", "../out", "a b", "", "3d", "a-"] {
+        assert!(refused(name, None).contains("expected small letters"), "{name}");
+    }
+    assert!(refused("new", Some(folder.path())).contains("expected a folder with a Cargo.toml"));
 }

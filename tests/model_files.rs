@@ -81,9 +81,11 @@ fn save_and_load_are_stable() {
         assert_eq!(logits(&first), logits(&second), "{name}");
         second.save(&two).expect("saved");
         assert_eq!(bytes(&one), bytes(&two), "{name}");
-        // over an older folder: replaced as a whole, nothing left beside it
-        std::fs::write(two.join("stale"), "x").expect("written");
+        // over what it wrote itself: replaced as a whole, nothing left beside it
         second.save(&two).expect("saved again");
+        std::fs::write(two.join("notes"), "x").expect("written");
+        second.save(&two).expect_err("a file that it did not write");
+        std::fs::remove_file(two.join("notes")).expect("still there");
         assert_eq!(bytes(&one), bytes(&two), "{name}");
         assert_eq!(std::fs::read_dir(target.path()).expect("folder").count(), 2);
         assert_eq!(second.tokenizer.eos_ids(), [2]);
@@ -105,7 +107,6 @@ fn a_saved_folder_keeps_what_was_read() {
     std::fs::write(at("config.json"), config.to_string()).expect("written");
     let generation = r#"{"do_sample": true, "eos_token_id": [2, 1], "repetition_penalty": 1.05,
  "temperature": 0.7, "top_k": 20}"#;
-    std::fs::create_dir(at("additional_chat_templates")).expect("made");
     for (name, text) in [
         ("generation_config.json", generation),
         ("special_tokens_map.json", "{\"eos_token\": \"<|end|>\"}"),
@@ -115,7 +116,6 @@ fn a_saved_folder_keeps_what_was_read() {
         ("tokenizer.model", "bytes"),
         ("LICENSE.txt", "the licence"),
         ("README.md", "about another model"),
-        ("additional_chat_templates/rag.jinja", "{{ messages }}"),
         ("chat_template.jinja", "{{ messages[0].content }}!"),
     ] {
         std::fs::write(at(name), text).expect("written");
@@ -132,7 +132,6 @@ fn a_saved_folder_keeps_what_was_read() {
         "added_tokens.json",
         "tokenizer.model",
         "LICENSE.txt",
-        "additional_chat_templates/rag.jinja",
         "chat_template.jinja",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -193,19 +192,6 @@ fn a_config_cannot_claim_more_than_the_weights_have() {
     value["quantization_config"] = serde_json::json!({"quant_method": "gptq"});
     std::fs::write(&config, value.to_string()).expect("written");
     assert!(error(source.path()).contains("gptq"));
-}
-
-#[test]
-fn an_adapter_is_named_as_one() {
-    let place = tempfile::tempdir().expect("a temporary folder");
-    std::fs::write(
-        place.path().join("adapter_config.json"),
-        r#"{"base_model_name_or_path": "org/base"}"#,
-    )
-    .expect("written");
-    let error = load(place.path()).err().expect("no model");
-    assert!(error.to_string().contains("a PEFT adapter for org/base"), "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.contains("merge")));
 }
 
 /// The golden Llama as `torch.save` writes it: golden/pickle/make.py.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::support::decoder;
+use crate::support::slopes::assert_slopes;
 use candle_core::{DType, Device, Tensor, Var};
-use moa_core::engine::GradientSet;
 use moa_core::model::{Architecture, Cotangent, Family, Model, Packed, Tokenizer, TokenizerFiles};
 
 const TOKENIZER: &[u8] =
@@ -83,36 +83,6 @@ fn variables(model: &Model) -> BTreeMap<String, Var> {
     params
         .map(|(slot, values)| (slot.name.clone(), variable(values, &slot.shape)))
         .collect()
-}
-
-/// The slope of `value` along a gradient, one parameter at a time: it is the gradient's squared norm.
-fn assert_slopes(model: &mut Model, gradient: &GradientSet, size: f64, value: impl Fn(&Model) -> f64) {
-    let before = model.params().trainable().clone();
-    for (slot, gradient) in gradient.iter() {
-        let norm2: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
-        let h = size / norm2.sqrt();
-        let mut step = |sign: f64| {
-            let params = model.params_mut().trainable_mut();
-            params.set(&before).expect("the same layout");
-            let values = &mut params.values_mut()[slot.range.clone()];
-            values
-                .iter_mut()
-                .zip(gradient)
-                .for_each(|(v, g)| *v += (sign * h) as f32 * g);
-            value(model)
-        };
-        let slope = (step(1.0) - step(-1.0)) / (2.0 * h);
-        assert!(
-            (slope - norm2).abs() < 1e-2 * norm2,
-            "{}: slope {slope}, norm² {norm2}",
-            slot.name
-        );
-    }
-    model
-        .params_mut()
-        .trainable_mut()
-        .set(&before)
-        .expect("the same layout");
 }
 
 /// Prompts, responses and groups with every odd case: G of 0, 1 and 3, an empty response, one token, a tile's end.
@@ -217,6 +187,29 @@ fn many_backward_passes_of_one_forward() {
     assert!(forward.gradient(&[1.0]).is_err());
     let none = forward.gradient(&vec![0.0; n]).expect("gradients");
     assert!(none.values().iter().all(|v| *v == 0.0));
+}
+
+/// Keeping only the layers' inputs changes no bit of any gradient.
+#[test]
+fn activations_that_are_computed_again_are_the_same() {
+    for (family, tied) in FAMILIES {
+        let mut model = model(family, tied);
+        let (prompts, responses, groups) = batch();
+        let packed = Arc::new(Packed::new(&prompts, &responses, &groups).expect("packed"));
+        let n = packed.targets().len();
+        let (dense, mut part) = (cotangents(n, 2), cotangents(n, 3));
+        part[..packed.offsets()[3]].fill(0.0);
+        let columns = [Cotangent::of(&dense), Cotangent::of(&part)];
+        let mut gradients = |recompute| {
+            model.set_recompute(recompute);
+            let forward = model.forward(&packed, 0.8).expect("forward");
+            forward.gradients(&columns).expect("gradients")
+        };
+        let (kept, again) = (gradients(false), gradients(true));
+        for (kept, again) in kept.iter().zip(&again) {
+            assert!(kept.values() == again.values(), "{family:?}");
+        }
+    }
 }
 
 /// Columns that reach some groups only, none, all, or nearly all: each is what it would be over the whole batch.

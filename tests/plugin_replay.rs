@@ -19,7 +19,7 @@ fn plugins(paths: &[&Path]) -> Result<Plugins, PluginError> {
 
 fn check(plugins: &Plugins, trace: &Path) -> Result<(usize, usize), PluginError> {
     let mut out = Vec::new();
-    let replayed = replay(plugins, trace, true, &mut out)?;
+    let replayed = replay(plugins, trace, &serde_json::Map::new(), true, &mut out)?;
     assert!(out.is_empty(), "a check prints nothing");
     Ok((replayed.events, replayed.compared))
 }
@@ -86,7 +86,7 @@ fn a_replay_without_check_fills_in_what_it_would_check() -> Result<(), Box<dyn E
     std::fs::write(&bare, &inputs)?;
     assert_eq!(check(&plugins, &bare)?.1, 0, "nothing to compare");
     let mut out = Vec::new();
-    replay(&plugins, &bare, false, &mut out)?;
+    replay(&plugins, &bare, &serde_json::Map::new(), false, &mut out)?;
     let filled = String::from_utf8(out)?;
     assert!(
         filled.contains("\"expect\":{\"mixing_weights\":[0.5,0.25,0.25],\"weights\":[0.5,0.25,0.25],\"rewards\":[0.5,"),
@@ -96,6 +96,22 @@ fn a_replay_without_check_fills_in_what_it_would_check() -> Result<(), Box<dyn E
     std::fs::write(&filled_path, &filled)?;
     let events = text.lines().count() - 1;
     assert_eq!(check(&plugins, &filled_path)?, (events, events));
+
+    // Other params: the header says them, the answers are theirs, and a check finds the difference.
+    let other = json!({"weights": [0.25, 0.5, 0.25]});
+    let other = other.as_object().ok_or("an object")?;
+    let mut out = Vec::new();
+    replay(&plugins, &bare, other, false, &mut out)?;
+    let out = String::from_utf8(out)?;
+    assert!(
+        out.lines()
+            .next()
+            .is_some_and(|header| header.contains("[0.25,0.5,0.25]")),
+        "{out}"
+    );
+    assert!(out.contains("\"mixing_weights\":[0.25,0.5,0.25]"), "{out}");
+    let differs = replay(&plugins, &filled_path, other, true, &mut Vec::new());
+    assert!(differs.is_err_and(|error| matches!(error, PluginError::Difference { .. })));
     Ok(())
 }
 
@@ -158,7 +174,7 @@ fn a_recorded_run_replays_exactly() -> Result<(), Box<dyn Error>> {
     assert_eq!(check(&plugins, &whole)?, (12, 12));
     let recorded = std::fs::read_to_string(&whole)?;
     let mut again = Vec::new();
-    replay(&plugins, &whole, false, &mut again)?;
+    replay(&plugins, &whole, &serde_json::Map::new(), false, &mut again)?;
     assert_eq!(String::from_utf8(again)?, recorded, "to the last byte");
 
     // A run that was cut off after its checkpoint: what came later is written again.

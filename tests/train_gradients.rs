@@ -13,6 +13,7 @@ use serde_json::Value;
 const RUNS: &[(&str, &[&str])] = &[
     ("mgda", &[]),
     ("mgda", &["scalarizer.normalize=\"norm\""]),
+    ("mgda", &["scalarizer.normalize=\"norm-squared\""]),
     ("mgda", &["scalarizer.normalize=\"loss\""]),
     ("mgda", &["scalarizer.compat=\"ctwa-repo\""]),
     (
@@ -25,6 +26,39 @@ const RUNS: &[(&str, &[&str])] = &[
     ("gradnorm", &["scalarizer.weight_lr=0.5", "scalarizer.weight_floor=0.4"]),
     // The released code's loss ratios turn negative here, and only whole powers of those are numbers.
     ("gradnorm", &["scalarizer.alpha=2.0", "scalarizer.compat=\"ctwa-repo\""]),
+    ("upgrad", &[]),
+    ("upgrad", &["scalarizer.weights=[0.5, 0.25, 0.25]"]),
+    ("upgrad", &["scalarizer.regularization=1e-4"]),
+    ("dualproj", &[]),
+    ("dualproj", &["scalarizer.weights=[0.5, 0.25, 0.25]"]),
+    ("dualproj", &["scalarizer.regularization=1e-4"]),
+    ("cagrad", &[]),
+    (
+        "cagrad",
+        &["scalarizer.weights=[0.5, 0.25, 0.25]", "scalarizer.clip=true"],
+    ),
+    ("cagrad", &["scalarizer.c=0.9", "scalarizer.rescale=\"one-plus-c\""]),
+    ("pcgrad", &[]),
+    (
+        "pcgrad",
+        &["scalarizer.weights=[0.5, 0.25, 0.25]", "scalarizer.reduction=\"sum\""],
+    ),
+    ("pcgrad", &["scalarizer.order=\"random\""]),
+    ("nash-mtl", &[]),
+    ("nash-mtl", &["scalarizer.scale=\"published\""]),
+    ("nash-mtl", &["scalarizer.update_every=2"]),
+    ("fairgrad", &[]),
+    ("fairgrad", &["scalarizer.alpha=0.5", "scalarizer.scale=\"published\""]),
+    ("fairgrad", &["scalarizer.update_every=2"]),
+    ("aligned-mtl", &[]),
+    (
+        "aligned-mtl",
+        &["scalarizer.weights=[0.5, 0.25, 0.25]", "scalarizer.scale=\"rmse\""],
+    ),
+    ("imtl-g", &[]),
+    ("config", &[]),
+    ("pcd", &[]),
+    ("pcd", &["scalarizer.tau=[0.1]", "scalarizer.beta=0.9"]),
 ];
 
 fn run(name: &str, settings: &[&str]) -> Outcome {

@@ -88,6 +88,9 @@ fn one_objective_gives_the_numbers_of_a_run_without_a_scalarizer() {
         let alone = match name.as_str() {
             "linear" | "tchebycheff" | "hypervolume" | "gradient" | "dynamic" => Alone::Same,
             "lagrangian" | "gradnorm" | "mgda" | "pama" => Alone::Same,
+            "upgrad" | "dualproj" | "cagrad" | "pcgrad" | "nash-mtl" | "fairgrad" | "aligned-mtl" => Alone::Same,
+            "imtl-g" | "config" | "pcd" | "gdpo" | "mo-grpo" | "rvpo" | "dvao" | "gd2po" => Alone::Same,
+            "stch" | "constrained-grpo" | "saw" | "sa-mrpo" | "famo" => Alone::Same,
             // w s with a growing w: the group's standard deviation takes w out again
             "ctwa" => Alone::Rounding,
             other => panic!("say here what `{other}` does with one objective"),

@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Sft(SftArgs),
     /// Print the log-probabilities of given responses, one JSON line each.
     Logprobs(LogprobsArgs),
+    /// Merge adapters into their model.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Inspect and check plugins, or replay a recorded trace.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -47,6 +50,13 @@ pub(crate) enum Command {
     /// Check and explain configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write RUN/report.html: figures, tables and samples of a run on one page, with each as a file in RUN/report.
+    Report {
+        /// Run folder.
+        run: PathBuf,
+    },
+    /// Compare runs: those that differ in the seed alone are one group, with intervals and tests over seeds and prompts.
+    Compare(CompareArgs),
     /// Explain every number of metrics.jsonl: unit, direction, formula.
     Metrics,
 }
@@ -66,6 +76,7 @@ impl ConfigArgs {
     fn request(&self, purpose: Purpose) -> Request {
         Request {
             purpose,
+            base: None,
             file: self.config.clone(),
             environment: Request::process_environment(),
             overrides: self.sets.iter().cloned().map(Override::Set).collect(),
@@ -97,29 +108,24 @@ pub(crate) struct TrainArgs {
     pub(crate) seed: Option<i64>,
     /// train.run_dir: folder that the run writes.
     #[arg(long, value_name = "FOLDER")]
-    pub(crate) run_dir: Option<PathBuf>,
-    /// Resume the run in this folder from its newest checkpoint, with its config.toml.
+    pub(crate) run_dir: Option<String>,
+    /// Resume the run in this folder from its newest checkpoint, with its own settings.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "run_dir"])]
     pub(crate) resume: Option<PathBuf>,
+    /// Resume from the checkpoint of this step; later ones are removed when the next is written.
+    #[arg(long, value_name = "STEP", requires = "resume")]
+    pub(crate) from: Option<u64>,
     /// Show errors only, no progress bar (logging.progress = false).
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
 
 impl TrainArgs {
-    /// What was typed about the config, with this process's environment. A resumed run has its own config in place of
-    /// both, so that it continues in another terminal as it would have here.
+    /// What was typed about the config, with this process's environment.
     pub(crate) fn request(&self) -> Request {
         let mut request = self.config.request(Purpose::Train);
-        if let Some(run) = &self.resume {
-            request.file = Some(run.join("config.toml"));
-            request.environment.clear();
-        }
         request.plugins = self.plugins.clone();
-        let run_dir = self
-            .run_dir
-            .as_ref()
-            .map(|folder| folder.to_string_lossy().into_owned());
+        let run_dir = self.run_dir.clone();
         let options: [(&'static str, &'static str, Option<toml::Value>); 6] = [
             (
                 "--scalarizer",
@@ -189,14 +195,59 @@ pub(crate) struct LogprobsArgs {
     pub(crate) input: PathBuf,
 }
 
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Run folders. The group of the first is the baseline.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Form of the tables.
+    #[arg(long, value_name = "FORMAT", default_value = "markdown", value_parser = ["markdown", "csv", "latex", "json"])]
+    pub(crate) format: String,
+    /// What to measure on; the test where every run has one.
+    #[arg(long, value_name = "SET", value_parser = ["test", "validation"])]
+    pub(crate) on: Option<String>,
+    /// Test every pair of groups, not only those with the baseline.
+    #[arg(long)]
+    pub(crate) all_pairs: bool,
+}
+
+/// `moa-host model …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Write the whole model that adapters and their base make together.
+    Merge(MergeArgs),
+}
+
+/// `moa-host model merge`
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Folder with adapter_model.safetensors and adapter_config.json, which names the base.
+    pub(crate) adapter: PathBuf,
+    /// Folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
 /// `moa-host plugin …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Write the crate of a new scalarizer, or of a new reward, into a folder of its name. It builds as it is.
+    New {
+        /// Name of the plugin and of the folder, kebab-case.
+        name: String,
+        /// A reward instead of a scalarizer.
+        #[arg(long)]
+        reward: bool,
+        /// Folder of moa-sdk's source. Without it: where this host was built from, or the published version.
+        #[arg(long, value_name = "FOLDER")]
+        sdk: Option<PathBuf>,
+    },
     /// List the libraries on the search path and their contents.
     List,
-    /// Show a library's scalarizers and rewards with their parameters.
+    /// Show the scalarizers and rewards of a library or component with their parameters.
     Inspect {
-        /// Library, a path or a bare name.
+        /// Library, a path or a bare name; or the path of a WebAssembly component.
         lib: String,
         /// If the library was built with another SDK, show every difference.
         #[arg(long, short)]
@@ -226,6 +277,9 @@ pub(crate) enum PluginCommand {
         /// Trace, JSON lines.
         #[arg(long, value_name = "FILE")]
         trace: PathBuf,
+        /// Params in place of the trace's, as JSON.
+        #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
+        params: String,
         /// Compare with the answers in the trace. Exits with 1 at the first that differs.
         #[arg(long)]
         check: bool,
@@ -326,22 +380,38 @@ pub(crate) enum DataCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Resolve a config and print every value with where it came from.
-    Check(ConfigArgs),
+    Check(ModelConfigArgs),
     /// Explain a key, or each key of a table: meaning, value and where it came from.
     Explain {
         /// Dotted key, such as rollout.group_size, or a table, such as rollout.
         key: String,
         /// Where values come from.
         #[command(flatten)]
-        config: ConfigArgs,
+        config: ModelConfigArgs,
     },
     /// Print every key with type, range, default and meaning as JSON.
     Schema,
 }
 
-impl ConfigArgs {
+/// Options of `config check` and `config explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelConfigArgs {
+    /// Where values come from.
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// model.path: a folder, a .gguf file, a hub id, or "embedded". It need not be there.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+}
+
+impl ModelConfigArgs {
     /// What was typed about the config of a run of `train`, with this process's environment.
     pub(crate) fn train_request(&self) -> Request {
-        self.request(Purpose::Train)
+        let mut request = self.config.request(Purpose::Train);
+        push_options(
+            &mut request,
+            [("--model", "model.path", self.model.clone().map(Into::into))],
+        );
+        request
     }
 }

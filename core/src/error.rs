@@ -15,16 +15,19 @@ pub enum Fault {
     Run,
     /// The user stopped it.
     Interrupted,
+    /// Nobody's: there was nothing to do.
+    Nothing,
 }
 
 impl Fault {
-    /// 2, 1 and 130.
+    /// 2, 1, 130 and 0.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Usage => 2,
             Self::Run => 1,
             Self::Interrupted => 130,
+            Self::Nothing => 0,
         }
     }
 }

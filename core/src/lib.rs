@@ -7,7 +7,11 @@ mod caught;
 
 mod num;
 
+pub mod terminal;
+
 mod staged;
+
+mod checksums;
 
 pub mod config;
 

@@ -1,8 +1,7 @@
-//! moa-host: parse, resolve, run. The only place that prints or exits.
-
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+//! moa-host: parse, resolve, run. The only program that prints (`print`) or exits.
 
 mod cli;
+mod print;
 
 use std::{
     io::{self, Read, Write},
@@ -16,7 +15,10 @@ use std::{
 };
 
 use clap::Parser;
-use cli::{Cli, Command, ConfigCommand, DataCommand, LogprobsArgs, PluginCommand, RewardCommand, SftArgs, TrainArgs};
+use cli::{
+    Cli, Command, CompareArgs, ConfigCommand, DataCommand, LogprobsArgs, ModelCommand, PluginCommand, RewardCommand,
+    SftArgs, TrainArgs,
+};
 use moa_core::{
     config::{self, Source},
     data::{
@@ -34,24 +36,22 @@ use moa_core::{
     train::{self, Resume, Run, logprobs, sft},
 };
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 
 fn main() -> ExitCode {
     let command = Cli::parse().into_command();
-    match run(command) {
+    match run(command).and_then(|code| print::finish().map(|()| code)) {
         Ok(code) => ExitCode::from(code),
         // Who reads our output has seen enough (`| head`).
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            match error.fault() {
-                Fault::Interrupted => eprintln!("{error}"),
-                Fault::Usage | Fault::Run => eprintln!("error: {error}"),
-            }
-            if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
-            }
+            let prefix = match error.fault() {
+                Fault::Interrupted | Fault::Nothing => "",
+                Fault::Usage | Fault::Run => "error: ",
+            };
+            print::error(&error, prefix);
             ExitCode::from(error.fault().exit_code())
         }
     }
@@ -68,11 +68,14 @@ fn run(command: Command) -> Result<u8, Error> {
         Command::Train(arguments) => train_command(&arguments)?,
         Command::Sft(arguments) => sft_command(&arguments)?,
         Command::Logprobs(arguments) => logprobs_command(&arguments)?,
+        Command::Model(ModelCommand::Merge(arguments)) => Model::merged(&arguments.adapter)?.save(&arguments.out)?,
         Command::Plugin(command) => return plugin_command(command),
         Command::Reward(command) => return reward_command(command),
         Command::Data(command) => data_command(command)?,
         Command::Config(command) => config_command(command)?,
-        Command::Metrics => write!(io::stdout().lock(), "{}", metrics::definitions_text())?,
+        Command::Report { run } => print::text(&format!("{}\n", report::write_page(&run)?.display()))?,
+        Command::Compare(arguments) => compare_command(&arguments)?,
+        Command::Metrics => print::text(&metrics::definitions_text())?,
     }
     Ok(0)
 }
@@ -80,41 +83,54 @@ fn run(command: Command) -> Result<u8, Error> {
 fn train_command(arguments: &TrainArgs) -> Result<(), Error> {
     let say = |text: &str| {
         if !arguments.quiet {
-            eprintln!("{text}");
+            print::note(text);
         }
     };
     let (mut run, mut folder) = match &arguments.resume {
         None => new_run(arguments, &say)?,
         Some(path) => {
-            let resume = Resume::find(path, &arguments.request())?;
+            let resume = Resume::find(path, arguments.from, arguments.request())?;
             resume.notes.iter().for_each(|note| say(note));
             use_threads(resume.config().train.threads);
             let (run, folder) = resume.open()?;
             say(&run.describe());
-            say(&format!("{} resumes after step {}", path.display(), run.steps_done()));
+            if run.is_begun() {
+                say(&format!("{} resumes after step {}", path.display(), run.steps_done()));
+            }
             (run, folder)
         }
     };
     let config = run.setup.config.clone();
     let stop = stop_on_signals()?;
-    let progress = Progress::new(config.train.steps, !config.logging.progress);
+    run.setup.objectives.watch(&stop);
+    plugin::name_exits(print::note, &folder.native_call());
+    let mut progress = Progress::new(config.train.steps, !config.logging.progress);
+    if !arguments.quiet {
+        progress = progress.noting(print::note);
+    }
     let outcome = train::train(&mut run, &mut folder, &progress, &stop);
     progress.finish();
+    plugin::no_more_calls();
     let outcome = outcome?;
-    print!("{}", before_after(&outcome.before, &outcome.after));
+    let mut table = before_after(&outcome.before, &outcome.after).to_string();
     if let (count, Some(first)) = &outcome.failures {
         say(&format!("warning: rewards failed {count} times; the first: {first}"));
     }
     if let Some(test) = &outcome.test {
-        print!("{}", report::one_line(test));
+        table += &report::one_line(test).to_string();
     }
+    let printed = print::text(&table);
     say(&format!(
         "{} steps in {:.1} s; model in {}",
         outcome.steps,
         outcome.seconds,
         outcome.model.display()
     ));
-    Ok(())
+    match report::write_page(folder.path()) {
+        Ok(page) => say(&format!("report in {}", page.display())),
+        Err(error) => print::note(&format!("warning: no report: {error}")), // the run itself is whole
+    }
+    printed
 }
 
 /// Loads what the config names and makes the run's folder.
@@ -145,16 +161,42 @@ fn new_run(arguments: &TrainArgs, say: &dyn Fn(&str)) -> Result<(Run, RunFolder)
 fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut which = vec![SIGINT, SIGTERM];
+    // A terminal that closes is a polite kill, unless the user said that it does not matter (nohup).
+    which.extend(Some(SIGHUP).filter(|_| !ignores_hangup()));
+    let mut signals = Signals::new(which)?;
     std::thread::spawn(move || {
         for _ in signals.forever() {
             if asked.swap(true, Ordering::Relaxed) {
+                plugin::no_more_calls();
                 std::process::exit(130);
             }
-            eprintln!("stopping after this step, with a checkpoint; a second signal quits immediately");
+            print::note("stopping after this step, with a checkpoint; a second signal quits immediately");
         }
     });
     Ok(stop)
+}
+
+fn compare_command(arguments: &CompareArgs) -> Result<(), Error> {
+    let runs = arguments.runs.iter().map(|run| report::RunData::read(run));
+    let on = arguments.on.as_deref().map(|on| match on {
+        "validation" => report::On::Validation,
+        _ => report::On::Test, // the parser takes no other name
+    });
+    let comparison = report::compare(runs.collect::<Result<_, _>>()?, on, arguments.all_pairs)?;
+    let format = report::Format::named(&arguments.format).unwrap_or(report::Format::Markdown);
+    print::text(&report::write_table(&comparison, format))?;
+    Ok(())
+}
+
+/// Whether this process was started with the hang-up signal ignored, where the system says so.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    mask >> (SIGHUP - 1) & 1 == 1
 }
 
 fn sft_command(arguments: &SftArgs) -> Result<(), Error> {
@@ -165,13 +207,13 @@ fn sft_command(arguments: &SftArgs) -> Result<(), Error> {
     let outcome = sft::fine_tune(&config, settings, &arguments.out, &progress);
     progress.finish();
     let outcome = outcome?;
-    eprintln!(
+    print::note(&format!(
         "{} rows, {} response tokens, loss {:.4} nat/token over the last tenth; model in {}",
         outcome.rows,
         outcome.tokens,
         outcome.loss,
         arguments.out.display()
-    );
+    ));
     Ok(())
 }
 
@@ -182,7 +224,7 @@ fn logprobs_command(arguments: &LogprobsArgs) -> Result<(), Error> {
     };
     let rows = rows(&arguments.input, &keys)?;
     let model = open_model(&arguments.model)?;
-    logprobs::logprobs(model, &rows, &mut io::stdout().lock())
+    logprobs::logprobs(model, &rows, &mut print::out())
 }
 
 /// The rows of a file, or of stdin for "-".
@@ -196,14 +238,14 @@ fn rows(input: &Path, keys: &Keys) -> Result<Vec<data::Row>, Error> {
 }
 
 fn reward_command(command: RewardCommand) -> Result<u8, Error> {
-    let mut out = io::stdout().lock();
+    let mut out = print::out();
     let mut plugins = Plugins::new();
     match command {
         RewardCommand::List => {
             for path in plugins.available_rewards() {
                 match plugins.describe_rewards(&path) {
-                    Ok(text) => write!(out, "{text}")?,
-                    Err(error) => eprintln!("warning: {error}"),
+                    Ok(text) => print::text(&text)?,
+                    Err(error) => print::note(&format!("warning: {error}")),
                 }
             }
         }
@@ -221,14 +263,15 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
             for library in &libraries {
                 plugins.load(library)?;
             }
-            let params = json_option("--params", &params)?;
+            let params = json_option("--params", &params)?.into();
             let limits = config::Limits {
                 fuel,
                 milliseconds,
                 memory_mib,
                 result_bytes,
             };
-            let reward = plugins.reward_within(&reward, &params, &limits)?;
+            let mut reward = plugins.reward_within(&reward, &params, &limits)?;
+            reward.watch(&Arc::default());
             let keys = Keys {
                 require_response: true,
                 allow_empty_prompt: true,
@@ -240,7 +283,7 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
             progress.finish();
             let summary = summary?;
             if !quiet {
-                eprintln!("{}", summary.text(reward.name()));
+                print::note(&format!("{}", summary.text(reward.name())));
             }
             return Ok(u8::from(!summary.failures.is_empty()));
         }
@@ -249,10 +292,10 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
 }
 
 /// An option whose value is a JSON object.
-fn json_option(option: &'static str, text: &str) -> Result<serde_json::Value, Error> {
+fn json_option(option: &'static str, text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
     let value: Result<serde_json::Value, _> = serde_json::from_str(text);
     let found = match value {
-        Ok(value @ serde_json::Value::Object(_)) => return Ok(value),
+        Ok(serde_json::Value::Object(object)) => return Ok(object),
         Ok(_) => "another JSON value".to_owned(),
         Err(error) => error.to_string(),
     };
@@ -265,20 +308,31 @@ fn json_option(option: &'static str, text: &str) -> Result<serde_json::Value, Er
 }
 
 fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
-    let mut out = io::stdout().lock();
+    let mut out = print::out();
     match command {
         PluginCommand::List => {
             let mut plugins = Plugins::new();
             for path in plugins.available() {
                 match plugins.load(&path.to_string_lossy()) {
-                    Ok(library) => write!(out, "{}", plugin::description_text(library))?,
-                    Err(error) => eprintln!("warning: {error}"),
+                    Ok(library) => print::text(&plugin::description_text(library))?,
+                    Err(error) => print::note(&format!("warning: {error}")),
                 }
             }
         }
+        PluginCommand::New { name, reward, sdk } => {
+            let kind = match reward {
+                true => plugin::NewPlugin::Reward,
+                false => plugin::NewPlugin::Scalarizer,
+            };
+            let folder = kind.write(std::path::Path::new(""), &name, sdk.as_deref())?;
+            print::text(&format!("{}\n", folder.display()))?;
+            print::note(&format!(
+                "next: cd {name} && cargo test --release && cargo build --release"
+            ));
+        }
         PluginCommand::Inspect { lib, verbose } => {
             let mut plugins = Plugins::new().verbose(verbose);
-            write!(out, "{}", plugin::description_text(plugins.load(&lib)?))?;
+            print::text(&plugins.describe(&lib)?)?;
         }
         PluginCommand::Check {
             lib, answer: Some(id), ..
@@ -305,28 +359,37 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
             let mut written = Ok(());
             let report = check::check(&lib, &options, &child, &mut |case, widths| {
                 if !json && written.is_ok() {
-                    written = writeln!(out, "{}", case.line(widths));
+                    written = print::text(&format!("{}\n", case.line(widths)));
                 }
             })?;
             written?;
             if report.cases.is_empty() {
-                eprintln!("error: no case of {lib} begins with `{}`", options.only);
-                eprintln!("hint: without --only all cases run and show their names");
+                print::note(&format!("error: no case of {lib} begins with `{}`", options.only));
+                print::note(&format!("hint: without --only all cases run and show their names"));
                 return Ok(2);
             }
             if json {
                 writeln!(out, "{:#}", report.to_json())?;
             } else {
-                writeln!(out, "{}", report.summary())?;
+                print::text(&format!("{}\n", report.summary()))?;
             }
             return Ok(u8::from(!report.is_good()));
         }
-        PluginCommand::Replay { lib, trace, check } => {
+        PluginCommand::Replay {
+            lib,
+            trace,
+            params,
+            check,
+        } => {
             let mut plugins = Plugins::new();
+            let params = json_option("--params", &params)?;
             plugins.load(&lib)?;
-            let replayed = plugin::replay(&plugins, &trace, check, &mut out)?;
+            let replayed = plugin::replay(&plugins, &trace, &params, check, &mut out)?;
             if check {
-                eprintln!("{} events, {} compared, all agree", replayed.events, replayed.compared);
+                print::note(&format!(
+                    "{} events, {} compared, all agree",
+                    replayed.events, replayed.compared
+                ));
             }
         }
     }
@@ -351,7 +414,7 @@ fn data_command(command: DataCommand) -> Result<(), Error> {
                     Some(&mut |prompts| train::encoded(&model.tokenizer, prompts)),
                 )?,
             };
-            write!(io::stdout().lock(), "{inspection}")?;
+            print::text(&inspection.to_string())?;
         }
         DataCommand::Convert {
             name,
@@ -377,7 +440,7 @@ fn data_command(command: DataCommand) -> Result<(), Error> {
                 seed: seed.unwrap_or(convert::SPLIT_SEED),
             };
             for (path, rows) in convert::convert(&conversion, &out)? {
-                eprintln!("wrote {}, {rows} rows", path.display());
+                print::note(&format!("wrote {}, {rows} rows", path.display()));
             }
         }
         DataCommand::Generate {
@@ -393,7 +456,7 @@ fn data_command(command: DataCommand) -> Result<(), Error> {
                 tokenizer,
             };
             for path in tiny_math::generate(&out, options)? {
-                eprintln!("wrote {}", path.display());
+                print::note(&format!("wrote {}", path.display()));
             }
         }
     }
@@ -401,12 +464,12 @@ fn data_command(command: DataCommand) -> Result<(), Error> {
 }
 
 fn config_command(command: ConfigCommand) -> Result<(), Error> {
-    let mut out = io::stdout().lock();
+    let mut out = print::out();
     match command {
-        ConfigCommand::Check(arguments) => write!(out, "{}", config::resolve(&arguments.train_request())?.report()?)?,
+        ConfigCommand::Check(arguments) => print::text(&config::resolve(&arguments.train_request())?.report()?)?,
         ConfigCommand::Explain { key, config } => {
             for explanation in config::resolve(&config.train_request())?.explain(&key)? {
-                writeln!(out, "{explanation}")?;
+                print::text(&format!("{explanation}\n"))?;
             }
         }
         ConfigCommand::Schema => writeln!(out, "{:#}", config::schema()?)?,

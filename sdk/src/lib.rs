@@ -13,6 +13,7 @@ mod params;
 mod reward;
 mod rng;
 mod scalarizer;
+mod scoring;
 mod setup;
 mod signal;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::params::Params;
-use crate::{Error, Result};
+use crate::{Error, Result, scoring};
 
 /// A reward. It may be asked from several threads at once and has no state: the same completion gets the
 /// same score.
@@ -29,7 +29,13 @@ pub trait Reward: Send + Sync + Sized + 'static {
 
     /// Scores of many completions, one for each, in order. An error of the whole call stops the run.
     fn score_all(&self, completions: &[Completion<'_>]) -> Result<Vec<Result<f32>>> {
-        Ok(completions.iter().map(|completion| self.score(completion)).collect())
+        let scores = completions.iter().enumerate().map(|(index, completion)| {
+            scoring::set(Some(index));
+            self.score(completion)
+        });
+        let scores = scores.collect();
+        scoring::set(None);
+        Ok(scores)
     }
 }
 

@@ -22,8 +22,12 @@
 //! # use moa_sdk::serde_json;
 //! ```
 
+#[cfg(test)]
+pub(crate) mod cases;
 mod checks;
 mod completions;
+#[cfg(test)]
+mod faulty;
 pub mod inputs;
 mod limits;
 mod outcome;
@@ -31,13 +35,15 @@ mod properties;
 mod rewards;
 mod subject;
 mod suite;
+mod thread;
 
 pub use checks::{
     check_example, check_examples, check_properties, check_scales, expects_something, gradients, replay, scalarizer,
 };
 pub use completions::{CompletionFamily, Text, ordinary};
 pub use limits::{check_permutation, check_single_objective};
-pub use properties::{Property, THREAD_PANICKED};
-pub use rewards::check_reward;
+pub use properties::Property;
+pub use rewards::{check_reward, score};
 pub use subject::{Failure, OfType, Subject};
 pub use suite::{Suite, suite};
+pub use thread::{THREAD_PANICKED, on_thread};

@@ -60,7 +60,7 @@ def policy_loss(case):
         "token-mean": lambda: mean(terms),
         "seq-mean-token-sum": lambda: torch.stack([t.sum() for t in terms]).mean(),
         "seq-mean-token-mean": lambda: torch.stack([t.mean() for t in terms]).mean(),
-        "seq-mean-token-sum-norm": lambda: torch.stack([t.sum() for t in terms]).sum() / case["padded_length"],
+        "seq-mean-token-sum-norm": lambda: torch.stack([t.sum() for t in terms]).mean() / case["padded_length"],
     }[case["aggregation"]]()
     return {
         "loss": loss,

@@ -7,6 +7,7 @@ pub mod host;
 pub mod library;
 pub mod modules;
 pub mod run;
+pub mod slopes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ mod signal;
 
 pub use error::AdvantageError;
 pub use gdpo::estimate_gdpo;
-pub use signal::{Advantages, Estimation, Per};
+pub use signal::{Advantages, Estimation, Per, check_terms};
 
 pub use crate::config::Estimator;
 

@@ -138,7 +138,8 @@ impl Estimation<'_> {
     /// # Errors
     /// The estimator refuses, or a setting needs a scalar reward that the scalarizer does not have.
     pub fn of_signal(&self, signal: &Signal, of_objectives: Option<Vec<f32>>) -> Result<Advantages, AdvantageError> {
-        self.refuse_undefined_terms(signal.kind())?;
+        let (greedy, kl_in_reward) = (self.greedy.is_some(), self.kl_penalty.is_some());
+        check_terms(self.scalarizer, signal.kind(), greedy, kl_in_reward)?;
         let groups = &self.rollouts.groups;
         let of_objectives = || of_objectives.map_or_else(|| self.of_objectives(), Ok);
         let (values, per) = match signal.kind() {
@@ -169,36 +170,44 @@ impl Estimation<'_> {
             scale: signal.advantage_scale(),
         })
     }
+}
 
-    /// Refuses what cannot be defined: a penalty on the reward where there is none, a greedy completion's reward where
-    /// only the plugin knows what a completion is worth.
-    fn refuse_undefined_terms(&self, signal: &SignalKind) -> Result<(), AdvantageError> {
-        let found = match signal {
-            SignalKind::Weights(_) => return Ok(()),
-            SignalKind::Rewards(_) => "rewards",
-            SignalKind::AdvantageWeights(_) => "weights on advantages",
-            SignalKind::GradientWeights => "weights on gradients",
-            SignalKind::Advantages(_) | SignalKind::TokenAdvantages(_) => "advantages",
-        };
-        let has_reward = matches!(signal, SignalKind::Rewards(_));
-        if has_reward && self.greedy.is_some() {
-            return Err(AdvantageError::NoReward {
-                scalarizer: self.scalarizer.to_owned(),
-                found,
-                setting: "algorithm.estimator = \"remax\"",
-                needs: "weights, to mix the scores of greedy completions alike",
-                instead: "another algorithm.estimator",
-            });
-        }
-        if !has_reward && self.kl_penalty.is_some() {
-            return Err(AdvantageError::NoReward {
-                scalarizer: self.scalarizer.to_owned(),
-                found,
-                setting: "algorithm.kl.placement = \"reward\"",
-                needs: "one reward for each completion",
-                instead: "algorithm.kl.placement to \"loss\"",
-            });
-        }
-        Ok(())
+/// Refuses what cannot be defined for a signal of this kind: a KL penalty in the reward where there is none, a greedy
+/// completion's reward where only the plugin knows what a completion is worth.
+///
+/// # Errors
+/// [`AdvantageError::NoReward`].
+pub fn check_terms(
+    scalarizer: &str,
+    signal: &SignalKind,
+    greedy: bool,
+    kl_in_reward: bool,
+) -> Result<(), AdvantageError> {
+    let found = match signal {
+        SignalKind::Weights(_) => return Ok(()),
+        SignalKind::Rewards(_) => "rewards",
+        SignalKind::AdvantageWeights(_) => "weights on advantages",
+        SignalKind::GradientWeights => "weights on gradients",
+        SignalKind::Advantages(_) | SignalKind::TokenAdvantages(_) => "advantages",
+    };
+    let has_reward = matches!(signal, SignalKind::Rewards(_));
+    if has_reward && greedy {
+        return Err(AdvantageError::NoReward {
+            scalarizer: scalarizer.to_owned(),
+            found,
+            setting: "algorithm.estimator = \"remax\"",
+            needs: "weights, to mix the scores of greedy completions alike",
+            instead: "another algorithm.estimator",
+        });
     }
+    if !has_reward && kl_in_reward {
+        return Err(AdvantageError::NoReward {
+            scalarizer: scalarizer.to_owned(),
+            found,
+            setting: "algorithm.kl.placement = \"reward\"",
+            needs: "one reward for each completion",
+            instead: "algorithm.kl.placement to \"loss\"",
+        });
+    }
+    Ok(())
 }

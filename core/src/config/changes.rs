@@ -29,6 +29,19 @@ impl Config {
         })
     }
 
+    /// What [`Config::to_json`] returned then, with today's names of keys: [`super::Request::base`].
+    ///
+    /// # Errors
+    /// It is no config.
+    pub fn base(then: &Value) -> Result<toml::Table, ConfigError> {
+        let mut then = then.clone();
+        rename_keys(&mut then);
+        drop_unset(&mut then);
+        toml::Table::try_from(then).map_err(|error| ConfigError::Write {
+            problem: error.to_string(),
+        })
+    }
+
     /// The keys whose values differ from those that [`Config::to_json`] returned then, in the order of the
     /// documentation. A key that had another name then is compared by its new one.
     ///
@@ -57,6 +70,18 @@ fn rename_keys(config: &mut Value) {
         {
             table.entry(name).or_insert(value);
         }
+    }
+}
+
+/// Takes out keys that are not set, for which TOML has no value.
+fn drop_unset(value: &mut Value) {
+    match value {
+        Value::Object(table) => {
+            table.retain(|_, value| !value.is_null());
+            table.values_mut().for_each(drop_unset);
+        }
+        Value::Array(list) => list.iter_mut().for_each(drop_unset),
+        _ => {}
     }
 }
 

@@ -130,7 +130,7 @@ choices! {
         SeqMeanTokenSum = "seq-mean-token-sum",
         /// Mean over a response's tokens, mean over responses.
         SeqMeanTokenMean = "seq-mean-token-mean",
-        /// Sum over all tokens, divided by `rollout.max_new_tokens`.
+        /// Sum over a response's tokens divided by `rollout.max_new_tokens`, mean over responses.
         SeqMeanTokenSumNorm = "seq-mean-token-sum-norm",
     }
 

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::error::ConfigError;
 use super::keys::{Key, Kind, schema_key};
 use super::layer::Layer;
+use super::layers::reason;
 use super::origin::Origin;
 use super::resolve::Resolved;
 use super::table::{KeyKind, all_keys, find, nearest, renamed};
@@ -21,6 +22,8 @@ pub struct Explanation {
     pub value: Option<String>,
     /// Where the value came from.
     pub origin: Origin,
+    /// Why, where a built-in file says so.
+    pub reason: Option<&'static str>,
     /// What it may be, in words.
     pub expected: String,
     /// What it is if nobody sets it, in TOML's spelling.
@@ -36,6 +39,9 @@ impl fmt::Display for Explanation {
         if self.value.is_some() {
             writeln!(f, "  from     {}", self.origin)?;
         }
+        if let Some(reason) = self.reason {
+            writeln!(f, "  because  {reason}")?;
+        }
         writeln!(f, "  default  {}", self.default.clone().unwrap_or_else(none))?;
         writeln!(f, "  expects  {}", self.expected)?;
         write!(f, "  {}", self.doc)
@@ -50,6 +56,7 @@ impl Resolved {
         let explain = |name: &str, key: &Key| Explanation {
             key: name.to_owned(),
             value: lookup(&values, name).map(|value| value.to_string()),
+            reason: reason(&self.origin(name)),
             origin: self.origin(name),
             expected: key.expected(),
             default: default_of(&defaults, key).map(|value| value.to_string()),

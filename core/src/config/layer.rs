@@ -52,9 +52,15 @@ impl Layer {
         low
     }
 
-    /// Drops a table.
+    /// Drops a table, `name` or `above.name`.
     pub(crate) fn remove_table(&mut self, name: &str) {
-        self.table.remove(name);
+        match name.split_once('.') {
+            None => drop(self.table.remove(name)),
+            Some((above, name)) => {
+                let above = self.table.get_mut(above).and_then(Value::as_table_mut);
+                above.map(|table| table.remove(name));
+            }
+        }
         let prefix = join(name, "");
         self.origins
             .retain(|path, _| path != name && !path.starts_with(&prefix));

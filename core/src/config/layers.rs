@@ -4,7 +4,7 @@
 use figment::Figment;
 use toml::Value;
 
-use super::check::read_value;
+use super::check::{check, read_value};
 use super::error::ConfigError;
 use super::layer::Layer;
 use super::origin::Origin;
@@ -18,16 +18,42 @@ struct BuiltIn {
     text: &'static str,
 }
 
-/// What a run of the embedded model sets; other models have the defaults.
+/// What a run of the embedded model sets.
 const EMBEDDED_RUN: BuiltIn = BuiltIn {
     file: "configs/tiny/default.toml",
     text: include_str!("../../../configs/tiny/default.toml"),
+};
+/// What a run of any other model sets.
+const MODEL_RUN: BuiltIn = BuiltIn {
+    file: "configs/model.toml",
+    text: include_str!("../../../configs/model.toml"),
+};
+/// What a run of any other model sets beside it where adapters are trained.
+const LORA_RUN: BuiltIn = BuiltIn {
+    file: "configs/lora.toml",
+    text: include_str!("../../../configs/lora.toml"),
+};
+/// What `moa-host sft` sets for a model that exists.
+const MODEL_SFT: BuiltIn = BuiltIn {
+    file: "configs/sft.toml",
+    text: include_str!("../../../configs/sft.toml"),
 };
 /// The recipe of the embedded model, and what `moa-host sft` sets.
 const SFT: BuiltIn = BuiltIn {
     file: "configs/tiny/sft.toml",
     text: include_str!("../../../configs/tiny/sft.toml"),
 };
+
+/// What a built-in file says about the value that has this origin: the comment on its line.
+pub(crate) fn reason(origin: &Origin) -> Option<&'static str> {
+    let Origin::BuiltIn { file, line } = origin else {
+        return None;
+    };
+    let files = [EMBEDDED_RUN, MODEL_RUN, LORA_RUN, MODEL_SFT, SFT];
+    let text = files.into_iter().find(|built_in| built_in.file == *file)?.text;
+    let (_, comment) = text.lines().nth(line.checked_sub(1)?)?.split_once(" # ")?;
+    Some(comment.trim())
+}
 
 impl BuiltIn {
     fn layer(&self) -> Result<Layer, ConfigError> {
@@ -39,6 +65,10 @@ impl BuiltIn {
 /// All layers of a request but `--plugin`, and how many of them are built in.
 pub(crate) fn layers_of(request: &Request) -> Result<(Vec<Layer>, usize), ConfigError> {
     let mut user = Vec::new();
+    if let Some(base) = &request.base {
+        check(base, &|_| Origin::Checkpoint)?;
+        user.push(Layer::from_table(base.clone(), &Origin::Checkpoint));
+    }
     if let Some(path) = &request.file {
         user.extend(read_file(path)?);
     }
@@ -62,21 +92,30 @@ pub(crate) fn plugin_layer(names: &[String]) -> Result<Option<Layer>, ConfigErro
 }
 
 /// The defaults, and the file of the run that the user's layers mean. `[sft]` is left out of a run of `train` that
-/// does not mention it, so that the run's config.toml does not either.
+/// does not mention it, so that the run's config.toml does not either; `[model.lora]` is left out of any run.
 fn built_in_layers(purpose: Purpose, user: &[Layer]) -> Result<Vec<Layer>, ConfigError> {
     let mut layers = vec![Layer::from_table(defaults(), &Origin::Default)];
     if purpose == Purpose::Train && !user.iter().any(|layer| layer.table.contains_key("sft")) {
         layers[0].remove_table("sft");
     }
-    let typed = user
-        .iter()
-        .fold(Figment::new(), Figment::merge)
-        .find_value("model.path");
-    if typed.map_or(true, |path| path.as_str() == Some("embedded")) {
-        layers.push(EMBEDDED_RUN.layer()?);
+    let has_lora = |layer: &Layer| {
+        let model = layer.table.get("model");
+        model.is_some_and(|model| model.get("lora").is_some())
+    };
+    let lora = user.iter().any(has_lora);
+    if !lora {
+        layers[0].remove_table("model.lora");
+    }
+    let typed = user.iter().fold(Figment::new(), Figment::merge);
+    let is = |key: &str, word: &str| typed.find_value(key).ok().map(|value| value.as_str() == Some(word));
+    let embedded = is("model.path", "embedded").unwrap_or(true);
+    layers.push(if embedded { EMBEDDED_RUN } else { MODEL_RUN }.layer()?);
+    if lora && !embedded {
+        layers.push(LORA_RUN.layer()?);
     }
     if purpose == Purpose::Sft {
-        layers.push(SFT.layer()?);
+        let goes_on = is("sft.start", "model").unwrap_or(false);
+        layers.push(if goes_on && !embedded { MODEL_SFT } else { SFT }.layer()?);
     }
     Ok(layers)
 }

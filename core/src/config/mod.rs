@@ -47,8 +47,8 @@ pub use range::Range;
 pub use request::{Override, Purpose, Request};
 pub use resolve::{Resolved, resolve};
 pub use settings::{
-    Algorithm, Checkpoint, Config, Data, FreshModel, Kl, Limits, Logging, Model, Objective, Optimizer, Params, Rollout,
-    Scalarizer, Sft, TemplateArguments, Train, Validation,
+    Algorithm, Checkpoint, Config, Data, FreshModel, Kl, LORA_TARGETS, Limits, Logging, Lora, Model, Objective,
+    Optimizer, Params, Rollout, Scalarizer, Sft, TemplateArguments, Train, Validation,
 };
 pub use source::Source;
 pub use table::all_keys;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub enum Origin {
     /// The default of the key.
     Default,
+    /// The checkpoint of a run that is resumed.
+    Checkpoint,
     /// A config file compiled into the binary.
     BuiltIn {
         /// Its path in the repository.
@@ -60,6 +62,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
+            Origin::Checkpoint => f.write_str("the checkpoint"),
             Origin::BuiltIn { file, line } => write!(f, "default ({file}:{line})"),
             Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
             Origin::Environment { variable } => write!(f, "environment {variable}"),

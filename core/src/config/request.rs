@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use toml::Value;
+use toml::{Table, Value};
 
 /// What the config is for: it decides which built-in file lies above the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +19,8 @@ pub enum Purpose {
 pub struct Request {
     /// Which command needs it.
     pub purpose: Purpose,
+    /// All values of a run that is resumed, as its checkpoint has them: the layer below the file.
+    pub base: Option<Table>,
     /// `--config`.
     pub file: Option<PathBuf>,
     /// Environment variables, name and value; those that are not named `MOA_…` are ignored.

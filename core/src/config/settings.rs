@@ -21,6 +21,18 @@ pub type Params = serde_json::Map<String, serde_json::Value>;
 
 /// Most completions of one step. Beyond it numbers of tokens no longer fit in 32 bits.
 pub(crate) const MOST_COMPLETIONS: i32 = 1 << 20;
+/// Largest rank of an adapter.
+const MOST_RANK: i32 = 4096;
+/// The matrices of a layer that an adapter can stand beside, in the order of a layer.
+pub const LORA_TARGETS: [&str; 7] = [
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+];
 /// Longest prompt or completion.
 const MOST_TOKENS: i32 = 1 << 20;
 /// Most layers, heads, rows or columns of a fresh model.
@@ -65,6 +77,25 @@ settings! {
         pub dtype: Dtype = Dtype::F32,
         /// Device of the tensors.
         pub device: Device = Device::Cpu,
+        /// Keep only each layer's input of a forward pass, and compute the rest again when the backward pass needs it. It
+        /// saves memory, costs about a third more time in the update, and changes no number.
+        pub recompute: bool = false,
+        /// `[model.lora]`; absent from a run that does not mention it, which trains the whole model.
+        pub lora: Option<Lora>,
+    }
+
+    /// `[model.lora]`: low-rank adapters are trained beside the model, which stays as it is (arXiv 2106.09685).
+    pub struct Lora {
+        /// Rank of the adapters; 0 trains the whole model.
+        #[range(0..=MOST_RANK)]
+        pub rank: usize = 16,
+        /// Scale of the adapters, times the rank: their outputs are multiplied by alpha / rank.
+        #[range(Range::above(0.0))]
+        pub alpha: f64 = 32.0,
+        /// Matrices of each layer that have one: "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj".
+        pub targets: Vec<String> = LORA_TARGETS.map(str::to_owned).to_vec(),
+        /// Multiply by alpha / √rank and not by alpha / rank (rsLoRA, arXiv 2312.03732).
+        pub rslora: bool = false,
     }
 
     /// `[data]`: prompts with their ground truth.
@@ -130,18 +161,18 @@ settings! {
         /// What happens to a completion on which the reward fails; "stop" if not set.
         #[serde(default)]
         pub on_error: OnError,
-        /// What the reward may use if it is a WebAssembly component.
+        /// What the reward may use: a WebAssembly component, or the milliseconds of a native one.
         #[serde(default, skip_serializing_if = "Limits::is_empty")]
         pub limits: Limits,
     }
 
-    /// `limits` of an `[[objective]]`: what a WebAssembly component may use. A native reward has none.
+    /// `limits` of an `[[objective]]`: what a WebAssembly component may use. Of a native reward only the time is limited.
     pub struct Limits {
         /// Approximate number of instructions per completion; 1000000000 if not set.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[range(1..)]
         pub fuel: Option<u64>,
-        /// Wall-clock milliseconds per call, a backstop to the fuel; 10000 if not set.
+        /// Wall-clock milliseconds per call; 10000 if not set, 600000 for a native reward.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[range(1..=86_400_000)]
         pub milliseconds: Option<u64>,
@@ -289,7 +320,7 @@ settings! {
     pub struct Sft {
         /// Start from a fresh model or from model.path.
         pub start: SftStart = SftStart::Fresh,
-        /// Rows with prompt and response: "tiny-math" (generated), or a .parquet or .jsonl file.
+        /// Rows: "tiny-math" (generated), or a file with prompt and response or completion, messages, text, or Alpaca's columns.
         #[formerly("train")]
         pub data: String = "tiny-math".into(),
         /// Rows to generate; 0 generates steps × batch, so that each is seen once.

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::choices::{Estimator, KlPlacement};
+use super::choices::{Estimator, KlPlacement, SftStart};
 use super::date::Date;
 use super::error::ConfigError;
 use super::origin::Origin;
 use super::request::Purpose;
-use super::settings::{Config, FreshModel, MOST_COMPLETIONS};
+use super::settings::{Config, FreshModel, LORA_TARGETS, MOST_COMPLETIONS};
 
 /// Checks the keys that depend on others; `origin` says where one was written. Without a purpose it is not known which
 /// steps the warm-up belongs to.
@@ -20,8 +20,10 @@ pub(crate) fn validate(
     keys.plugins()?;
     keys.batch()?;
     keys.date()?;
+    keys.groups()?;
     keys.objectives()?;
     keys.kl()?;
+    keys.lora(purpose)?;
     purpose.map_or(Ok(()), |purpose| keys.warmup(purpose))?;
     config.sft.as_ref().map_or(Ok(()), |sft| keys.fresh(&sft.fresh))
 }
@@ -56,6 +58,28 @@ impl Keys<'_> {
         }
     }
 
+    /// Adapters stand beside matrices that a layer has, each once.
+    fn lora(&self, purpose: Option<Purpose>) -> Result<(), ConfigError> {
+        let Some(lora) = &self.config.model.lora else {
+            return Ok(());
+        };
+        let expected = || format!("some of {}, each once", LORA_TARGETS.join(", "));
+        for (i, target) in lora.targets.iter().enumerate() {
+            if !LORA_TARGETS.contains(&target.as_str()) || lora.targets[..i].contains(target) {
+                return Err(self.error("model.lora.targets", format!("{target:?}"), expected()));
+            }
+        }
+        let fresh = self.config.sft.as_ref().is_some_and(|sft| sft.start == SftStart::Fresh);
+        if lora.rank > 0 && fresh && purpose == Some(Purpose::Sft) {
+            let expected = "0 for a fresh model: adapters stand beside a model that a file holds".to_owned();
+            return Err(self.error("model.lora.rank", lora.rank, expected));
+        }
+        if lora.targets.is_empty() {
+            return Err(self.error("model.lora.targets", "none", expected()));
+        }
+        Ok(())
+    }
+
     fn batch(&self) -> Result<(), ConfigError> {
         let rollout = &self.config.rollout;
         let most = usize::try_from(MOST_COMPLETIONS).unwrap_or(usize::MAX);
@@ -67,6 +91,16 @@ impl Keys<'_> {
         if minibatch > rollout.prompts {
             let expected = format!("at most rollout.prompts, {}", rollout.prompts);
             return Err(self.error("algorithm.minibatch", minibatch, expected));
+        }
+        Ok(())
+    }
+
+    /// Estimators that compare the completions of a prompt need two.
+    fn groups(&self) -> Result<(), ConfigError> {
+        let size = self.config.rollout.group_size;
+        if self.config.algorithm.estimator == Estimator::GrpoPassk && size < 2 {
+            let expected = "2 or more with the estimator grpo-passk, which compares completions".to_owned();
+            return Err(self.error("rollout.group_size", size, expected));
         }
         Ok(())
     }

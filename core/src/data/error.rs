@@ -43,19 +43,23 @@ pub enum DataError {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// Something is there already, and would be lost.
+    #[error("{}: is there already, with other content", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A device, whose bytes may have no end.
+    #[error("{}: found a device, expected a file", path.display())]
+    Device {
+        /// The file.
+        path: PathBuf,
+    },
     /// Neither the file's name nor its first bytes tell the format.
     #[error("{}: unknown data format: expected a name that ends in .parquet, .jsonl, .json or .csv, .gz behind it or not, or a folder of such files", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
-    },
-    /// Something that is read without end, or not at all.
-    #[error("{}: found {found}, expected a file or a folder", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-        /// What is there.
-        found: &'static str,
     },
     /// A folder without data files, or with more than one data set.
     #[error("{}: {found}, expected the data files of one split", path.display())]
@@ -294,8 +298,9 @@ impl Report for DataError {
             Self::UnknownFormat { path } if path.extension().is_some_and(|e| e == "arrow") => {
                 "write it in another format, e.g. datasets: load_from_disk(…).to_parquet(path)".to_owned()
             }
+            Self::Exists { .. } => "name another folder, or move the file away: nothing is overwritten".to_owned(),
+            Self::Device { .. } => "name a file, or a pipe that ends".to_owned(),
             Self::UnknownFormat { .. } => "rename the file after its format".to_owned(),
-            Self::NotAFile { .. } => "write the rows into a file".to_owned(),
             Self::Folder { .. } => {
                 "name one file, or put the files of each split into a folder of their own".to_owned()
             }

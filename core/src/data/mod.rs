@@ -22,6 +22,7 @@ mod parquet_write;
 mod permutation;
 mod read;
 mod row;
+mod supervised;
 pub mod tiny_math;
 mod write;
 
@@ -34,3 +35,4 @@ pub use parquet_read::read_parquet_bytes;
 pub use parquet_write::{parquet_bytes, write_parquet};
 pub use read::{read_jsonl_bytes, read_rows};
 pub use row::{Keys, Message, PromptText, Row};
+pub use supervised::read_supervised;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -76,12 +77,8 @@ fn walk(path: &Path, visit: &mut Visit<'_>) -> Result<&'static str, DataError> {
         }
         return Ok(format);
     }
-    if !kind.is_file() {
-        let found = "a device or a pipe";
-        return Err(DataError::NotAFile {
-            path: path.to_owned(),
-            found,
-        });
+    if kind.is_char_device() || kind.is_block_device() {
+        return Err(DataError::Device { path: path.to_owned() });
     }
     walk_file(path, visit)
 }

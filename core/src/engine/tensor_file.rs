@@ -31,8 +31,8 @@ impl View for Tensor<'_> {
 }
 
 /// What Hugging Face's libraries want to see in a file of weights.
-fn metadata() -> std::collections::HashMap<String, String> {
-    [("format".to_owned(), "pt".to_owned())].into()
+fn metadata() -> [(String, String); 1] {
+    [("format".to_owned(), "pt".to_owned())]
 }
 
 fn tensors<'a>(parts: &'a [(&str, &Arena)]) -> impl Iterator<Item = (String, Tensor<'a>)> {
@@ -49,7 +49,7 @@ fn tensors<'a>(parts: &'a [(&str, &Arena)]) -> impl Iterator<Item = (String, Ten
 /// # Errors
 /// safetensors refuses a name or a shape.
 pub(crate) fn weights_to_bytes(weights: &Arena) -> io::Result<Vec<u8>> {
-    safetensors::serialize(tensors(&[("", weights)]), Some(metadata())).map_err(io::Error::other)
+    safetensors::serialize(tensors(&[("", weights)]), Some(metadata().into())).map_err(io::Error::other)
 }
 
 /// Writes a file of weights, one tensor after the other, with the permissions of the file `like`: safetensors makes its
@@ -58,7 +58,8 @@ pub(crate) fn weights_to_bytes(weights: &Arena) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It cannot be written.
 pub(crate) fn write_weights(path: &Path, weights: &Arena, like: &Path) -> io::Result<()> {
-    safetensors::serialize_to_file(tensors(&[("", weights)]), Some(metadata()), path).map_err(io::Error::other)?;
+    safetensors::serialize_to_file(tensors(&[("", weights)]), Some(metadata().into()), path)
+        .map_err(io::Error::other)?;
     fs::set_permissions(path, fs::metadata(like)?.permissions())
 }
 
@@ -80,11 +81,24 @@ pub(crate) enum ReadError {
     Tensor(String, String),
 }
 
-/// Reads buffers, each part's name after its buffer's prefix.
+/// Little-endian values as f32.
+fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    let two = bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
+    match dtype {
+        Dtype::F16 => two.map(|b| half::f16::from_le_bytes(b).to_f32()).collect(),
+        Dtype::BF16 => two.map(|b| half::bf16::from_le_bytes(b).to_f32()).collect(),
+        _ => {
+            let four = bytes.chunks_exact(4);
+            four.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        }
+    }
+}
+
+/// Reads buffers, each part's name after its buffer's prefix, from tensors of one of the `types` (F32, BF16, F16).
 ///
 /// # Errors
 /// The file cannot be read, a part is missing or has another shape or type, or there is a tensor more.
-pub(crate) fn read(path: &Path, parts: &[(&str, &Layout)]) -> Result<Vec<Vec<f32>>, ReadError> {
+pub(crate) fn read(path: &Path, parts: &[(&str, &Layout)], types: &[Dtype]) -> Result<Vec<Vec<f32>>, ReadError> {
     let bytes = fs::read(path).map_err(|e| ReadError::File(e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| ReadError::File(e.to_string()))?;
     let mut found: BTreeMap<&str, _> = file.iter().collect();
@@ -96,13 +110,17 @@ pub(crate) fn read(path: &Path, parts: &[(&str, &Layout)]) -> Result<Vec<Vec<f32
             let Some(view) = found.remove(name.as_str()) else {
                 return Err(ReadError::Tensor(name, "is missing".into()));
             };
-            if view.dtype() != Dtype::F32 || view.shape() != slot.shape {
+            if !types.contains(&view.dtype()) || view.shape() != slot.shape {
                 let (dtype, shape) = (view.dtype(), view.shape());
-                let problem = format!("is {dtype:?} {shape:?}, expected F32 {:?}", slot.shape);
+                let types: Vec<String> = types.iter().map(|dtype| format!("{dtype:?}")).collect();
+                let problem = format!(
+                    "is {dtype:?} {shape:?}, expected {} {:?}",
+                    types.join(" or "),
+                    slot.shape
+                );
                 return Err(ReadError::Tensor(name, problem));
             }
-            let of = view.data().chunks_exact(4);
-            values.extend(of.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+            values.extend(to_f32(view.dtype(), view.data()));
         }
         buffers.push(values);
     }

@@ -245,6 +245,72 @@ pub const DEFINITIONS: &[Definition] = &[
     ),
 ];
 
+/// What reports, comparisons and evaluations make of the runs.
+pub const DERIVED: &[Definition] = &[
+    define(
+        "front_volume",
+        "1",
+        Better::High,
+        "hypervolume of the validations above a stated reference point, each objective scaled so that the reference is 0 and \
+         the best value seen is 1 (Zitzler and Thiele 1999)",
+    ),
+    define(
+        "t_interval",
+        "the objective's",
+        Better::Neither,
+        "mean ± t(0.975, n - 1) · s / √n over n seeds (Student 1908)",
+    ),
+    define(
+        "iqm",
+        "the objective's",
+        Better::Neither,
+        "interquartile mean over seeds: the mean without the ⌊n/4⌋ lowest and highest (arXiv 2108.13264)",
+    ),
+    define(
+        "p_seeds",
+        "1",
+        Better::Low,
+        "two-sided permutation p of the difference of two means over seeds: signs flipped where seeds are paired, else values \
+         dealt anew (arXiv 1806.08295)",
+    ),
+    define(
+        "p_prompts",
+        "1",
+        Better::Low,
+        "two-sided sign-flip p over prompts, each prompt's difference being that of its means over seeds (arXiv 2411.00640)",
+    ),
+    define(
+        "p_holm",
+        "1",
+        Better::Low,
+        "p after Holm's correction for all tests of its kind in the table (Holm 1979)",
+    ),
+    define(
+        "p_least",
+        "1",
+        Better::Low,
+        "the least p that the number of seeds allows, whatever the values are",
+    ),
+    define(
+        "p_improvement",
+        "1",
+        Better::High,
+        "share of pairs of seeds in which the method is better than the baseline, ties half (arXiv 2108.13264)",
+    ),
+    define(
+        "pass@k",
+        "share",
+        Better::High,
+        "1 - Π (1 - k/i) over i = n-c+1 … n: at least one of k answers of n passes where c do (arXiv 2107.03374)",
+    ),
+    define(
+        "maj@k",
+        "share",
+        Better::High,
+        "probability that the most frequent of k answers, drawn without replacement, is right; ties by lot (arXiv 2203.11171)",
+    ),
+];
+
 /// The definition of a metric by its name in `metrics.jsonl`.
 #[must_use]
 pub fn definition(name: &str) -> Option<&'static Definition> {
@@ -265,7 +331,7 @@ pub fn definitions_text() -> String {
         unit,
         better,
         formula,
-    } in DEFINITIONS
+    } in DEFINITIONS.iter().chain(DERIVED)
     {
         let better = better.name();
         // Writing to a String cannot fail.

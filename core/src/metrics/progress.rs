@@ -10,10 +10,13 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::terminal;
+
 /// Shows the progress of a long command. Draws nothing if stderr is not a terminal or the user asked for quiet.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
+    print: Option<fn(&str)>,
 }
 
 impl Progress {
@@ -33,7 +36,7 @@ impl Progress {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Self::TICK);
-        Self { bar }
+        Self { bar, print: None }
     }
 
     /// Starts the bar at `steps`, which an earlier process completed.
@@ -69,8 +72,24 @@ impl Progress {
 
     /// One step is done; `message` stays beside the bar.
     pub fn step(&self, message: String) {
-        self.bar.set_message(message);
+        self.bar.set_message(terminal::escaped(&message));
         self.bar.inc(1);
+    }
+
+    /// The same, with `print` for lines beside the bar.
+    #[must_use]
+    pub fn noting(self, print: fn(&str)) -> Self {
+        Self {
+            print: Some(print),
+            ..self
+        }
+    }
+
+    /// Prints a line that stays, if somebody prints.
+    pub fn note(&self, text: &str) {
+        if let Some(print) = self.print {
+            self.bar.suspend(|| print(text));
+        }
     }
 
     /// Clears the bar.

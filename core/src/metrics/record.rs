@@ -1,8 +1,9 @@
 //! One line of numbers, and the file it goes to.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::File,
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -129,17 +130,18 @@ impl JsonLines {
         self.file.sync_data()
     }
 
-    /// Locks the file until this process ends; returns false if another process holds it. A file system
-    /// without locks grants every claim.
-    ///
-    /// # Errors
-    /// The system fails to say.
-    pub fn claim(&self) -> io::Result<bool> {
-        match self.file.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
-            Err(TryLockError::Error(error)) => Err(error),
+    /// Whether the file is still the one at its path: lines that are written to a file without a name are lost.
+    fn check_place(&self) -> io::Result<()> {
+        let file = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == (file.dev(), file.ino()) => Ok(()),
+            _ => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!(
+                    "{}: removed, renamed or replaced while it was being written",
+                    self.path.display()
+                ),
+            )),
         }
     }
 
@@ -161,6 +163,7 @@ impl JsonLines {
             serde_json::to_writer(&mut text, line)?;
             text.push(b'\n');
         }
+        self.check_place()?;
         // One write per line: a reader that follows the file never sees half of one.
         self.file
             .write_all(&text)

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::architecture::Architecture;
 use super::backward_plan::plan;
 use super::decoder::Weights;
 use super::error::ModelError;
@@ -24,7 +23,7 @@ pub struct Activations {
     rope: RopeTable,
     inv_temperature: f32,  // 1 / temperature
     inputs: Vec<Vec<f32>>, // of each layer and of the last norm, each [T, D]
-    saved: Vec<Saved>,     // of each layer
+    saved: Vec<Saved>,     // of each layer; empty: computed again from `inputs`
     hidden: Vec<f32>,      // [T, D] after the last norm
     rstd: Vec<f32>,        // [T] of the last norm
     stats: TokenStats,     // [N]
@@ -33,27 +32,31 @@ pub struct Activations {
 impl Activations {
     /// The forward pass of a packed batch at `temperature` > 0.
     pub(super) fn new(
-        architecture: &Architecture,
+        weights: Weights,
         params: &Params,
         packed: &Arc<Packed>,
         temperature: f32,
+        recompute: bool,
     ) -> Result<Self, ModelError> {
-        let weights = Weights::of(architecture, params.all());
         weights.check_tokens(packed)?;
-        let rope = RopeTable::new(architecture, packed.context());
-        let layers = architecture.layers;
+        let rope = RopeTable::new(&weights.architecture, packed.context());
+        let (layers, d) = (weights.architecture.layers, weights.architecture.hidden);
         let (mut inputs, mut saved) = (Vec::with_capacity(layers + 1), Vec::with_capacity(layers));
         let mut x = weights.embed(packed.tokens());
         for layer in weights.layers(&rope) {
-            let (z, kept) = layer.forward(packed, &x, true);
+            let z = if recompute {
+                layer.forward(packed, &x)
+            } else {
+                let (z, kept) = layer.forward_and_save(packed, &x);
+                saved.push(kept);
+                z
+            };
             inputs.push(std::mem::replace(&mut x, z));
-            saved.extend(kept);
         }
         let (hidden, rstd) = final_norm::forward(&x, weights.norm(), weights.shape.eps);
         inputs.push(x);
         let inv_temperature = 1.0 / temperature;
         let (predictors, targets) = (packed.predictors(), packed.targets());
-        let d = architecture.hidden;
         let stats = head::score(&hidden, weights.head(), d, predictors, targets, inv_temperature);
         Ok(Activations {
             trainable: params.trainable().layout().clone(),
@@ -117,34 +120,49 @@ impl Activations {
         let passes = plan(&self.packed, columns);
         let zeros = || GradientSet::zeros(self.trainable.clone());
         let mut sets: Vec<GradientSet> = columns.iter().map(|_| zeros()).collect();
-        let mut dheads: Vec<&mut [f32]> = sets
-            .iter_mut()
-            .map(|set| part(set, &self.weights.places.head))
-            .collect();
-        let dhidden = head.backward(columns, &passes, &mut dheads);
+        let adapters = self.weights.adapter_places();
+        let heads = sets.iter_mut().map(|set| part(set, &self.weights.places.head));
+        let dhidden = head.backward(columns, &passes, adapters.is_none().then(|| heads.collect()));
         for (pass, dhidden) in passes.iter().zip(dhidden) {
             let numbered = sets.iter_mut().enumerate();
             let of_pass = numbered.filter(|(m, _)| pass.columns().contains(m)).map(|(_, set)| set);
-            self.below_head(pass, &dhidden, &mut of_pass.collect::<Vec<_>>());
+            self.below_head(pass, &dhidden, adapters.as_deref(), &mut of_pass.collect::<Vec<_>>());
         }
         Ok(sets)
     }
 
-    /// The gradients of all weights but the head's matrix for each column of a pass, `[M]` sets in ascending order, from
-    /// those of its hidden states `dhidden` `[R, D]`.
-    fn below_head(&self, pass: &BackwardPass<'_>, dhidden: &[f32], sets: &mut [&mut GradientSet]) {
+    /// The gradients of what is trained below the head for each column of a pass, `[M]` sets in ascending order, from
+    /// those of its hidden states `dhidden` `[R, D]`. `adapters` says where each layer's stand, if they are what is trained.
+    fn below_head(
+        &self,
+        pass: &BackwardPass<'_>,
+        dhidden: &[f32],
+        adapters: Option<&[Range<usize>]>,
+        sets: &mut [&mut GradientSet],
+    ) {
         let (weights, d, m) = (&self.weights, self.weights.shape.hidden, pass.columns().len());
         let places = &weights.places;
         let last = pass.rows_of(&self.inputs[places.layers.len()], d);
         let rstd = pass.rows_of(&self.rstd, 1);
         let (mut dx, dnorm) = final_norm::backward(&last, weights.norm(), &rstd, dhidden, pass); // [R, D], [M, D]
-        for (set, dnorm) in sets.iter_mut().zip(dnorm.chunks_exact(d)) {
+        for (set, dnorm) in sets
+            .iter_mut()
+            .zip(dnorm.chunks_exact(d))
+            .filter(|_| adapters.is_none())
+        {
             part(set, &places.norm).copy_from_slice(dnorm);
         }
         let layers: Vec<_> = weights.layers(&self.rope).collect();
-        let kept = self.inputs.iter().zip(&self.saved);
-        for ((layer, range), (x, saved)) in layers.iter().zip(&places.layers).zip(kept).rev() {
-            let some;
+        let ranges = adapters.unwrap_or(&places.layers);
+        for (i, (layer, range)) in layers.iter().zip(ranges).enumerate().rev() {
+            let (some, again);
+            let saved = match self.saved.get(i) {
+                Some(saved) => saved,
+                None => {
+                    again = layer.forward_and_save(&self.packed, &self.inputs[i]).1;
+                    &again
+                }
+            };
             let saved = match pass.ranges() {
                 None => saved,
                 Some(ranges) => {
@@ -152,9 +170,12 @@ impl Activations {
                     &some
                 }
             };
-            let x = pass.rows_of(x, d);
+            let x = pass.rows_of(&self.inputs[i], d);
             let mut dw: Vec<&mut [f32]> = sets.iter_mut().map(|set| part(set, range)).collect();
             dx = layer.backward(pass, &x, saved, &dx, &mut dw);
+        }
+        if adapters.is_some() {
+            return;
         }
         let mut dembeds: Vec<&mut [f32]> = sets.iter_mut().map(|set| part(set, &places.embed)).collect();
         let rows = pass.packed().tokens().iter().zip(dx.chunks_exact(d));

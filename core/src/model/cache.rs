@@ -61,21 +61,19 @@ impl<'w> Cache<'w> {
         let mut caches = vec![Vec::with_capacity(weights.places.layers.len() * heads.kv); prompts.len()];
         let mut x = weights.embed(packed.tokens());
         for layer in weights.layers(&rope) {
-            let (z, saved) = layer.forward(&packed, &x, true);
-            if let Some(saved) = saved {
-                caches
-                    .par_iter_mut()
-                    .zip(packed.segments())
-                    .for_each(|(caches, segment)| {
-                        let rows = &saved.qkv[segment.start * heads.width()..][..segment.len * heads.width()];
-                        for kv in 0..heads.kv {
-                            let mut cache = HeadCache::default();
-                            rows.chunks_exact(heads.width())
-                                .for_each(|row| push(&mut cache, heads, kv, row));
-                            caches.push(cache);
-                        }
-                    });
-            }
+            let (z, saved) = layer.forward_and_save(&packed, &x);
+            caches
+                .par_iter_mut()
+                .zip(packed.segments())
+                .for_each(|(caches, segment)| {
+                    let rows = &saved.qkv[segment.start * heads.width()..][..segment.len * heads.width()];
+                    for kv in 0..heads.kv {
+                        let mut cache = HeadCache::default();
+                        rows.chunks_exact(heads.width())
+                            .for_each(|row| push(&mut cache, heads, kv, row));
+                        caches.push(cache);
+                    }
+                });
             x = z;
         }
         let mut last = Vec::with_capacity(prompts.len() * d);

@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use super::architecture::Architecture;
 use super::error::ModelError;
+use super::lora::Lora;
 use super::ops::gemm::{Threads, linear};
 use super::ops::layer::{Layer, LayerShape};
+use super::ops::lora::{LayerLora, LoraShape};
 use super::ops::rope::RopeTable;
 use super::ops::{final_norm, head};
 use super::packed::Packed;
@@ -47,6 +49,14 @@ pub struct Weights {
     pub(super) shape: LayerShape,
     pub(super) places: Places,
     params: Arena,
+    adapters: Option<Adapters>,
+}
+
+/// Adapters as they are at one moment, and how each layer's stand in its row of them.
+#[derive(Clone)]
+struct Adapters {
+    shape: LoraShape,
+    values: Arena,
 }
 
 impl Weights {
@@ -58,7 +68,24 @@ impl Weights {
             places: Places::new(architecture, &shape),
             shape,
             params: params.clone(),
+            adapters: None,
         }
+    }
+
+    /// The same weights with adapters beside them.
+    pub(super) fn with_adapters(self, lora: &Lora, adapters: &Arena) -> Self {
+        let shape = lora.shape(&self.architecture);
+        let values = adapters.clone();
+        Weights {
+            adapters: Some(Adapters { shape, values }),
+            ..self
+        }
+    }
+
+    /// Where each layer's adapters stand in their buffer; none if there are none.
+    pub(super) fn adapter_places(&self) -> Option<Vec<Range<usize>>> {
+        let len = self.adapters.as_ref()?.shape.len;
+        Some((0..self.architecture.layers).map(|i| i * len..(i + 1) * len).collect())
     }
 
     /// The embedding `[V, D]`.
@@ -88,10 +115,14 @@ impl Weights {
 
     /// The layers, ready to run with a table of positions.
     pub(super) fn layers<'a>(&'a self, rope: &'a RopeTable) -> impl DoubleEndedIterator<Item = Layer<'a>> {
-        self.places.layers.iter().map(move |range| Layer {
+        self.places.layers.iter().enumerate().map(move |(i, range)| Layer {
             shape: &self.shape,
             weights: &self.params.values()[range.clone()],
             rope,
+            lora: self.adapters.as_ref().map(|Adapters { shape, values }| LayerLora {
+                shape,
+                weights: &values.values()[i * shape.len..(i + 1) * shape.len],
+            }),
         })
     }
 
@@ -118,7 +149,7 @@ impl Weights {
         let rope = RopeTable::new(&self.architecture, packed.context());
         let mut x = self.embed(packed.tokens());
         for layer in self.layers(&rope) {
-            x = layer.forward(packed, &x, false).0;
+            x = layer.forward(packed, &x);
         }
         Ok(final_norm::forward(&x, self.norm(), self.shape.eps).0)
     }

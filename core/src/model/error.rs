@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::engine::EngineError;
-use crate::error::Report;
+use crate::error::{Fault, Report};
 
 /// Errors of the model module; each names the file, key or tensor.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,14 @@ pub enum ModelError {
         path: PathBuf,
         /// The system's or the parser's message.
         message: String,
+    },
+    /// A model would be written to a place where something else is.
+    #[error("{}: found {found}, expected nothing, an empty folder, or a model as moa wrote it", path.display())]
+    Occupied {
+        /// The place.
+        path: PathBuf,
+        /// What is there.
+        found: String,
     },
     /// A required key is missing.
     #[error("{}: key `{key}` is missing; expected {expected}", path.display())]
@@ -96,14 +104,6 @@ pub enum ModelError {
         /// What went wrong.
         message: String,
     },
-    /// A folder with an adapter and no model.
-    #[error("{}: a PEFT adapter for {base}, not a whole model", path.display())]
-    Adapter {
-        /// The folder.
-        path: PathBuf,
-        /// What it belongs to.
-        base: String,
-    },
     /// A folder without tokenizer.json.
     #[error("{}: no tokenizer.json in the model folder", path.display())]
     NoTokenizer {
@@ -137,6 +137,14 @@ pub enum ModelError {
         file: String,
         /// The client's message.
         message: String,
+    },
+    /// Adapters on a folder of adapters.
+    #[error("{}: the base {base} is itself a folder of adapters; expected a whole model", path.display())]
+    AdapterOfAdapter {
+        /// The adapters, or the key that asks for some.
+        path: PathBuf,
+        /// Their base.
+        base: String,
     },
     /// A batch that does not fit together.
     #[error("{what}: found {found}, expected {expected}")]
@@ -173,9 +181,6 @@ impl Report for ModelError {
             ModelError::MissingTensor { .. } | ModelError::TensorShape { .. } | ModelError::ExtraTensors { .. } => {
                 "config.json and the weights must be of the same model; fetch the folder again".to_string()
             }
-            ModelError::Adapter { .. } => {
-                "merge it into its base first (peft: model.merge_and_unload().save_pretrained(folder))".to_string()
-            }
             ModelError::NoTokenizer { .. } => {
                 "save the tokenizer beside the weights (AutoTokenizer.from_pretrained(…).save_pretrained(folder))"
                     .to_string()
@@ -201,6 +206,10 @@ impl Report for ModelError {
             ModelError::Runaway { .. } => {
                 "look at the row and at the model's chat template: one of them is not what it should be".to_string()
             }
+            ModelError::AdapterOfAdapter { base, .. } => {
+                format!("`moa-host model merge {base} --out MERGED` writes a whole model")
+            }
+            ModelError::Occupied { .. } => "name a new folder, or move away what is there".to_string(),
             ModelError::Tensor { .. } => "the file may be damaged: fetch it again".to_string(),
             ModelError::Hub { .. } => {
                 "check the network and the name, set HF_TOKEN for a gated model, or fetch the folder beforehand and \
@@ -210,5 +219,12 @@ impl Report for ModelError {
             _ => return None,
         };
         Some(hint)
+    }
+
+    fn fault(&self) -> Fault {
+        match self {
+            ModelError::Occupied { .. } => Fault::Usage,
+            _ => Fault::Run,
+        }
     }
 }

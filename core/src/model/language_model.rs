@@ -4,15 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::activations::Activations;
+use super::adapter_files;
 use super::architecture::Architecture;
 use super::decoder::Weights;
 use super::error::ModelError;
 use super::files::{self, Kept, Parts};
 use super::init;
+use super::lora::Lora;
 use super::packed::Packed;
 use super::tokenizer::{Tokenizer, TokenizerFiles};
 use crate::config::Source;
-use crate::engine::Params;
+use crate::engine::{Arena, Params};
 
 /// A causal language model with trainable weights.
 pub struct Model {
@@ -23,6 +25,9 @@ pub struct Model {
     params: Params,
     /// What its folder had besides.
     kept: Kept,
+    lora: Option<Lora>,
+    source: String, // as a config names it; empty: made in memory, and no base of saved adapters
+    recompute: bool,
 }
 
 /// The files of a model folder, as bytes: for a model inside the binary.
@@ -43,18 +48,82 @@ impl Model {
     /// As [`Model::load`].
     pub fn open(source: &Source) -> Result<Self, ModelError> {
         match source {
-            Source::Embedded => Model::embedded(),
+            Source::Embedded => Ok(Model {
+                source: String::from(Source::Embedded),
+                ..Model::embedded()?
+            }),
             Source::Path(path) => Model::load(path),
         }
     }
 
-    /// Loads a folder in Hugging Face's layout, a `.gguf` file, or a hub id `org/name`, into f32 on the CPU.
+    /// Loads a folder in Hugging Face's layout, a `.gguf` file, or a hub id `org/name`, into f32 on the CPU. A folder with
+    /// adapters in PEFT's layout is loaded with the base that it names, and merged into it.
     ///
     /// # Errors
     /// There is no such folder, file or id; the hub cannot be reached; a file cannot be read, or is not of a known
     /// architecture; weights are missing, superfluous or of another shape; a token id is beyond the vocabulary.
     pub fn load(source: &str) -> Result<Self, ModelError> {
-        Model::from_parts(files::load(source)?)
+        if adapter_files::is_adapter(Path::new(source)) {
+            return Model::merged(Path::new(source));
+        }
+        let mut model = Model::from_parts(files::load(source)?)?;
+        model.source = source.into();
+        Ok(model)
+    }
+
+    /// The model that the adapters in `folder` name as their base, with these merged in.
+    ///
+    /// # Errors
+    /// As [`Model::load`] and [`Model::load_adapters`]; the base is itself a folder of adapters.
+    pub fn merged(folder: &Path) -> Result<Self, ModelError> {
+        let base = adapter_files::read_config(folder)?.base;
+        if adapter_files::is_adapter(Path::new(&base)) {
+            let path = folder.to_path_buf();
+            return Err(ModelError::AdapterOfAdapter { path, base });
+        }
+        let mut model = Model::open(&Source::from(base))?;
+        model.load_adapters(folder)?;
+        model.params = Params::from(model.merged_params()?);
+        model.lora = None;
+        model.source = folder.display().to_string();
+        Ok(model)
+    }
+
+    /// From here on the adapters in `folder` are trained, and the model stays as it is.
+    ///
+    /// # Errors
+    /// The folder holds no adapters in PEFT's layout, adapters of a kind that is not known, or those of another model.
+    pub fn load_adapters(&mut self, folder: &Path) -> Result<(), ModelError> {
+        let lora = adapter_files::read_config(folder)?.lora;
+        let adapters = adapter_files::read(folder, lora.layout(&self.architecture))?;
+        self.params.set_adapters(adapters);
+        self.lora = Some(lora);
+        Ok(())
+    }
+
+    /// From here on new adapters are trained, and the model stays as it is. They change nothing yet; the same seed makes
+    /// the same ones.
+    ///
+    /// # Errors
+    /// The model was loaded from a folder of adapters: no file holds the base of what would be trained.
+    pub fn add_adapters(&mut self, lora: Lora, seed: u64) -> Result<(), ModelError> {
+        if adapter_files::is_adapter(Path::new(&self.source)) {
+            return Err(ModelError::AdapterOfAdapter {
+                path: "model.lora".into(),
+                base: self.source.clone(),
+            });
+        }
+        self.params.set_adapters(lora.init(&self.architecture, seed)?);
+        self.lora = Some(lora);
+        Ok(())
+    }
+
+    /// All parameters with any adapters merged in: a copy where there are some.
+    fn merged_params(&self) -> Result<Arena, ModelError> {
+        match (&self.lora, self.params.adapters()) {
+            (Some(lora), Some(adapters)) => lora.merge(self.params.all(), adapters),
+            _ => Ok(self.params.all().clone()),
+        }
     }
 
     /// A model from the bytes of its files.
@@ -102,6 +171,9 @@ impl Model {
             tokenizer,
             params,
             kept,
+            lora: None,
+            source: String::new(),
+            recompute: false,
         })
     }
 
@@ -116,18 +188,41 @@ impl Model {
         &mut self.params
     }
 
+    /// Whether forward passes keep only each layer's input from here on, and backward passes compute the rest again. No
+    /// number changes.
+    pub fn set_recompute(&mut self, recompute: bool) {
+        self.recompute = recompute;
+    }
+
     /// One forward pass over a packed batch at `temperature` > 0, kept for any number of backward passes.
     ///
     /// # Errors
     /// A token of the batch is beyond the vocabulary.
     pub fn forward(&self, packed: &Arc<Packed>, temperature: f32) -> Result<Activations, ModelError> {
-        Activations::new(&self.architecture, &self.params, packed, temperature)
+        Activations::new(self.weights(), &self.params, packed, temperature, self.recompute)
     }
 
     /// The weights as they are now, for sampling, scoring, or as a reference policy. Nothing is copied.
     #[must_use]
     pub fn weights(&self) -> Weights {
+        match (&self.lora, self.params.adapters()) {
+            (Some(lora), Some(adapters)) => self.base_weights().with_adapters(lora, adapters),
+            _ => self.base_weights(),
+        }
+    }
+
+    /// The same without adapters, where there are any: the model as it was loaded.
+    #[must_use]
+    pub fn base_weights(&self) -> Weights {
         Weights::of(&self.architecture, self.params.all())
+    }
+
+    /// The weights with any adapters merged in, for sampling: a copy of the model where there are some.
+    ///
+    /// # Errors
+    /// The adapters are not of this model.
+    pub fn merged_weights(&self) -> Result<Weights, ModelError> {
+        Ok(Weights::of(&self.architecture, &self.merged_params()?))
     }
 
     /// Checks that the backward pass leaves nothing out: returns the names of the weights whose gradient is zero or not
@@ -147,19 +242,45 @@ impl Model {
         let mut dead = Vec::new();
         for (slot, gradient) in gradients.iter() {
             let alive = gradient.iter().all(|g| g.is_finite()) && gradient.iter().any(|g| *g != 0.0);
-            if !alive {
+            // A has no gradient as long as B is zero.
+            let b = slot.name.replace("lora_A", "lora_B");
+            let waits = b != slot.name
+                && self
+                    .params
+                    .trainable()
+                    .get(&b)
+                    .is_some_and(|b| b.iter().all(|b| *b == 0.0));
+            if !alive && !waits {
                 dead.push(slot.name.clone());
             }
         }
         Ok(dead)
     }
 
-    /// Writes the model to `folder` in Hugging Face's layout: the whole folder, or none of it.
+    /// Whether [`Model::save`] may write to `folder`. It replaces a model that it wrote itself and nobody changed; it
+    /// removes nothing else.
     ///
     /// # Errors
-    /// The folder or a file in it cannot be written.
+    /// Something else is there.
+    pub fn check_place(folder: &Path) -> Result<(), ModelError> {
+        files::check_place(folder)
+    }
+
+    /// Whether `folder` holds a model as [`Model::save`] wrote it, by the checksums of its files.
+    ///
+    /// # Errors
+    /// It does not; the text says why.
+    pub fn check_saved(folder: &Path) -> Result<(), String> {
+        files::check_saved(folder)
+    }
+
+    /// Writes the model to `folder`: the whole folder, or none of it. The layout is Hugging Face's, or PEFT's where
+    /// adapters are trained. `checksums.txt` tells later whether it is still whole.
+    ///
+    /// # Errors
+    /// Something else is there, see [`Model::check_place`]; the folder or a file in it cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
-        files::save(&self.architecture, &self.tokenizer, &self.params, &self.kept, folder)
+        files::save(folder, |staged| self.write_files(staged))
     }
 
     /// Writes the same files into an existing folder, one after the other: for a caller that adds files of its own.
@@ -167,7 +288,26 @@ impl Model {
     /// # Errors
     /// A file cannot be written.
     pub fn write_files(&self, folder: &Path) -> Result<(), ModelError> {
-        files::write(&self.architecture, &self.tokenizer, &self.params, &self.kept, folder)
+        match (&self.lora, self.params.adapters()) {
+            (Some(lora), Some(adapters)) => {
+                adapter_files::write(folder, lora, adapters, &self.source)?;
+                for (name, bytes) in self.tokenizer.files() {
+                    let path = folder.join(name);
+                    std::fs::write(&path, bytes).map_err(|e| ModelError::file(&path, e))?;
+                }
+                Ok(())
+            }
+            _ => files::write(&self.architecture, &self.tokenizer, &self.params, &self.kept, folder),
+        }
+    }
+
+    /// The file among those of [`Model::write_files`] that holds what is trained.
+    #[must_use]
+    pub fn weights_file(&self) -> &'static str {
+        match self.lora {
+            Some(_) => adapter_files::WEIGHTS,
+            None => "model.safetensors",
+        }
     }
 
     /// The weights as the bytes of one safetensors file.
@@ -188,8 +328,15 @@ impl Model {
         } else {
             format!("{:.0} M", parameters / 1e6)
         };
+        let adapters = match (&self.lora, self.params.adapters()) {
+            (Some(lora), Some(adapters)) => {
+                let values = adapters.layout().len() as f64 / 1e3;
+                format!(", trained by {values:.0} k values in adapters of rank {}", lora.rank)
+            }
+            _ => String::new(),
+        };
         format!(
-            "{} with {size} parameters ({} layers, width {}, vocabulary {})",
+            "{} with {size} parameters ({} layers, width {}, vocabulary {}){adapters}",
             architecture.family.model_type(),
             architecture.layers,
             architecture.hidden,

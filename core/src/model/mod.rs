@@ -12,6 +12,7 @@
 //! ```
 
 mod activations;
+mod adapter_files;
 mod architecture;
 mod backward_plan;
 mod builtin;
@@ -21,6 +22,7 @@ mod error;
 mod files;
 mod init;
 mod language_model;
+mod lora;
 mod ops;
 mod packed;
 mod template;
@@ -34,6 +36,7 @@ pub use cache::Cache;
 pub use decoder::Weights;
 pub use error::ModelError;
 pub use language_model::{Model, ModelFiles};
+pub use lora::Lora;
 pub use packed::{Group, Packed, Segment};
 pub use token_stats::{Cotangent, TokenStats};
-pub use tokenizer::{PromptRules, Tokenizer, TokenizerFiles};
+pub use tokenizer::{EncodedPrompt, PromptRules, Tokenizer, TokenizerFiles};

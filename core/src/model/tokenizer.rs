@@ -49,6 +49,9 @@ impl Default for PromptRules {
     }
 }
 
+/// A prompt as the model reads it: its text and its tokens.
+pub type EncodedPrompt = (String, Vec<u32>);
+
 /// A tokenizer with its chat template and its end tokens. A clone shares both.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -237,6 +240,12 @@ impl Tokenizer {
         self.bos.as_deref().and_then(|t| self.inner.token_to_id(t))
     }
 
+    /// The end token that the tokenizer names its own, if there is one. A chat may end its turns with another of
+    /// [`Tokenizer::eos_ids`].
+    pub fn eos(&self) -> Option<u32> {
+        self.eos.as_deref().and_then(|t| self.inner.token_to_id(t))
+    }
+
     /// The id of a token by its text.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
@@ -313,7 +322,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The index of the first prompt that the template refuses or that cannot be encoded, and the reason.
-    pub fn prompts(&self, prompts: Vec<PromptText>) -> Result<Vec<(String, Vec<u32>)>, (usize, ModelError)> {
+    pub fn prompts(&self, prompts: Vec<PromptText>) -> Result<Vec<EncodedPrompt>, (usize, ModelError)> {
         let this = self.clone();
         watched::map(prompts, move |prompt| this.prompt_here(prompt))
     }

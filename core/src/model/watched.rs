@@ -24,6 +24,9 @@ const CHUNK: usize = 32;
 /// What one thread is at: index of its item + 1, and 0 when it is done.
 type Slot = Arc<AtomicUsize>;
 
+/// Index of a chunk's first item, the results up to a failure, and the failure.
+type Part<O> = (usize, Vec<O>, Option<(usize, ModelError)>);
+
 /// `work` of every item, in order, on as many threads as the pool has. The items come back with the results.
 ///
 /// # Errors
@@ -94,11 +97,7 @@ where
 }
 
 /// Results in order, while the threads are watched.
-fn collect<O>(
-    receiver: &mpsc::Receiver<(usize, Vec<O>, Option<(usize, ModelError)>)>,
-    slots: &[Slot],
-    count: usize,
-) -> Result<Vec<O>, (usize, ModelError)> {
+fn collect<O>(receiver: &mpsc::Receiver<Part<O>>, slots: &[Slot], count: usize) -> Result<Vec<O>, (usize, ModelError)> {
     let mut parts: Vec<Option<Vec<O>>> = Vec::new();
     parts.resize_with(count.div_ceil(CHUNK), || None);
     let mut first: Option<(usize, ModelError)> = None;

@@ -143,8 +143,35 @@ pub enum PluginError {
         /// What to change.
         hint: Option<String>,
     },
+    /// Native code that does not come back.
+    #[error(
+        "reward {plugin} ({}) did not return within {seconds} s on {completions} completions{}",
+        library.display(),
+        completion.as_ref().map_or(
+            "; on each of them alone it does".to_owned(),
+            |(row, response)| format!("; called alone it hangs on completion {row} of these, response {response:?}")
+        )
+    )]
+    Hangs {
+        /// Name of the reward.
+        plugin: String,
+        /// Its library.
+        library: PathBuf,
+        /// Completions of the call.
+        completions: usize,
+        /// The deadline.
+        seconds: f64,
+        /// The completion that it hangs on, from 0, and the beginning of its response.
+        completion: Option<(usize, String)>,
+    },
+    /// Native code that had not come back when the run was asked to stop.
+    #[error("reward {plugin} had not returned when the run was asked to stop")]
+    Abandoned {
+        /// Name of the reward.
+        plugin: String,
+    },
     /// Limits on a reward that nothing limits.
-    #[error("reward {reward} is native code ({}), and has limits", library.display())]
+    #[error("reward {reward} is native code ({}), and has limits other than milliseconds", library.display())]
     Limits {
         /// Name of the reward.
         reward: String,
@@ -162,6 +189,16 @@ pub enum PluginError {
         step: Option<u64>,
         /// What does not fit.
         message: String,
+    },
+    /// The crate of a new plugin cannot be written.
+    #[error("the plugin {} cannot be made: {message}", folder.display())]
+    New {
+        /// Where it would be.
+        folder: PathBuf,
+        /// What stands against it.
+        message: String,
+        /// What to do about it.
+        hint: String,
     },
     /// A trace that cannot be read or written.
     #[error("trace {}: {message}", path.display())]
@@ -253,9 +290,15 @@ impl Report for PluginError {
             Self::Ambiguous { name: None, .. } => Some("say which with scalarizer.name".to_owned()),
             Self::Ambiguous { .. } => Some("load only one of these libraries".to_owned()),
             Self::Hook { hint, .. } | Self::Component { hint, .. } => hint.clone(),
+            Self::New { hint, .. } => Some(hint.clone()),
             Self::Limits { .. } => {
-                Some("only WebAssembly components have limits; leave them out, or use a .wasm".to_owned())
+                Some("only WebAssembly components have such limits; leave them out, or use a .wasm".to_owned())
             }
+            Self::Hangs { .. } => Some(
+                "objective.limits.milliseconds is the deadline of a call; `moa-host reward score` tries the reward alone"
+                    .to_owned(),
+            ),
+            Self::Abandoned { .. } => None,
             Self::Output { hint: Some(hint), .. } => Some(hint.clone()),
             Self::Output { plugin, .. } => Some(format!(
                 "this is a defect of {plugin}; `plugin check` runs its own tests"
@@ -276,10 +319,13 @@ impl Report for PluginError {
             | Self::Description { .. }
             | Self::Component { .. }
             | Self::Limits { .. }
+            | Self::New { .. }
             | Self::Unknown { .. }
             | Self::Ambiguous { .. }
             | Self::Hook { step: None, .. } => Fault::Usage,
+            Self::Abandoned { .. } => Fault::Interrupted,
             Self::Hook { .. }
+            | Self::Hangs { .. }
             | Self::Output { .. }
             | Self::Trace { .. }
             | Self::Difference { .. }

@@ -7,11 +7,14 @@
 //! what a scalarizer was told and gave back; [`replay`] reads that again. Everything but loading is a pure
 //! function of inputs and of the plugin's state.
 
+mod calls;
 pub mod check;
 mod component;
+mod deadline;
 mod error;
 mod inspect;
 mod library;
+mod new;
 mod record;
 mod replay;
 mod reward;
@@ -20,10 +23,12 @@ mod score;
 mod search;
 mod shown;
 
+pub use calls::{last_call, name_exits, no_more_calls};
 pub use component::Limits;
 pub use error::PluginError;
 pub use inspect::{description_json, description_text};
 pub use library::Library;
+pub use new::NewPlugin;
 pub use record::Recorder;
 pub use replay::{Replayed, replay};
 pub use reward::RewardPlugin;
@@ -95,7 +100,8 @@ impl Plugins {
                 path: PathBuf::from(plugin),
                 reason: "is a WebAssembly component, expected a library with scalarizers or native rewards".to_owned(),
                 hint: Some(
-                    "a component is one reward: name it as an objective's reward, or `moa-host reward score`"
+                    "a component is one reward: name it as an objective's reward; `moa-host plugin inspect` shows its \
+                     params, and `moa-host reward score` tries it on completions"
                         .to_owned(),
                 ),
             });
@@ -200,12 +206,23 @@ impl Plugins {
         all
     }
 
+    /// What a library or component says of itself, as text for people.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn describe(&mut self, plugin: &str) -> Result<String, PluginError> {
+        if search::is_component(plugin) {
+            let component = self.open_component(plugin)?;
+            return Ok(inspect::reward_text(component.description(), component.path()));
+        }
+        self.load(plugin).map(inspect::description_text)
+    }
+
     /// What a library or component says of its rewards, as text; empty if it has none. Error: it cannot be used.
     pub fn describe_rewards(&mut self, path: &Path) -> Result<String, PluginError> {
         let typed = path.to_string_lossy();
         if search::is_component(&typed) {
-            let component = self.open_component(&typed)?;
-            return Ok(inspect::reward_text(component.description(), component.path()));
+            return self.describe(&typed);
         }
         let library = self.load(&typed)?;
         let rewards = &library.description().rewards;
@@ -251,8 +268,15 @@ impl Plugins {
             ));
         }
         let reward = self.native_reward(name, params)?;
-        if given.is_empty() {
-            Ok(reward)
+        let time_only = config::Limits {
+            milliseconds: given.milliseconds,
+            ..config::Limits::default()
+        };
+        if *given == time_only {
+            Ok(match given.milliseconds {
+                Some(milliseconds) => reward.within(milliseconds),
+                None => reward,
+            })
         } else {
             Err(PluginError::Limits {
                 reward: reward.name().to_owned(),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use moa_sdk::replay::run_event;
 use moa_sdk::trace::{Expect, Trace};
+use serde_json::{Map, Value};
 
 use super::Plugins;
 use super::error::PluginError;
@@ -18,17 +19,29 @@ pub struct Replayed {
     pub compared: usize,
 }
 
-/// Replays the trace at `path` on the scalarizer that its header names, which must be loaded. Without `check`
+/// Replays the trace at `path` on the scalarizer that its header names, which must be loaded, with the trace's params and
+/// those of `params` in place of them. Without `check`
 /// every event is written to `out` with `expect` filled in by the plugin; with it nothing is written, and what
 /// the trace expects is compared. Errors: an unreadable trace, what the plugin said, or with `check` the first
 /// difference.
-pub fn replay(plugins: &Plugins, path: &Path, check: bool, out: &mut dyn Write) -> Result<Replayed, PluginError> {
+pub fn replay(
+    plugins: &Plugins,
+    path: &Path,
+    params: &Map<String, Value>,
+    check: bool,
+    out: &mut dyn Write,
+) -> Result<Replayed, PluginError> {
     let trace_error = |message: String| PluginError::Trace {
         path: path.to_owned(),
         message,
     };
     let text = std::fs::read_to_string(path).map_err(|e| trace_error(e.to_string()))?;
-    let Trace { header, events } = Trace::parse(&text).map_err(|error| trace_error(error.message))?;
+    let Trace { mut header, events } = Trace::parse(&text).map_err(|error| trace_error(error.message))?;
+    if !params.is_empty() {
+        let mut all = header.params.as_object().cloned().unwrap_or_default();
+        all.extend(params.clone());
+        header.params = Value::Object(all);
+    }
     let setup = header.setup();
     let mut plugin = plugins.scalarizer(Some(&header.scalarizer), &setup, &header.params)?;
     let mut replayed = Replayed { events: 0, compared: 0 };

@@ -8,6 +8,7 @@ use moa_sdk::trace::Expect;
 use moa_sdk::views::{Batch, BatchInput, Gradients, GradientsInput, Update, UpdateInput};
 use moa_sdk::{Hooks, Metrics, Needs, Signal, SignalKind};
 
+use super::calls;
 use super::error::PluginError;
 use super::record::Recorder;
 
@@ -103,7 +104,9 @@ impl ScalarizerPlugin {
         const HOOK: &str = "on_validation";
         self.step = Some(step);
         self.check_m(HOOK, "values", values.len())?;
+        let entered = calls::enter(&self.library, HOOK);
         let called = self.object.on_validation(step, values.into());
+        drop(entered);
         self.call(HOOK, called)?;
         self.record(
             || Returned::Nothing,
@@ -125,7 +128,9 @@ impl ScalarizerPlugin {
             losses,
         };
         self.check_gradients(HOOK, &input)?;
+        let entered = calls::enter(&self.library, HOOK);
         let called = self.object.observe_gradients(input.into());
+        drop(entered);
         self.call(HOOK, called)?;
         self.record(
             || Returned::Nothing,
@@ -144,7 +149,9 @@ impl ScalarizerPlugin {
         self.check_m(HOOK, "the batch", input.m)?;
         Batch::new(*input, self.needs).map_err(|e| self.input_error(HOOK, e.message))?;
         let columns = RawColumn::all_of(input);
+        let entered = calls::enter(&self.library, HOOK);
         let called = self.object.scalarize(RawBatch::new(input, &columns));
+        drop(entered);
         let raw = self.call(HOOK, called)?;
         let signal = Signal::try_from(raw)
             .map_err(|error| self.output_error(HOOK, error.message, "a form that this host knows".to_owned()))?;
@@ -177,7 +184,9 @@ impl ScalarizerPlugin {
             losses,
         };
         self.check_gradients(HOOK, &input)?;
+        let entered = calls::enter(&self.library, HOOK);
         let called = self.object.weigh_gradients(input.into());
+        drop(entered);
         let weights = self.call(HOOK, called)?.into_vec();
         self.check(HOOK, "weights", &weights, (self.m, "objective"))?;
         self.record(
@@ -196,7 +205,9 @@ impl ScalarizerPlugin {
         self.step = Some(input.step);
         self.check_m(HOOK, "the batch", input.m)?;
         Update::new(*input).map_err(|error| self.input_error(HOOK, error.message))?;
+        let entered = calls::enter(&self.library, HOOK);
         let called = self.object.after_update((*input).into());
+        drop(entered);
         self.call(HOOK, called)?;
         self.record(
             || Returned::Nothing,
@@ -211,7 +222,7 @@ impl ScalarizerPlugin {
     /// The plugin fails, or the answer is not M finite numbers.
     pub fn weights(&self) -> Result<Option<Vec<f32>>, PluginError> {
         const HOOK: &str = "weights";
-        let weights = self.call(HOOK, self.object.weights())?.into_option();
+        let weights = self.enter(HOOK, || self.object.weights())?.into_option();
         weights
             .map(|weights| {
                 let weights = weights.into_vec();
@@ -228,7 +239,7 @@ impl ScalarizerPlugin {
     pub fn metrics(&self) -> Result<Vec<(String, f64)>, PluginError> {
         const HOOK: &str = "metrics";
         let metrics: Vec<(String, f64)> = self
-            .call(HOOK, self.object.metrics())?
+            .enter(HOOK, || self.object.metrics())?
             .into_iter()
             .map(|pair| (pair.0.into_string(), pair.1))
             .collect();
@@ -242,13 +253,22 @@ impl ScalarizerPlugin {
 
     /// Its state as JSON, for a checkpoint.
     pub fn save(&self) -> Result<String, PluginError> {
-        Ok(self.call("save", self.object.save())?.into_string())
+        Ok(self.enter("save", || self.object.save())?.into_string())
     }
 
     /// The state of a checkpoint in place of its own.
     pub fn load(&mut self, state: &str) -> Result<(), PluginError> {
+        let entered = calls::enter(&self.library, "load");
         let called = self.object.load(state.into());
+        drop(entered);
         self.call("load", called)
+    }
+
+    fn enter<T>(&self, hook: &'static str, call: impl FnOnce() -> RawResult<T>) -> Result<T, PluginError> {
+        let entered = calls::enter(&self.library, hook);
+        let called = call();
+        drop(entered);
+        self.call(hook, called)
     }
 
     fn call<T>(&self, hook: &'static str, result: RawResult<T>) -> Result<T, PluginError> {

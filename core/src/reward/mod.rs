@@ -5,13 +5,16 @@ mod scoring;
 
 pub use scoring::EarlyScores;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use thiserror::Error;
 
 use crate::{
     config::OnError,
-    error::Report,
+    error::{Fault, Report},
     metrics::Better,
     plugin::{Cause, Direction, Objective as ObjectiveInfo, Performance, PluginError, RewardPlugin},
     rollout::Rollouts,
@@ -49,6 +52,13 @@ pub enum RewardError {
 }
 
 impl Report for RewardError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Plugin { source, .. } if source.fault() == Fault::Interrupted => Fault::Interrupted,
+            _ => Fault::Run,
+        }
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             Self::Plugin { source, .. } => source.hint(),
@@ -194,6 +204,13 @@ impl MeanLength {
         } else {
             self.tokens as f64 / self.responses as f64
         }
+    }
+}
+
+impl Objectives {
+    /// Native rewards are no longer waited for without end: see [`RewardPlugin::watch`].
+    pub fn watch(&mut self, stop: &Arc<AtomicBool>) {
+        self.list.iter_mut().for_each(|objective| objective.reward.watch(stop));
     }
 }
 

@@ -62,6 +62,11 @@ impl Policy {
         &self.model
     }
 
+    /// The model, to be changed.
+    pub fn model_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
+
     /// The model's parameters, to be changed.
     pub fn params_mut(&mut self) -> &mut Params {
         self.model.params_mut()
@@ -95,7 +100,7 @@ impl Policy {
         stream: Stream,
         on_group: &mut dyn FnMut(FinishedGroup<'_>),
     ) -> Result<Rollouts, PolicyError> {
-        let weights = self.model.weights();
+        let weights = self.model.merged_weights()?;
         let mut rollouts = Rollouts {
             offsets: vec![0],
             ..Rollouts::default()
@@ -212,16 +217,19 @@ impl Policy {
     /// # Errors
     /// The model fails.
     pub fn logprobs(&self, rollouts: &Rollouts) -> Result<Vec<f32>, PolicyError> {
-        self.to_reference().logprobs(rollouts)
+        self.frozen(self.model.weights()).logprobs(rollouts)
     }
 
-    /// The policy as it is now, for a KL term to compare with. It stays so; a copy is made when the policy is trained.
+    /// The policy for a KL term to compare with: the model with its adapters off, or, where there are none, the policy as
+    /// it is now. It stays so. Only in the second case training makes a copy.
     #[must_use]
     pub fn to_reference(&self) -> ReferencePolicy {
-        ReferencePolicy {
-            weights: self.model.weights(),
-            temperature: self.temperature,
-        }
+        self.frozen(self.model.base_weights())
+    }
+
+    fn frozen(&self, weights: Weights) -> ReferencePolicy {
+        let temperature = self.temperature;
+        ReferencePolicy { weights, temperature }
     }
 
     /// One forward pass, kept for any number of backward passes.

@@ -6,68 +6,14 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::{ValidationRecord, checkpoint::Checkpoints};
+use super::{FolderError, RunLock, ValidationRecord, checkpoint::Checkpoints};
 use crate::{
-    error::{Fault, Report},
+    config::Change,
     metrics::JsonLines,
+    model::Model,
+    staged::{sync_folder, write_file},
 };
-
-/// A run folder could not be made or written.
-#[derive(Debug, Error)]
-pub enum FolderError {
-    /// The folder already holds something.
-    #[error("run folder {path} is not empty")]
-    NotEmpty {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Another process writes to it.
-    #[error("run folder {path} is in use by another process")]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A file has lost lines that the checkpoint had seen, or holds something else.
-    #[error("{path}: {problem}")]
-    Lines {
-        /// The file.
-        path: PathBuf,
-        /// What was found and expected.
-        problem: String,
-    },
-    /// The system refused.
-    #[error("run folder {path}: {source}")]
-    Io {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl Report for FolderError {
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotEmpty { .. } => {
-                Some("pick another with --run-dir, or leave the option out to get a numbered folder".into())
-            }
-            Self::InUse { .. } => Some("wait until that run has ended, or stop it".into()),
-            Self::Lines { .. } => {
-                Some("restore the file from a copy of the run folder; the run cannot be resumed without it".into())
-            }
-            Self::Io { .. } => Some("pick a writable folder with --run-dir".into()),
-        }
-    }
-
-    fn fault(&self) -> Fault {
-        match self {
-            Self::NotEmpty { .. } | Self::InUse { .. } | Self::Lines { .. } => Fault::Usage,
-            Self::Io { .. } => Fault::Run,
-        }
-    }
-}
 
 /// How much of each file with lines belongs to the steps that are done, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +41,8 @@ pub struct RunFolder {
     pub validation_responses: JsonLines,
     /// The checkpoints that a stopped run resumes from.
     pub checkpoints: Checkpoints,
+    /// Held as long as the folder is open.
+    _lock: RunLock,
 }
 
 impl RunFolder {
@@ -115,8 +63,35 @@ impl RunFolder {
             }
             None => Self::numbered(Path::new("runs"), stem)?,
         };
-        fs::write(path.join("config.toml"), config).map_err(io(&path))?;
-        Self::open(&path, Checkpoints::new(&path, keep, None))
+        let lock = RunLock::take(&path)?;
+        write_file(&path.join("config.toml"), config.as_bytes())?;
+        let folder = Self::open(&path, lock, Checkpoints::new(&path, keep, None))?;
+        sync_folder(&path)?;
+        path.canonicalize()
+            .ok()
+            .as_deref()
+            .and_then(Path::parent)
+            .map_or(Ok(()), sync_folder)?;
+        Ok(folder)
+    }
+
+    /// Opens the folder of a run that was stopped before its first checkpoint, to begin anew: all lines are dropped.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn restart(path: &Path, lock: RunLock, config: &str, keep: usize) -> Result<Self, FolderError> {
+        let folder = Self::open(path, lock, Checkpoints::new(path, keep, None))?;
+        let files = [
+            &folder.metrics,
+            &folder.validation,
+            &folder.samples,
+            &folder.validation_responses,
+        ];
+        for lines in files {
+            lines.truncate(0).map_err(io(path))?;
+        }
+        write_file(&path.join("config.toml"), config.as_bytes())?;
+        Ok(folder)
     }
 
     /// Opens the folder of a run that resumes after `step` steps: drops the lines beyond what `written` counts,
@@ -126,12 +101,13 @@ impl RunFolder {
     /// Another process has the folder, a file has fewer lines than it had, or the folder cannot be written.
     pub fn resume(
         path: &Path,
+        lock: RunLock,
         written: &Written,
         step: u64,
         config: Option<&str>,
         keep: usize,
     ) -> Result<Self, FolderError> {
-        let folder = Self::open(path, Checkpoints::new(path, keep, Some(step)))?;
+        let folder = Self::open(path, lock, Checkpoints::new(path, keep, Some(step)))?;
         let files = [
             (&folder.metrics, "metrics.jsonl", written.metrics),
             (&folder.validation, "validation.jsonl", written.validation),
@@ -157,23 +133,16 @@ impl RunFolder {
             lines.truncate(*expected).map_err(io(path))?;
         }
         if let Some(config) = config {
-            // Renamed into place: a kill leaves the old one or the new one.
-            let new = path.join(".config.toml.new");
-            fs::write(&new, config)
-                .and_then(|()| fs::rename(&new, path.join("config.toml")))
-                .map_err(io(path))?;
+            write_file(&path.join("config.toml"), config.as_bytes())?;
         }
         Ok(folder)
     }
 
-    fn open(path: &Path, checkpoints: Checkpoints) -> Result<Self, FolderError> {
+    fn open(path: &Path, lock: RunLock, checkpoints: Checkpoints) -> Result<Self, FolderError> {
         let open = |name: &str| JsonLines::append(&path.join(name)).map_err(io(path));
-        let metrics = open("metrics.jsonl")?;
-        if !metrics.claim().map_err(io(path))? {
-            return Err(FolderError::InUse { path: path.to_owned() });
-        }
         Ok(Self {
-            metrics,
+            metrics: open("metrics.jsonl")?,
+            _lock: lock,
             validation: open("validation.jsonl")?,
             samples: open("samples.jsonl")?,
             validation_responses: open("validation_responses.jsonl")?,
@@ -250,10 +219,55 @@ impl RunFolder {
         &self.path
     }
 
-    /// Where the trained model goes.
+    /// Where the trained model goes. What is there and is no model as moa wrote it (damaged, changed, or of an older moa)
+    /// is moved to the first free `model-before-<number>`: nothing of a user's is removed.
+    ///
+    /// # Errors
+    /// It cannot be moved.
+    pub fn make_place_for_model(&self) -> Result<PathBuf, FolderError> {
+        let place = model_of(&self.path);
+        if Model::check_place(&place).is_err() {
+            let free = (1..).map(|number| self.path.join(format!("model-before-{number}")));
+            let aside = free
+                .into_iter()
+                .find(|path| !path.exists())
+                .unwrap_or_else(|| place.clone());
+            fs::rename(&place, aside).map_err(io(&place))?;
+        }
+        Ok(place)
+    }
+
+    /// Appends what a resumed run does otherwise from here on to changes.jsonl, a line a key.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_changes(&self, step: u64, changes: &[Change]) -> Result<(), FolderError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let path = self.path.join("changes.jsonl");
+        let mut lines = JsonLines::append(&path).map_err(io(&path))?;
+        for Change { key, was, now } in changes {
+            let line = serde_json::json!({"after_step": step, "key": key, "was": was, "now": now});
+            lines.write(&line).map_err(io(&path))?;
+        }
+        lines.sync().map_err(io(&path))
+    }
+
+    /// Writes the numbers of the test rows to test.json.
+    ///
+    /// # Errors
+    /// The file cannot be written; there is the one of before then, or none.
+    pub fn write_test(&self, record: &ValidationRecord) -> Result<(), FolderError> {
+        let path = self.path.join("test.json");
+        let text = serde_json::to_string(record).map_err(|e| io(&path)(e.into()))?;
+        Ok(write_file(&path, (text + "\n").as_bytes())?)
+    }
+
+    /// Where the native call under way is written down, for a crash.
     #[must_use]
-    pub fn model(&self) -> PathBuf {
-        self.path.join("model")
+    pub fn native_call(&self) -> PathBuf {
+        native_call_of(&self.path)
     }
 
     /// Where the scalarizer's trace goes, if it is recorded.
@@ -261,6 +275,29 @@ impl RunFolder {
     pub fn trace(&self) -> PathBuf {
         self.path.join("trace.jsonl")
     }
+}
+
+/// What is missing of the end of a run: its model, whole, and the numbers of the test rows, where it has any.
+///
+/// # Errors
+/// Something is missing; the text says what.
+pub fn check_end(run: &Path, has_test: bool) -> Result<(), String> {
+    Model::check_saved(&model_of(run)).map_err(|problem| format!("model/: {problem}"))?;
+    if has_test {
+        let text = fs::read_to_string(run.join("test.json")).map_err(|error| format!("test.json: {error}"))?;
+        serde_json::from_str::<ValidationRecord>(&text).map_err(|error| format!("test.json: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Where the run folder `run` names the native call under way.
+#[must_use]
+pub fn native_call_of(run: &Path) -> PathBuf {
+    run.join(".native-call")
+}
+
+fn model_of(run: &Path) -> PathBuf {
+    run.join("model")
 }
 
 /// What the system said, with the folder or file.

@@ -2,10 +2,14 @@
 
 pub mod checkpoint;
 
+mod error;
 mod folder;
+mod lock;
 mod manifest;
 mod validation;
 
-pub use folder::{FolderError, RunFolder, Written};
+pub use error::FolderError;
+pub use folder::{RunFolder, Written, check_end, native_call_of};
+pub use lock::RunLock;
 pub use manifest::{Began, Ended, Manifest, PluginFile, Process, Prompts};
 pub use validation::{ResponseRecord, ValidationRecord};

@@ -5,13 +5,16 @@
 mod clock;
 mod log;
 pub mod logprobs;
+mod rehearsal;
 mod resume;
+mod ruined;
 mod run;
 mod setup;
 pub mod sft;
 mod snapshot;
 mod stopped;
 mod validate;
+mod watch;
 
 use std::{
     path::PathBuf,
@@ -24,7 +27,12 @@ pub use run::Run;
 pub use setup::{Setup, Wants, encoded};
 pub use stopped::{Interrupted, Stopped};
 
-use self::{clock::Clock, log::TrainedStep, stopped::Recoverable};
+use self::{
+    clock::Clock,
+    log::TrainedStep,
+    stopped::Recoverable,
+    watch::{Seen, Watch},
+};
 use crate::{
     advantage::{Advantages, Estimation},
     error::{Error, Fault, Report},
@@ -99,6 +107,7 @@ fn train_steps(
     let steps_done = run.steps_done();
     progress.resume(steps_done);
     let mut failures = (0, None);
+    let mut watch = Watch::new(before.length);
     for step in steps_done + 1..=steps {
         check_stop(stop)?;
         let mut clock = Clock::start(progress);
@@ -201,6 +210,7 @@ fn train_steps(
                 clip_high: config.algorithm.clip_high,
             })?;
         }
+        run.check_update(&rollouts, lr)?;
         clock.end_phase();
 
         let trained = TrainedStep {
@@ -215,6 +225,18 @@ fn train_steps(
         };
         run.weights = trained.weights();
         trained.write(run, folder, progress, &clock, &mut failures)?;
+        let number = |name: &str| report.means().find(|(n, _)| *n == name).map(|(_, value)| value);
+        let seen = Seen {
+            step,
+            kl: number("policy/kl").map(|_| report.completion_kl / rollouts.mean_length().max(1.0)),
+            entropy: number("policy/entropy").unwrap_or(f64::NAN),
+            length: rollouts.mean_length(),
+            gradient: number("policy/grad_norm").unwrap_or(f64::NAN),
+        };
+        watch
+            .look(seen, &config)
+            .iter()
+            .for_each(|warning| progress.note(warning));
 
         if step == steps || is_due(config.validation.every, step) || wants.validation_each_step {
             progress.phase("validate");
@@ -227,7 +249,7 @@ fn train_steps(
         }
     }
     check_stop(stop)?;
-    let model = folder.model();
+    let model = folder.make_place_for_model()?;
     run.policy.save(&model)?;
     progress.phase("test");
     let test = run.test(steps, folder)?;

@@ -150,6 +150,12 @@ impl Run {
         self.snapshot.committed().map_or(0, State::step)
     }
 
+    /// Whether the first validation is done: false in a run that has not begun.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.snapshot.committed().is_some()
+    }
+
     /// The prompts of the next step `[P]`.
     pub fn next_prompts(&mut self) -> Vec<Prompt> {
         let training = &self.setup.training;
@@ -233,7 +239,7 @@ impl Run {
 
     /// Returns to what a checkpoint holds.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        checkpoint.load_parameters(self.policy.params_mut())?;
+        checkpoint.load_parameters(self.policy.model_mut())?;
         checkpoint.load_optimizer(&mut self.optimizer)?;
         let RunState {
             scalarizer,

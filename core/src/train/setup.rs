@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::rehearsal;
 use crate::{
     config::{self, Config, Source},
     data::{self, Dataset, Encoded, Keys, PromptText},
     error::Error,
-    model::{Model, PromptRules, Tokenizer},
+    model::{Lora, Model, PromptRules, Tokenizer},
     plugin::{self, Hooks, Needs, PluginError, Plugins, ScalarizerPlugin},
     reward::{Objective, Objectives},
     rollout::{ReferencePolicy, Sampling},
@@ -126,6 +127,9 @@ pub(super) fn load_plugins(
         }
     }
     let scalarizer = plugins.scalarizer(name, &setup, &params)?;
+    if rehearsal::is_needed(config) {
+        rehearsal::rehearse(config, plugins.scalarizer(name, &setup, &params)?)?;
+    }
     config.scalarizer.name = scalarizer.name().to_owned();
     let files = plugins.files().into_iter();
     let files = files.map(|(path, exports, sdk)| PluginFile::of(&path, exports, sdk));
@@ -133,14 +137,22 @@ pub(super) fn load_plugins(
     Ok((objectives, scalarizer, files))
 }
 
+/// Whether a run measures test rows: the embedded ones say nothing about a model trained on other data.
+pub(super) fn has_test(config: &Config) -> bool {
+    !matches!(
+        (&config.data.test, &config.data.train),
+        (Source::Embedded, Source::Path(_))
+    )
+}
+
 /// Training, validation and test prompts.
 pub(super) fn load_data(config: &Config, model: &Model) -> Result<(Dataset, Dataset, Option<Dataset>), Error> {
     let training = dataset(&config.data.train, data::embedded::TRAIN, config, model)?;
     let validation = dataset(&config.data.validation, data::embedded::VALIDATION, config, model)?;
-    // The embedded test rows say nothing about a model trained on other data.
-    let test = match (&config.data.test, &config.data.train) {
-        (Source::Embedded, Source::Path(_)) => None,
-        (source, _) => Some(dataset(source, data::embedded::TEST, config, model)?),
+    let test = if has_test(config) {
+        Some(dataset(&config.data.test, data::embedded::TEST, config, model)?)
+    } else {
+        None
     };
     Ok((training, first(validation, config), test))
 }
@@ -163,13 +175,17 @@ fn objectives(plugins: &mut Plugins, config: &Config) -> Result<Objectives, Erro
     Ok(Objectives::new(list.collect::<Result<_, Error>>()?))
 }
 
-/// The model that the config names.
+/// The model that the config names, with new adapters if it asks for them.
 ///
 /// # Errors
 /// It is not there, or not a model that moa knows.
 pub(crate) fn load_model(config: &Config) -> Result<Model, Error> {
     let mut model = Model::open(&config.model.path)?;
     model.tokenizer.set_rules(PromptRules::from(&config.data));
+    model.set_recompute(config.model.recompute);
+    if let Some(lora) = Lora::of(&config.model) {
+        model.add_adapters(lora, config.train.seed)?;
+    }
     Ok(model)
 }
 

@@ -1,14 +1,14 @@
 //! Supervised fine-tuning: prompts with a response each, the loss is minus the log-probability of the response's
 //! tokens. It makes the embedded model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::setup;
 use crate::{
     config::{Config, Sft, SftStart, Source},
-    data::{self, Cursor, Keys, Prompt, Row},
+    data::{self, Cursor, Prompt, PromptText, Row},
     engine::GradientSet,
     error::Error,
     metrics::{JsonLines, Progress},
@@ -34,6 +34,7 @@ pub struct SftOutcome {
 /// # Errors
 /// Rows or model cannot be read, a gradient is not finite, `out` cannot be written.
 pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) -> Result<SftOutcome, Error> {
+    Model::check_place(out)?; // before the work, not after it
     let model = match sft.start {
         SftStart::Model => setup::load_model(config)?,
         SftStart::Fresh => fresh(sft, config.train.seed)?,
@@ -44,7 +45,7 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
     let mut policy = Policy::new(model, 1.0);
     let mut cursor = Cursor::new(config.train.seed);
     // Beside the model's folder, which is written whole at the end.
-    let mut metrics = JsonLines::append(&out.with_extension("metrics.jsonl"))?;
+    let mut metrics = JsonLines::append(&lines_beside(out))?;
     let (mut tokens, mut tail) = (0, Vec::new());
 
     progress.phase("sft");
@@ -88,6 +89,13 @@ pub fn fine_tune(config: &Config, sft: &Sft, out: &Path, progress: &Progress) ->
     })
 }
 
+/// `<out>.metrics.jsonl`, whatever dots `out` has.
+fn lines_beside(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(".metrics.jsonl");
+    out.with_file_name(name)
+}
+
 /// A new model with random weights.
 fn fresh(sft: &Sft, seed: u64) -> Result<Model, Error> {
     let fresh = &sft.fresh;
@@ -106,12 +114,7 @@ fn rows(sft: &Sft, config: &Config) -> Result<Vec<Row>, Error> {
         let count = if sft.rows == 0 { whole } else { sft.rows };
         return Ok(data::tiny_math::supervised(config.train.seed, count));
     }
-    let keys = Keys {
-        prompt_key: config.data.prompt_key.clone(),
-        require_response: true,
-        ..Keys::default()
-    };
-    Ok(data::read_rows(Path::new(&sft.data), &keys)?)
+    Ok(data::read_supervised(Path::new(&sft.data), &config.data.prompt_key)?)
 }
 
 /// A prompt and the response to learn, the end token included.
@@ -122,11 +125,23 @@ struct Example {
 
 fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, Error> {
     let tokenizer = &model.tokenizer;
+    let (turn_end, text_end) = (turn_end(tokenizer)?, tokenizer.eos());
     rows.iter()
         .map(|row| {
-            let (text, tokens) = tokenizer.prompt(&row.prompt)?;
-            let mut response = tokenizer.encode(row.response.as_deref().unwrap_or_default(), false)?;
-            response.extend(tokenizer.eos_ids().first());
+            let (text, tokens, response) = match (&row.response, &row.prompt) {
+                (None, PromptText::Text(text)) => {
+                    let mut tokens = tokenizer.encode(text, true)?;
+                    tokens.extend(text_end);
+                    let response = tokens.split_off(1.min(tokens.len())); // nothing foretells the first token
+                    (String::new(), tokens, response)
+                }
+                (response, prompt) => {
+                    let (text, tokens) = tokenizer.prompt(prompt)?;
+                    let mut response = tokenizer.encode(response.as_deref().unwrap_or_default(), false)?;
+                    response.extend(turn_end);
+                    (text, tokens, response)
+                }
+            };
             let prompt = Prompt {
                 row: row.index,
                 text,
@@ -138,6 +153,25 @@ fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, Error> {
             Ok(Example { prompt, response })
         })
         .collect()
+}
+
+/// The token that ends a response as the model's chat does: what its template writes after the assistant's words, if that
+/// ends a generation too. Otherwise, and without a template, it is the tokenizer's own end token.
+fn turn_end(tokenizer: &Tokenizer) -> Result<Option<u32>, Error> {
+    const WORDS: &str = "moa looks for what follows";
+    let own = tokenizer.eos().or_else(|| tokenizer.eos_ids().first().copied());
+    let chat = [("user", "a"), ("assistant", WORDS), ("user", "b")];
+    // A template that refuses such a chat says nothing about its turns.
+    let rendered = tokenizer
+        .render_messages(&chat)
+        .ok()
+        .filter(|_| tokenizer.has_template());
+    let Some((_, rest)) = rendered.as_deref().and_then(|text| text.split_once(WORDS)) else {
+        return Ok(own);
+    };
+    let rest = tokenizer.encode(rest, false)?;
+    let ends = rest.into_iter().find(|token| tokenizer.eos_ids().contains(token));
+    Ok(ends.or(own))
 }
 
 /// The examples `indices` as one batch, each a group of its own.
@@ -157,4 +191,39 @@ fn batch(examples: &[Example], indices: &[usize]) -> Rollouts {
         batch.texts.push(String::new());
     }
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TokenizerFiles;
+
+    /// The embedded tokenizer with another template, and three tokens that end a generation, as real models have.
+    fn tokenizer(template: &str, eos: &str) -> Tokenizer {
+        let embedded = Tokenizer::embedded().unwrap();
+        let config = json!({"eos_token": eos, "chat_template": template}).to_string();
+        Tokenizer::from_bytes(&TokenizerFiles {
+            tokenizer: &embedded.files()[0].1,
+            config: Some(config.as_bytes()),
+            template: None,
+            model: [Some(br#"{"eos_token_id": [0, 1, 3]}"#), None],
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_response_ends_as_the_chat_does_and_not_with_the_smallest_end_token() {
+        let turns = "{% for m in messages %}<|user|>{{ m['content'] }}<|end|>{% endfor %}<|assistant|>";
+        assert_eq!(
+            turn_end(&tokenizer(turns, "<|pad|>")).unwrap(),
+            Some(1),
+            "<|end|>, not <|pad|>"
+        );
+        // A template without ends, and one that refuses the chat: the tokenizer's own.
+        let bare = "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}";
+        assert_eq!(turn_end(&tokenizer(bare, "<|end|>")).unwrap(), Some(1));
+        let refuses = "{{ raise_exception('no') }}";
+        assert_eq!(turn_end(&tokenizer(refuses, "<|assistant|>")).unwrap(), Some(3));
+        assert_eq!(turn_end(&Tokenizer::embedded().unwrap()).unwrap(), Some(1));
+    }
 }

@@ -78,9 +78,14 @@ impl Report for Stopped {
     fn hint(&self) -> Option<String> {
         let resume = match &self.recoverable {
             Recoverable::Nothing | Recoverable::Older { newest: None, .. } => None,
-            _ => Some(format!(
+            _ if self.cause.fault() == Fault::Interrupted => Some(format!(
                 "`moa-host train --resume {}` resumes from there",
                 self.run.display()
+            )),
+            _ => Some(format!(
+                "`moa-host train --resume {}` resumes from there; a remedy goes into {} or --set",
+                self.run.display(),
+                self.run.join("config.toml").display()
             )),
         };
         match (self.cause.hint(), resume) {

@@ -42,12 +42,12 @@ impl Run {
         let Some(test) = &self.setup.test else { return Ok(None) };
         let stream = Stream::test(self.setup.config.train.seed, step);
         let Measured { record, responses, .. } = self.measure(&test.prompts, step, stream)?;
-        let text = serde_json::to_string(&record).map_err(std::io::Error::from)?;
         let mut lines = JsonLines::append(&folder.path().join("test_responses.jsonl"))?;
         lines.truncate(0)?; // those of a run with fewer steps
         lines.write_all(&responses)?;
+        lines.sync()?;
         // Last: a run that has test.json has been tested.
-        std::fs::write(folder.path().join("test.json"), text + "\n")?;
+        folder.write_test(&record)?;
         Ok(Some(record))
     }
 

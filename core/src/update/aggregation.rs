@@ -43,7 +43,7 @@ impl Aggregation {
             Self::TokenMean => per(whole.tokens),
             Self::SeqMeanTokenSum => per(whole.sequences),
             Self::SeqMeanTokenMean => per(length) * per(whole.sequences),
-            Self::SeqMeanTokenSumNorm => per(whole.norm_length),
+            Self::SeqMeanTokenSumNorm => per(whole.norm_length) * per(whole.sequences),
         }
     }
 }

@@ -4,18 +4,14 @@
 //! place of groups and −s̄_m in the place of a group's loss.
 use moa_sdk::prelude::*;
 
-/// What steers the weights.
-#[derive(Params)]
-pub struct Params {
+/// What steers the weights, and the weights: this struct is what a checkpoint holds.
+#[derive(Params, Serialize, Deserialize)]
+pub struct Laggard {
     /// η: how fast weight moves to the objectives with low scores.
     #[param(default = 0.1, range = 0.0..)]
     rate: f64,
-}
-
-/// The weights `[M]`: this struct is what a checkpoint holds.
-#[derive(Serialize, Deserialize)]
-pub struct Laggard {
-    rate: f64,
+    /// w `[M]`.
+    #[state(init = math::simplex_weights(&[], setup.m())?)]
     weights: Vec<f32>,
 }
 
@@ -23,17 +19,9 @@ pub struct Laggard {
 impl Scalarizer for Laggard {
     const NAME: &str = "laggard";
     const PAPER: &str = "Sagawa et al., Distributionally Robust Neural Networks for Group Shifts, arXiv 1911.08731";
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self {
-            rate: params.rate,
-            weights: math::simplex_weights(&[], setup.m())?,
-        })
-    }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
-        let means: Vec<f64> = (0..batch.m()).map(|m| batch.scores().column_mean(m)).collect();
+        let means = batch.scores().column_means(); // [M]
         let lowest = means.iter().copied().fold(f64::INFINITY, f64::min);
         for (weight, mean) in self.weights.iter_mut().zip(&means) {
             // Less the lowest mean, so that no exponential overflows; the sum below divides it out again.

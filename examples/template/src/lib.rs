@@ -3,16 +3,12 @@
 //! Say here what the method does: its formula, the equation it comes from, and where you depart from it.
 use moa_sdk::prelude::*;
 
-/// What a config can set; `moa-host plugin inspect` shows these comments.
-#[derive(Params)]
-pub struct Params {
-    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
-    weights: Vec<f32>,
-}
-
-/// The state: all of it goes into checkpoints.
-#[derive(Serialize, Deserialize)]
+/// What a config can set (`moa-host plugin inspect` shows these comments) and, with `#[state]`, what the method remembers. All of
+/// it goes into checkpoints.
+#[derive(Params, Serialize, Deserialize)]
 pub struct Method {
+    /// weight of each objective, in order; default: equal. They are >= 0 and sum to 1.
+    #[param(weights)]
     weights: Vec<f32>,
 }
 
@@ -22,11 +18,6 @@ impl Scalarizer for Method {
     const PAPER: &str = "{{paper}}";
     // What the host should compute for you, e.g. Needs::NONE.old_logprobs(). Hooks need no entry: write one, it is called.
     const NEEDS: Needs = Needs::NONE;
-    type Params = Params;
-
-    fn new(setup: &Setup, params: Params) -> Result<Self> {
-        Ok(Self { weights: math::simplex_weights(&params.weights, setup.m())? })
-    }
 
     fn scalarize(&mut self, _batch: &Batch) -> Result<Signal> {
         Ok(Signal::weights(&self.weights))

@@ -95,15 +95,15 @@ moa_sdk::export!(rewards: [Format]);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::{Value, json};
 
     fn score(params: &Value, prompt: &str, response: &str) -> Result<f32> {
-        Format::new(Params::from_json(params)?)?.score(&Completion {
+        let completion = Completion {
             prompt,
             response,
             ..Completion::default()
-        })
+        };
+        moa_sdk::testing::score::<Format>(params, &completion)
     }
 
     #[test]

@@ -85,6 +85,10 @@ impl Scalarizer for GradNorm {
         Ok(math::to_f32(&self.weights))
     }
 
+    fn weights(&self) -> Option<Vec<f32>> {
+        Some(math::to_f32(&self.weights))
+    }
+
     fn metrics(&self) -> Metrics {
         Metrics::new().each("rate", &self.rates)
     }

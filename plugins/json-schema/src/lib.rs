@@ -144,14 +144,14 @@ moa_sdk::export!(rewards: [JsonSchema]);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::json;
 
     fn score(params: &Value, response: &str) -> Result<f32> {
-        JsonSchema::new(Params::from_json(params)?)?.score(&Completion {
+        let completion = Completion {
             response,
             ..Completion::default()
-        })
+        };
+        moa_sdk::testing::score::<JsonSchema>(params, &completion)
     }
 
     #[test]

@@ -39,7 +39,18 @@ impl Scalarizer for Lagrangian {
         for ((multiplier, constraint), mean) in self.multipliers.iter_mut().zip(&self.constraints).zip(&means[1..]) {
             *multiplier = (*multiplier + self.dual_lr * (constraint - mean)).max(0.0);
         }
-        Ok(Signal::advantage_weights([&[1.0], &self.multipliers[..]].concat()))
+        Ok(Signal::advantage_weights(self.mixing()))
+    }
+
+    fn weights(&self) -> Option<Vec<f32>> {
+        Some(math::to_f32(self.mixing()))
+    }
+}
+
+impl Lagrangian {
+    /// (1, λ) `[M]`.
+    fn mixing(&self) -> Vec<f64> {
+        [&[1.0], &self.multipliers[..]].concat()
     }
 }
 

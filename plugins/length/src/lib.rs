@@ -79,14 +79,14 @@ moa_sdk::export!(rewards: [Length]);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::{Value, json};
 
     fn score(params: &Value, response_tokens: u32) -> Result<f32> {
-        Length::new(Params::from_json(params)?)?.score(&Completion {
+        let completion = Completion {
             response_tokens,
             ..Completion::default()
-        })
+        };
+        moa_sdk::testing::score::<Length>(params, &completion)
     }
 
     #[test]

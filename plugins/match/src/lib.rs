@@ -189,15 +189,15 @@ moa_sdk::export!(rewards: [Match]);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::{Value, json};
 
     fn score(params: &Value, response: &str, ground_truth: &str) -> Result<f32> {
-        Match::new(Params::from_json(params)?)?.score(&Completion {
+        let completion = Completion {
             response,
             ground_truth,
             ..Completion::default()
-        })
+        };
+        moa_sdk::testing::score::<Match>(params, &completion)
     }
 
     #[test]

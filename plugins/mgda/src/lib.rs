@@ -5,7 +5,8 @@
 //!
 //! In each mini-batch, from the Gramian G `[M, M]` and the losses L `[M]`:
 //! ```text
-//! Ĝ_ij = G_ij / (d_i d_j)      d = 1 ("none"), √G_mm ("norm"), |L_m| ("loss"); 1 where that is 0
+//! Ĝ_ij = G_ij / (d_i d_j)      d = 1 ("none"), √G_mm ("norm"), G_mm ("norm-squared"), |L_m| ("loss");
+//!                              1 where that is 0
 //! w    = argmin wᵀ Ĝ w  over the simplex              what `weights` reports, [M]
 //! u_m  = (w_m / d_m) / Σ_k (w_k / d_k)                what the gradients are mixed with, [M]
 //! ```
@@ -28,6 +29,8 @@ pub enum Normalize {
     None,
     /// Its own norm.
     Norm,
+    /// The square of its norm: GAPO's second scaling (arXiv 2507.01915), under which short gradients count more.
+    NormSquared,
     /// The size of its loss.
     Loss,
 }
@@ -61,6 +64,7 @@ impl Scalarizer for Mgda {
         let mut divisors = match self.normalize {
             Normalize::None => vec![1.0; m],
             Normalize::Norm => gradients.norms(),
+            Normalize::NormSquared => gradients.norms().iter().map(|norm| norm * norm).collect(),
             Normalize::Loss => gradients.losses().iter().map(|loss| loss.abs()).collect(),
         };
         divisors.iter_mut().filter(|d| **d <= ZERO).for_each(|d| *d = 1.0);
@@ -118,8 +122,10 @@ moa_sdk::testing::suite!(Mgda,
     golden = [
         "../../../tests/golden/mgda.jsonl",
         "../../../tests/golden/mgda-five-objectives.jsonl",
+        "../../../tests/golden/methods/mgda-gapo-1.jsonl",
+        "../../../tests/golden/methods/mgda-gapo-2.jsonl",
     ],
-    params = [{}, {"normalize": "norm"}, {"normalize": "loss"}, {"compat": "ctwa-repo"}],
+    params = [{}, {"normalize": "norm"}, {"normalize": "norm-squared"}, {"normalize": "loss"}, {"compat": "ctwa-repo"}],
 );
 
 #[cfg(test)]
@@ -146,8 +152,8 @@ mod tests {
         let mut rng = Rng::new(12);
         for case in 0..3000 {
             let (m, n) = (1 + case % 8, 1 + rng.below(12));
-            let normalize = ["none", "norm", "loss"][case % 3];
-            let scale = [0.0, 3.0, 10.0][case / 3 % 3]; // lengths within 10^±scale
+            let normalize = ["none", "norm", "loss", "norm-squared"][case % 4];
+            let scale = [0.0, 3.0, 10.0][case / 4 % 3]; // lengths within 10^±scale
             let jacobian: Vec<Vec<f64>> = (0..m)
                 .map(|_| {
                     let length = 10_f64.powf(scale * (2.0 * rng.uniform() - 1.0));

@@ -122,14 +122,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use moa_sdk::Params as _;
     use moa_sdk::serde_json::{Value, json};
 
     fn score(params: &Value, response: &str) -> Result<f32> {
-        Repetition::new(Params::from_json(params)?)?.score(&Completion {
+        let completion = Completion {
             response,
             ..Completion::default()
-        })
+        };
+        moa_sdk::testing::score::<Repetition>(params, &completion)
     }
 
     #[test]

@@ -16,31 +16,14 @@
 
 use moa_sdk::prelude::*;
 
-/// What distances are measured from.
-#[derive(Clone, Copy, Default, Choice, Serialize, Deserialize)]
-pub enum Reference {
-    /// The largest score of each objective so far.
-    #[default]
-    RunningMax,
-    /// The largest score of each objective in the batch.
-    BatchMax,
-    /// `reference_point`.
-    Fixed,
-}
-
 /// Weights and where distances are measured from.
 #[derive(Params, Serialize, Deserialize)]
 pub struct Tchebycheff {
     #[param(weights)]
     weights: Vec<f32>,
-    /// the reference point: largest scores so far, largest scores of the batch, or `reference_point`.
-    reference: Reference,
-    /// score that each objective should reach, one for each or one for all; only with reference = "fixed".
-    #[param(per_objective)]
-    reference_point: Option<Vec<f64>>,
-    /// z `[M]`, once there is one.
-    #[state(init = reference_point.clone())]
-    point: Option<Vec<f64>>,
+    #[param(flatten)]
+    #[serde(flatten)]
+    reference: math::ReferencePoint,
 }
 
 #[scalarizer]
@@ -51,15 +34,8 @@ impl Scalarizer for Tchebycheff {
     const EXAMPLES: &str = include_str!("examples.jsonl");
 
     fn new(_: &Setup, params: Self) -> Result<Self> {
-        match (params.reference, &params.reference_point) {
-            (Reference::Fixed, None) => Err(Error::new("reference is \"fixed\", but reference_point is not given")
-                .hint("reference_point = [1.0] for scores of at most 1")),
-            (Reference::RunningMax | Reference::BatchMax, Some(_)) => {
-                Err(Error::new("reference_point is given, but reference is not \"fixed\"")
-                    .hint("set reference = \"fixed\" or leave reference_point out"))
-            }
-            _ => Ok(params),
-        }
+        params.reference.check()?;
+        Ok(params)
     }
 
     fn scalarize(&mut self, batch: &Batch) -> Result<Signal> {
@@ -67,21 +43,13 @@ impl Scalarizer for Tchebycheff {
         if batch.m() == 1 || batch.is_empty() {
             return Ok(Signal::weights(&self.weights));
         }
-        let largest = |m: usize| scores.column(m).map(f64::from).fold(f64::NEG_INFINITY, f64::max);
-        let of_batch: Vec<f64> = (0..batch.m()).map(largest).collect(); // [M]
-        let point = match (self.reference, self.point.take()) {
-            (Reference::Fixed, Some(point)) => point,
-            (Reference::RunningMax, Some(so_far)) => so_far.iter().zip(&of_batch).map(|(a, b)| a.max(*b)).collect(),
-            _ => of_batch,
-        };
+        let point = self.reference.of(scores); // [M]
         let reward = |row: &[f32]| {
-            let distances = row.iter().zip(&point).zip(&self.weights);
+            let distances = row.iter().zip(point).zip(&self.weights);
             let weighted = distances.map(|((s, z), w)| f64::from(*w) * (z - f64::from(*s)));
             -weighted.fold(f64::NEG_INFINITY, f64::max)
         };
-        let signal = Signal::rewards(scores.iter_rows().map(reward)); // [B]
-        self.point = Some(point);
-        Ok(signal)
+        Ok(Signal::rewards(scores.iter_rows().map(reward))) // [B]
     }
 
     fn weights(&self) -> Option<Vec<f32>> {
@@ -89,7 +57,7 @@ impl Scalarizer for Tchebycheff {
     }
 
     fn metrics(&self) -> Metrics {
-        Metrics::new().each("reference", self.point.iter().flatten())
+        Metrics::new().each("reference", self.reference.get())
     }
 }
 

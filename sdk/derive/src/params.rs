@@ -274,3 +274,52 @@ impl Value {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    #[test]
+    fn contradictions_are_refused() {
+        let message = |input: syn::DeriveInput| super::expand(&input).expect_err("must be refused").to_string();
+        let twice = message(parse_quote!(
+            struct X {
+                #[param(weights, default = [1.0])]
+                w: Vec<f32>,
+            }
+        ));
+        assert!(twice.contains("stand alone"), "{twice}");
+        let both = message(parse_quote!(
+            struct X {
+                #[state]
+                #[param(flatten)]
+                w: Y,
+            }
+        ));
+        assert!(both.contains("stand alone"), "{both}");
+        let start = message(parse_quote!(
+            struct X {
+                #[state(start = 1)]
+                w: u32,
+            }
+        ));
+        assert!(start.contains("expected `init = …`"), "{start}");
+        assert!(
+            message(parse_quote!(
+                struct X {
+                    setup: u32,
+                }
+            ))
+            .contains("name the field otherwise")
+        );
+        assert!(
+            message(parse_quote!(
+                struct X {
+                    #[param(wieghts)]
+                    w: u32,
+                }
+            ))
+            .contains("`weights`")
+        );
+    }
+}

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-use crate::{Error, Result};
+use crate::{Error, Result, scoring};
 
 thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
@@ -35,6 +35,10 @@ pub fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T, Stopped> {
                     .location()
                     .map(|l| format!(" at {}:{}", l.file(), l.line()))
                     .unwrap_or_default();
+                let place = match scoring::take() {
+                    Some(index) => format!("{place}, at completion {index}"),
+                    None => place,
+                };
                 let payload = info.payload();
                 let message = payload
                     .downcast_ref::<&str>()
@@ -48,6 +52,7 @@ pub fn catch<T>(f: impl FnOnce() -> Result<T>) -> Result<T, Stopped> {
             }
         }));
     });
+    scoring::set(None);
     let outer = CATCHING.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     CATCHING.set(outer);
@@ -80,7 +85,50 @@ impl Stopped {
 #[cfg(test)]
 mod tests {
     use super::{Stopped, catch};
-    use crate::{Error, Result};
+    use crate::{Completion, Error, Result, Reward as _};
+
+    /// Panics at an empty response.
+    struct Brittle;
+
+    impl crate::Reward for Brittle {
+        const NAME: &str = "brittle";
+        const ABOUT: &str = "panics at an empty response";
+        type Params = ();
+        fn new((): ()) -> Result<Self> {
+            Ok(Self)
+        }
+        fn score(&self, completion: &Completion<'_>) -> Result<f32> {
+            assert!(!completion.response.is_empty(), "empty");
+            Ok(1.0)
+        }
+    }
+
+    #[test]
+    fn a_rewards_panic_names_the_completion() {
+        let full = Completion {
+            response: "a",
+            ..Completion::default()
+        };
+        let batch = [full, full, Completion::default(), full];
+        let stopped = catch(|| Brittle.score_all(&batch)).expect_err("it panics");
+        let message = stopped.into_error().message;
+        assert!(
+            message.starts_with("panicked: empty at ") && message.ends_with(", at completion 2"),
+            "{message}"
+        );
+        // What panics outside of any completion names none.
+        let after = catch::<()>(|| panic!("no"))
+            .expect_err("it panics")
+            .into_error()
+            .message;
+        assert!(!after.contains("completion"), "{after}");
+        assert!(catch(|| Brittle.score_all(&[full])).is_ok());
+        let after = catch::<()>(|| panic!("no"))
+            .expect_err("it panics")
+            .into_error()
+            .message;
+        assert!(!after.contains("completion"), "{after}");
+    }
 
     #[test]
     fn a_panic_becomes_an_error_with_its_place() {

@@ -49,10 +49,10 @@ pub fn exponentiated_gradient(weights: &[f64], x: &[f64]) -> Result<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     use super::{exponentiated_gradient, influence};
     use crate::Result;
+    use crate::testing::cases::cases;
     use crate::views::Matrix64;
 
     #[test]
@@ -87,12 +87,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig {
-            cases: 128,
-            failure_persistence: None,
-            rng_seed: RngSeed::Fixed(5),
-            ..ProptestConfig::default()
-        })]
+        #![proptest_config(cases(128, 5))]
 
         /// However large a step: the weights stay on the simplex, one of 0 stays 0 and any other stays above it.
         #[test]

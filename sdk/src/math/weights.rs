@@ -95,11 +95,11 @@ pub fn project_to_simplex(x: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     use super::{broadcast, project_to_simplex, simplex_weights, softmax};
     use crate::Rng;
     use crate::signal::to_f32;
+    use crate::testing::cases::cases;
 
     #[test]
     fn weights_are_checked() -> crate::Result<()> {
@@ -159,12 +159,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig {
-            cases: 128,
-            failure_persistence: None,
-            rng_seed: RngSeed::Fixed(4),
-            ..ProptestConfig::default()
-        })]
+        #![proptest_config(cases(128, 4))]
 
         /// Whatever a user divides by its sum is accepted; whatever is off by more than the tolerance is not.
         #[test]

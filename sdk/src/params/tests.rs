@@ -208,3 +208,60 @@ fn a_table_is_taken_as_it_is_or_as_json() -> Result<()> {
     assert_eq!(Free::schema()[0].default, json!({}));
     Ok(())
 }
+
+/// Params and state of a method, with and without what depends on the run.
+#[derive(Debug, PartialEq, Params)]
+struct Method {
+    #[param(weights)]
+    weights: Vec<f64>,
+    /// one for each, or one for all
+    #[param(per_objective, default = [0.9])]
+    targets: Vec<f64>,
+    #[param(per_objective = setup.m() - 1)]
+    limits: Option<Vec<f64>>,
+    #[state(init = targets.iter().map(|target| 2.0 * target).collect())]
+    doubled: Vec<f64>,
+    #[state]
+    steps: u32,
+}
+
+#[derive(Debug, PartialEq, Params)]
+struct Outer {
+    #[param(flatten)]
+    method: Method,
+}
+
+fn run(m: usize) -> Setup {
+    Setup {
+        objectives: vec![Objective::new("a"); m],
+        seed: 0,
+    }
+}
+
+#[test]
+fn state_and_numbers_of_objectives_come_with_the_run() -> Result<()> {
+    let read = Outer::for_run(&json!({"limits": [1, 2]}), &run(3))?.method;
+    assert_eq!(read.weights, [f64::from(1.0_f32 / 3.0); 3]);
+    assert_eq!((read.targets, read.doubled), (vec![0.9; 3], vec![1.8; 3]));
+    assert_eq!((read.limits, read.steps), (Some(vec![1.0, 2.0]), 0));
+    // A weight is the f32 that the user typed, whatever the type that keeps it.
+    let given = Outer::for_run(&json!({"weights": [0.3, 0.7]}), &run(2))?;
+    assert_eq!(given.method.weights, [f64::from(0.3_f32), f64::from(0.7_f32)]);
+
+    let names: Vec<String> = Outer::schema().into_iter().map(|spec| spec.name).collect();
+    assert_eq!(names, ["weights", "targets", "limits"], "state is no param");
+    assert!(Outer::schema()[0].doc.starts_with("weight of each objective"));
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_the_run_is_refused() {
+    let refused = |value| Outer::for_run(&value, &run(3)).expect_err("must be refused").message;
+    assert!(refused(json!({"weights": [0.5, 0.5]})).contains("weights has 2 values, expected 3"));
+    assert!(refused(json!({"targets": [1, 2]})).contains("targets has 2 values, expected 3"));
+    assert!(refused(json!({"limits": [1, 2, 3]})).contains("limits has 3 values, expected 2"));
+    assert!(refused(json!({"steps": 3})).contains("unknown param `steps`"));
+    let error = Outer::from_json(&json!({})).expect_err("there is no run");
+    assert!(error.message.contains("depend on the run"), "{error}");
+    assert!(Outer::NEEDS_SETUP && !Ranges::NEEDS_SETUP && !More::NEEDS_SETUP);
+}

@@ -157,72 +157,10 @@ fn check_family<S: Scalarizer>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use serde_json::json;
 
-    use crate::prelude::*;
-
-    /// What the scalarizer under test does wrong.
-    #[derive(Debug, Clone, Copy, PartialEq, Default, Choice, Serialize, Deserialize)]
-    enum Fault {
-        #[default]
-        None,
-        NanOnConstant,
-        Length,
-        Random,
-        Forgets,
-    }
-
-    #[derive(Params)]
-    struct FaultyParams {
-        fault: Fault,
-    }
-
-    #[derive(Serialize, Deserialize)]
-    struct Faulty {
-        fault: Fault,
-        steps: f32,
-        #[serde(skip)]
-        forgotten: f32,
-    }
-
-    static CALLS: AtomicU32 = AtomicU32::new(0);
-
-    #[scalarizer]
-    impl Scalarizer for Faulty {
-        const NAME: &str = "faulty";
-        const PAPER: &str = "none";
-        type Params = FaultyParams;
-        fn new(_: &Setup, params: FaultyParams) -> Result<Self> {
-            Ok(Self {
-                fault: params.fault,
-                steps: 0.0,
-                forgotten: 0.0,
-            })
-        }
-        fn observe_gradients(&mut self, _: &Gradients<'_>) -> Result<()> {
-            Ok(())
-        }
-        fn after_update(&mut self, _: &Update<'_>) -> Result<()> {
-            self.steps += 1.0;
-            self.forgotten += 1.0;
-            Ok(())
-        }
-        fn scalarize(&mut self, batch: &Batch<'_>) -> Result<Signal> {
-            let first: Vec<f32> = batch.scores().column(0).collect();
-            let spread = first.iter().any(|score| *score != first[0]);
-            let reward = match self.fault {
-                Fault::NanOnConstant if !spread => f32::NAN,
-                #[allow(clippy::cast_precision_loss, reason = "any changing number does")]
-                Fault::Random => CALLS.fetch_add(1, Ordering::Relaxed) as f32,
-                Fault::Forgets => self.forgotten,
-                _ => self.steps,
-            };
-            let length = batch.len() - usize::from(self.fault == Fault::Length);
-            Ok(Signal::rewards(vec![reward; length]))
-        }
-    }
+    use super::super::faulty::Faulty;
+    use crate::Result;
 
     fn message(fault: &str) -> String {
         super::check_properties::<Faulty>(3, &json!({ "fault": fault }))
@@ -247,14 +185,14 @@ mod tests {
     #[test]
     fn replay_names_the_event_and_the_field() {
         let text = r#"{"format":"moa-trace","version":1,"scalarizer":"faulty","objectives":[{"name":"a"}]}
-{"hook":"scalarize","step":1,"groups":[0],"lengths":[1],"scores":[[1.0]],"expect":{"rewards":[0.0]}}
+{"hook":"scalarize","step":1,"groups":[0],"lengths":[1],"scores":[[1.0]],"expect":{"rewards":[1.0]}}
 {"hook":"scalarize","step":2,"groups":[0],"lengths":[1],"scores":[[1.0]],"expect":{"rewards":[0.5]}}"#;
-        let error = super::replay::<Faulty>(text).expect_err("0 is not 0.5");
+        let error = super::replay::<Faulty>(text).expect_err("1 is not 0.5");
         assert_eq!(
             error.message,
-            "event 2 (scalarize, step 2): rewards[0] is 0, expected 0.5"
+            "event 2 (scalarize, step 2): rewards[0] is 1, expected 0.5"
         );
         assert!(super::replay::<Faulty>(&text.replace("faulty", "other")).is_err());
-        assert_eq!(super::replay::<Faulty>(&text.replace("0.5", "0.0")), Ok(2));
+        assert_eq!(super::replay::<Faulty>(&text.replace("0.5", "1.0")), Ok(2));
     }
 }

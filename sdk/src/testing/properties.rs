@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::outcome::{first_bit_difference, well_formed};
 use super::subject::{Failure, Subject};
+use super::thread::on_thread;
 use crate::replay::run_event;
 use crate::trace::{Event, Expect};
 use crate::{Error, Setup};
@@ -149,13 +150,14 @@ impl<S: Subject> Run<'_, S> {
     }
 
     fn on_small_stack(&self) -> Outcome<(), S> {
-        let there = on_thread(Some(SMALL_STACK), || {
+        let there = || {
             let mut calls = self.create()?;
             self.events
                 .iter()
                 .map(|event| self.call(&mut calls, event))
                 .collect::<Result<Vec<_>, _>>()
-        })?;
+        };
+        let there = on_thread(Some(SMALL_STACK), there, no_thread)?;
         self.same_here(&there)
     }
 
@@ -163,7 +165,7 @@ impl<S: Subject> Run<'_, S> {
         let mut calls = self.create()?;
         let mut there = Vec::new();
         for event in self.events {
-            there.push(on_thread(None, || self.call(&mut calls, event))?);
+            there.push(on_thread(None, || self.call(&mut calls, event), no_thread)?);
         }
         self.same_here(&there)
     }
@@ -180,6 +182,10 @@ impl<S: Subject> Run<'_, S> {
     }
 }
 
+fn no_thread<E: From<Error>>(error: Error) -> Failure<E> {
+    Failure::property(error.message)
+}
+
 fn same<E: From<Error>>(
     event: &Event,
     one: &Expect,
@@ -193,28 +199,6 @@ fn same<E: From<Error>>(
             Err(Failure::from(E::from(Error::new(format!("{difference}, {where_}")).hint(advice))).at(event))
         }
     }
-}
-
-/// The message of a property whose thread panicked.
-pub const THREAD_PANICKED: &str = "its thread panicked";
-
-/// Runs `f` on a new thread. A thread that ends without a result has panicked.
-fn on_thread<T: Send, E: From<Error> + Send>(
-    stack_bytes: Option<usize>,
-    f: impl FnOnce() -> Result<T, Failure<E>> + Send,
-) -> Result<T, Failure<E>> {
-    std::thread::scope(|scope| {
-        let mut builder = std::thread::Builder::new();
-        if let Some(bytes) = stack_bytes {
-            builder = builder.stack_size(bytes);
-        }
-        let thread = builder
-            .spawn_scoped(scope, f)
-            .map_err(|error| Failure::property(format!("a thread cannot be started: {error}")))?;
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(Failure::property(THREAD_PANICKED)))
-    })
 }
 
 /// The beginning of a text for a message.

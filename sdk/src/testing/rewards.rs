@@ -7,6 +7,14 @@ use serde_json::Value;
 use super::CompletionFamily;
 use crate::{Completion, Error, Params, Result, Reward};
 
+/// The score that a new reward gives a completion: what the unit tests of a reward start from.
+///
+/// # Errors
+/// The params, `new` or `score` refuse.
+pub fn score<R: Reward>(params: &Value, completion: &Completion<'_>) -> Result<f32> {
+    R::new(R::Params::from_json(params)?)?.score(completion)
+}
+
 /// On every family of completions: a score for each, finite and in `range`; the same scores from another instance,
 /// and from one completion at a time. Error: names the family and the completion.
 pub fn check_reward<R: Reward>(params: &Value, range: RangeInclusive<f32>) -> Result<()> {

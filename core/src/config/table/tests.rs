@@ -33,6 +33,7 @@ fn fitting(key: &str, value: &str) -> Vec<String> {
         "rollout.prompts" => vec!["rollout.group_size=1".into()],
         "rollout.group_size" => vec!["rollout.prompts=1".into()],
         "algorithm.kl.target" => vec!["algorithm.kl.coefficient=0.1".into()],
+        "model.lora.rank" | "model.lora.alpha" => vec!["sft.start=model".into()],
         "sft.steps" => vec!["optimizer.warmup=0".into()],
         "sft.fresh.width" => vec![
             "sft.fresh.heads=1".into(),

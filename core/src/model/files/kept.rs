@@ -20,8 +20,6 @@ const NAMES: [&str; 9] = [
 ];
 /// How the names of licence files begin.
 const LICENCES: [&str; 4] = ["LICENSE", "LICENCE", "COPYING", "NOTICE"];
-/// A folder of templates beside the first.
-const TEMPLATES: &str = "additional_chat_templates";
 /// Larger files are none of these.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -30,7 +28,7 @@ const MOST_BYTES: u64 = 64 << 20;
 #[derive(Debug, Clone, Default)]
 pub(in crate::model) struct Kept {
     config: Option<Map<String, Value>>,
-    /// generation_config.json and what [`NAMES`], [`LICENCES`] and [`TEMPLATES`] name, by their place in the folder.
+    /// generation_config.json and what [`NAMES`] and [`LICENCES`] name.
     files: Vec<(String, Vec<u8>)>,
 }
 
@@ -43,22 +41,16 @@ impl Kept {
         let path = folder.join("config.json");
         let config = serde_json::from_str(config).map_err(|e| ModelError::file(&path, e))?;
         let mut files = Vec::new();
-        for (inner, templates) in [(folder.to_path_buf(), false), (folder.join(TEMPLATES), true)] {
-            let Ok(entries) = std::fs::read_dir(&inner) else {
-                continue; // most have no templates but one
-            };
-            for entry in entries.flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let is_licence = LICENCES.iter().any(|start| name.starts_with(start));
-                let known = NAMES.contains(&name.as_str()) || is_licence || name == "generation_config.json";
-                let wanted = if templates { name.ends_with(".jinja") } else { known };
-                let path = entry.path();
-                let is_small = std::fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() <= MOST_BYTES);
-                if wanted && is_small {
-                    let bytes = std::fs::read(&path).map_err(|e| ModelError::file(&path, e))?;
-                    let name = if templates { format!("{TEMPLATES}/{name}") } else { name };
-                    files.push((name, bytes));
-                }
+        let entries = std::fs::read_dir(folder).map_err(|e| ModelError::file(folder, e))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_licence = LICENCES.iter().any(|start| name.starts_with(start));
+            let wanted = NAMES.contains(&name.as_str()) || is_licence || name == "generation_config.json";
+            let path = entry.path();
+            let is_small = std::fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() <= MOST_BYTES);
+            if wanted && is_small {
+                let bytes = std::fs::read(&path).map_err(|e| ModelError::file(&path, e))?;
+                files.push((name, bytes));
             }
         }
         files.sort();

@@ -27,18 +27,6 @@ pub(in crate::model) fn load(source: &str) -> Result<Parts, ModelError> {
 
 fn from_folder(folder: &Path) -> Result<Parts, ModelError> {
     let path = folder.join("config.json");
-    let adapter = folder.join("adapter_config.json");
-    if !path.is_file() && adapter.is_file() {
-        let text = std::fs::read_to_string(&adapter).unwrap_or_default();
-        let config: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        return Err(ModelError::Adapter {
-            path: folder.to_path_buf(),
-            base: config["base_model_name_or_path"]
-                .as_str()
-                .unwrap_or("its base model")
-                .to_owned(),
-        });
-    }
     let config = std::fs::read_to_string(&path).map_err(|e| ModelError::file(&path, e))?;
     let architecture = config_json::read(&config, &path)?;
     let tokenizer = Tokenizer::from_folder(folder)?;

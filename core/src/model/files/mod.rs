@@ -14,5 +14,5 @@ mod weights;
 pub(super) use kept::Kept;
 pub(super) use load::{from_bytes, load};
 pub(super) use parts::Parts;
-pub(super) use save::{save, write};
+pub(super) use save::{check_place, check_saved, save, write};
 pub(super) use weights::serialize;

@@ -88,7 +88,7 @@ struct Gradients<'a, 'b> {
 
 impl Head<'_> {
     /// Returns the gradients of `hidden`, for the rows of each pass `[R, D]`, and adds those of `w` to `dw`, `[V, D]` for
-    /// each of M columns. Tokens whose cotangents are all zero cost nothing.
+    /// each of M columns, if it is trained. Tokens whose cotangents are all zero cost nothing.
     ///
     /// With z = logits / temperature, p = softmax(z) and H its entropy, the derivatives with respect to z_v are 1[v =
     /// target] − p_v of the log-probability and −p_v (log p_v + H) of the entropy. The first is the same for every
@@ -97,7 +97,7 @@ impl Head<'_> {
         &self,
         columns: &[Cotangent<'_>],
         passes: &[BackwardPass<'_>],
-        dw: &mut [&mut [f32]],
+        mut dw: Option<Vec<&mut [f32]>>,
     ) -> Vec<Vec<f32>> {
         let empty = |pass: &BackwardPass<'_>| vec![0f32; pass.packed().tokens().len() * self.d];
         let mut gradients = Gradients {
@@ -106,7 +106,7 @@ impl Head<'_> {
         };
         let plain: Vec<usize> = (0..columns.len()).filter(|&m| columns[m].entropy.is_none()).collect();
         if !plain.is_empty() {
-            self.over_logits(columns, &plain, &mut gradients, dw, |logits, i| {
+            self.over_logits(columns, &plain, &mut gradients, dw.as_deref_mut(), |logits, i| {
                 exp_shifted(logits, self.inv_temperature, self.stats.lse[i]);
                 logits.iter_mut().for_each(|p| *p *= -self.inv_temperature);
                 logits[self.targets[i] as usize] += self.inv_temperature;
@@ -114,7 +114,7 @@ impl Head<'_> {
         }
         for (m, column) in columns.iter().enumerate() {
             let Some(entropy) = column.entropy else { continue };
-            self.over_logits(columns, &[m], &mut gradients, dw, |logits, i| {
+            self.over_logits(columns, &[m], &mut gradients, dw.as_deref_mut(), |logits, i| {
                 let g = column.logprobs[i];
                 let (shift, h) = (self.stats.lse[i], self.stats.entropy[i]);
                 entropy_slopes(logits, self.inv_temperature, shift, g, entropy[i], h);
@@ -132,7 +132,7 @@ impl Head<'_> {
         columns: &[Cotangent<'_>],
         of: &[usize],
         gradients: &mut Gradients<'_, '_>,
-        dw: &mut [&mut [f32]],
+        mut dw: Option<&mut [&mut [f32]]>,
         slopes: impl Fn(&mut [f32], usize) + Sync,
     ) {
         let (d, vocab) = (self.d, self.w.len() / self.d);
@@ -144,7 +144,7 @@ impl Head<'_> {
             None => columns[m].logprobs[i],
             Some(_) => 1.0,
         };
-        let mut several = vec![0f32; if of.len() == 1 { 0 } else { vocab * wide }]; // [V, M, D] for the M columns `of`
+        let mut several = vec![0f32; if of.len() == 1 || dw.is_none() { 0 } else { vocab * wide }]; // [V, M, D] for the M columns `of`
         let (mut x, mut dx, mut scaled) = (Vec::new(), Vec::new(), Vec::new());
         let mut logits = take(block_rows(vocab).min(active.len()) * vocab);
         for block in active.chunks(block_rows(vocab)) {
@@ -165,19 +165,21 @@ impl Head<'_> {
             dx.resize(rows * d, 0.0);
             let (slopes, w) = (Mat::rows(logits, vocab), Mat::rows(self.w, d));
             gemm((rows, d, vocab), &mut dx, d, false, 1.0, slopes, w, Threads::All);
-            scaled.clear();
-            for (x, &i) in x.chunks_exact(d).zip(block) {
-                for &m in of {
-                    let factor = factor(m, i);
-                    scaled.extend(x.iter().map(|x| factor * x));
+            if let Some(dw) = dw.as_deref_mut() {
+                scaled.clear();
+                for (x, &i) in x.chunks_exact(d).zip(block) {
+                    for &m in of {
+                        let factor = factor(m, i);
+                        scaled.extend(x.iter().map(|x| factor * x));
+                    }
                 }
+                let x = Mat::rows(&scaled, wide);
+                let to: &mut [f32] = match of {
+                    [m] => dw[*m],
+                    _ => &mut several,
+                };
+                gemm((vocab, wide, rows), to, wide, true, 1.0, slopes.t(), x, Threads::All);
             }
-            let x = Mat::rows(&scaled, wide);
-            let to: &mut [f32] = match of {
-                [m] => dw[*m],
-                _ => &mut several,
-            };
-            gemm((vocab, wide, rows), to, wide, true, 1.0, slopes.t(), x, Threads::All);
             let mine = |pass: &BackwardPass<'_>| pass.columns().iter().all(|m| of.contains(m));
             let passes = gradients.passes.iter().zip(&mut gradients.dhidden);
             for (pass, to) in passes.filter(|(pass, _)| mine(pass)) {
@@ -186,6 +188,7 @@ impl Head<'_> {
                 }
             }
         }
+        let Some(dw) = dw else { return };
         for (row, several) in several.chunks_exact(wide).enumerate() {
             for (&m, part) in of.iter().zip(several.chunks_exact(d)) {
                 dw[m][row * d..(row + 1) * d].copy_from_slice(part);
@@ -255,8 +258,8 @@ mod tests {
             .map(|m| BackwardPass::for_column(&packed, m, &[true]))
             .collect();
         let mut dw = vec![vec![0f32; head.w.len()]; columns.len()];
-        let mut to: Vec<&mut [f32]> = dw.iter_mut().map(Vec::as_mut_slice).collect();
-        let dhidden = head.backward(columns, &passes, &mut to);
+        let to = dw.iter_mut().map(Vec::as_mut_slice).collect();
+        let dhidden = head.backward(columns, &passes, Some(to));
         dhidden.into_iter().zip(dw).collect()
     }
 

@@ -7,6 +7,7 @@
 //! * [`norm`], [`rope`], [`swiglu`], [`attention`]: forward and backward on plain slices
 //! * [`decode`]: attention of one new token over a cache
 //! * [`backward_pass`]: the rows that one backward pass takes through the layers, and their factors
+//! * [`lora`]: low-rank adapters of a layer's products
 //! * [`layer`]: one whole decoder layer; [`final_norm`] and [`head`]: what follows the layers
 //!
 //! Every result is a pure function of the inputs: work is split at fixed row numbers, and sums are added in a fixed
@@ -19,6 +20,7 @@ pub(crate) mod final_norm;
 pub(crate) mod gemm;
 pub(crate) mod head;
 pub(crate) mod layer;
+pub(crate) mod lora;
 pub(crate) mod norm;
 pub(crate) mod pool;
 pub(crate) mod rope;

@@ -52,22 +52,3 @@ pub(super) fn written_out(params: &[ParamSpec]) -> Value {
     let pairs = params.iter().map(|param| (param.name.clone(), param.default.clone()));
     Value::Object(pairs.collect())
 }
-
-/// Runs `f` on a new thread. A thread that ends without a result has panicked in the host.
-pub(super) fn on_thread<T: Send>(
-    stack_bytes: Option<usize>,
-    f: impl FnOnce() -> Result<T, Finding> + Send,
-) -> Result<T, Finding> {
-    std::thread::scope(|scope| {
-        let mut builder = std::thread::Builder::new();
-        if let Some(bytes) = stack_bytes {
-            builder = builder.stack_size(bytes);
-        }
-        let thread = builder
-            .spawn_scoped(scope, f)
-            .map_err(|error| Finding::failed(format!("a thread cannot be started: {error}")))?;
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(Finding::crashed("its thread panicked")))
-    })
-}

@@ -3,11 +3,11 @@
 use std::sync::Barrier;
 use std::sync::atomic::AtomicUsize;
 
-use moa_sdk::testing::{CompletionFamily, Text, ordinary};
+use moa_sdk::testing::{CompletionFamily, THREAD_PANICKED, Text, on_thread, ordinary};
 use moa_sdk::{Completion, RewardDescription, Rng};
 use serde_json::{Value, json};
 
-use super::case::{Case, described, on_thread, written_out};
+use super::case::{Case, described, written_out};
 use super::finding::{Finding, Status};
 use super::params;
 use crate::plugin::library::Library;
@@ -197,7 +197,11 @@ impl<'a> Subject<'a> {
         let texts = ordinary(64);
         let reward = self.new_one()?;
         let here = scores(&reward, &texts, None)?;
-        let there = on_thread(Some(SMALL_STACK), || scores(&reward, &texts, None))?;
+        let there = on_thread(
+            Some(SMALL_STACK),
+            || scores(&reward, &texts, None),
+            |error| Finding::from(PluginError::Event(error)),
+        )?;
         same(&here, &there, "on the main and on another thread")
     }
 
@@ -221,11 +225,9 @@ impl<'a> Subject<'a> {
         };
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || one(thread))).collect();
-            threads.into_iter().try_for_each(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(Finding::crashed("its thread panicked")))
-            })
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(Finding::crashed(THREAD_PANICKED))))
         })
     }
 }

@@ -9,6 +9,7 @@
 //! scored again one by one, each with the whole budget, and fail only if they fail in a new instance. So which
 //! completions fail depends neither on their neighbours nor on the number of threads, and only the guilty one fails.
 
+mod cache;
 mod instance;
 mod limits;
 mod preflight;

@@ -1,12 +1,12 @@
 //! The engine that all components of a process share: how they are compiled, cached and interrupted.
 
-use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Cache, CacheConfig, Config, Engine, StoreContextMut};
+use wasmtime::{Config, Engine, StoreContextMut};
 
+use super::cache;
 use super::instance::{Compiled, State};
 use super::limits::{GUEST_STACK, THREAD_STACK, TICK};
 use super::preflight::Refusal;
@@ -75,7 +75,7 @@ impl Sandbox {
             .stack_size(THREAD_STACK)
             .spawn(move || {
                 // The receiver is gone only if nobody waits any more.
-                let _ = send.send(Component::new(&engine, &bytes));
+                let _ = send.send(cache::compile(&engine, &bytes));
             })
             .map_err(|error| Refusal::new(format!("no thread could be started to compile it: {error}")))?;
         match receive.recv_timeout(PATIENCE) {
@@ -100,23 +100,6 @@ fn config() -> Config {
         .max_wasm_stack(GUEST_STACK)
         // The same bits on every machine.
         .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true)
-        .cache(cache());
+        .relaxed_simd_deterministic(true);
     config
-}
-
-/// Compiled code by hash and settings, in the user's cache folder. Without a folder that can be written there is no
-/// cache, and nothing else is lost.
-fn cache() -> Option<Cache> {
-    let folder = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
-        .filter(|path| path.is_absolute())?
-        .join("moa")
-        .join("components");
-    std::fs::create_dir_all(&folder).ok()?;
-    let mut config = CacheConfig::new();
-    config.with_directory(folder);
-    Cache::new(config).ok()
 }

@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::{
     error::{Fault, Report},
     model::ModelError,
+    staged::FileError,
     update::OptimizerError,
 };
 
@@ -26,6 +27,16 @@ pub enum CheckpointError {
     None {
         /// The run folder.
         run: PathBuf,
+    },
+    /// There is no checkpoint of the step that was asked for.
+    #[error("{} has no checkpoint of step {step}, only {}", run.display(), steps(found))]
+    NotThere {
+        /// The run folder.
+        run: PathBuf,
+        /// The step.
+        step: u64,
+        /// The steps of those that are there.
+        found: Vec<u64>,
     },
     /// There are checkpoints, but none that can be used.
     #[error("{}: none of its {count} checkpoints is intact; the newest: {first}", run.display())]
@@ -83,6 +94,13 @@ pub enum CheckpointError {
     Optimizer(#[from] OptimizerError),
 }
 
+fn steps(found: &[u64]) -> String {
+    match found {
+        [] => "none".to_owned(),
+        found => found.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
 impl CheckpointError {
     /// A file error with the words of its cause.
     pub(crate) fn file(path: &Path, cause: impl std::fmt::Display) -> Self {
@@ -90,6 +108,12 @@ impl CheckpointError {
             path: path.to_owned(),
             message: cause.to_string(),
         }
+    }
+}
+
+impl From<FileError> for CheckpointError {
+    fn from(error: FileError) -> Self {
+        Self::file(&error.path, error.source)
     }
 }
 
@@ -101,6 +125,7 @@ impl Report for CheckpointError {
                 "start again with --config {}; checkpoint.every sets how often one is written",
                 run.join("config.toml").display()
             )),
+            Self::NotThere { .. } => Some("leave --from out to go on from the newest one".into()),
             Self::Damaged { .. } => {
                 Some("restore the folder from a copy, or delete it to resume from the one before".into())
             }

@@ -25,14 +25,15 @@ use std::{
 
 pub use checksum::{Checksum, fingerprint};
 pub use error::CheckpointError;
-pub use read::{Checkpoint, NewestCheckpoint, newest};
+pub use read::{Checkpoint, NewestCheckpoint, newest, of_step};
 pub use state::State;
 
-use names::{FOLDER, MODEL, MOMENTS, OPTIMIZER, STATE, name, step_of};
+use names::{FOLDER, MOMENTS, OPTIMIZER, STATE, name, step_of};
 
 use crate::{
     engine::tensor_file,
     model::Model,
+    staged::{remove_folder, sync_folder},
     update::{AdamW, OptimizerState},
 };
 
@@ -73,38 +74,58 @@ impl Checkpoints {
         if self.newest == Some(state.step()) {
             return Ok(place);
         }
-        fs::create_dir_all(&self.folder).map_err(|e| CheckpointError::file(&self.folder, e))?;
+        self.make_folder()?;
         let new = self.folder.join(format!(".{}.new", name(state.step())));
         let old = self.folder.join(format!(".{}.old", name(state.step())));
-        remove(&new)?;
-        remove(&old)?;
-        fs::create_dir(&new).map_err(|e| CheckpointError::file(&new, e))?;
-        model.write_files(&new).map_err(|e| CheckpointError::file(&new, e))?;
-        let (file, like) = (new.join(OPTIMIZER), new.join(MODEL));
-        write_moments(&file, optimizer.state(), &like).map_err(|e| CheckpointError::file(&file, e))?;
-        let file = new.join(STATE);
-        fs::write(&file, state.to_json()?).map_err(|e| CheckpointError::file(&file, e))?;
-        checksum::seal(&new)?;
-
+        remove_folder(&new)?;
+        remove_folder(&old)?;
+        let written = write_new(&new, state, model, optimizer);
+        if written.is_err() {
+            let _ = remove_folder(&new); // what stopped the writing is the error to show
+        }
+        written?;
         if place.exists() {
             rename(&place, &old)?; // a damaged one: a whole one of this step would have been gone on from
         }
         rename(&new, &place)?;
-        checksum::sync_folder(&self.folder)?;
+        sync_folder(&self.folder)?;
         self.newest = Some(state.step());
         self.prune(state.step())?;
         Ok(place)
     }
 
+    /// Makes the folder of the checkpoints, and forces it to the disk.
+    fn make_folder(&self) -> Result<(), CheckpointError> {
+        if self.folder.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder).map_err(|e| CheckpointError::file(&self.folder, e))?;
+        Ok(self.folder.parent().map_or(Ok(()), sync_folder)?)
+    }
+
+    /// Removes what a kill left: half-written checkpoints, and all but the newest `keep`. Those of later steps than the
+    /// one that the run goes on from stay until the next is written.
+    ///
+    /// # Errors
+    /// A folder cannot be read or removed.
+    pub fn tidy(&self) -> Result<(), CheckpointError> {
+        self.newest.map_or(Ok(()), |step| self.remove_surplus(step, false))
+    }
+
     /// Removes what the checkpoint of `step` supersedes, and what a kill left half-written.
     fn prune(&self, step: u64) -> Result<(), CheckpointError> {
+        self.remove_surplus(step, true)
+    }
+
+    fn remove_surplus(&self, step: u64, later: bool) -> Result<(), CheckpointError> {
         let (mut earlier, mut gone) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.folder).map_err(|e| CheckpointError::file(&self.folder, e))? {
             let entry = entry.map_err(|e| CheckpointError::file(&self.folder, e))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             match step_of(&name) {
                 Some(found) if found <= step => earlier.push((found, entry.path())),
-                Some(_) => gone.push(entry.path()),
+                Some(_) if later => gone.push(entry.path()),
+                Some(_) => {}
                 None if name.starts_with(".step-") => gone.push(entry.path()),
                 None => {} // not ours
             }
@@ -112,8 +133,19 @@ impl Checkpoints {
         earlier.sort();
         let surplus = earlier.len().saturating_sub(self.keep);
         gone.extend(earlier.drain(..surplus).map(|(_, path)| path));
-        gone.iter().try_for_each(|path| remove(path))
+        gone.iter().try_for_each(|path| Ok(remove_folder(path)?))
     }
+}
+
+/// Writes the files of a checkpoint into the folder `new`, and forces them to the disk.
+fn write_new(new: &Path, state: &State, model: &Model, optimizer: &AdamW) -> Result<(), CheckpointError> {
+    fs::create_dir(new).map_err(|e| CheckpointError::file(new, e))?;
+    model.write_files(new).map_err(|e| CheckpointError::file(new, e))?;
+    let (file, like) = (new.join(OPTIMIZER), new.join(model.weights_file()));
+    write_moments(&file, optimizer.state(), &like).map_err(|e| CheckpointError::file(&file, e))?;
+    let file = new.join(STATE);
+    fs::write(&file, state.to_json()?).map_err(|e| CheckpointError::file(&file, e))?;
+    checksum::seal(new)
 }
 
 /// Writes the moments, with the permissions of the file `like`.
@@ -124,13 +156,6 @@ fn write_moments(path: &Path, state: &OptimizerState, like: &Path) -> io::Result
 
 fn rename(from: &Path, to: &Path) -> Result<(), CheckpointError> {
     fs::rename(from, to).map_err(|e| CheckpointError::file(to, e))
-}
-
-fn remove(folder: &Path) -> Result<(), CheckpointError> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(CheckpointError::file(folder, e)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 /// Folder of the checkpoints within a run folder.
 pub(super) const FOLDER: &str = "checkpoints";
 pub(super) const OPTIMIZER: &str = "optimizer.safetensors";
-pub(super) const MODEL: &str = "model.safetensors";
 /// What the names of first and second moments begin with; a parameter's name follows.
 pub(super) const MOMENTS: [&str; 2] = ["moment1.", "moment2."];
 pub(super) const STATE: &str = "state.json";

@@ -1,20 +1,21 @@
 //! Finds the newest intact checkpoint of a run, and loads parameters and moments from it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     CheckpointError, State, checksum,
-    names::{FOLDER, MODEL, MOMENTS, OPTIMIZER, STATE, step_of},
+    names::{FOLDER, MOMENTS, OPTIMIZER, STATE, step_of},
 };
 use crate::{
     engine::{
-        Arena, Layout, Params,
+        Arena, Layout,
         tensor_file::{self, ReadError},
     },
+    model::Model,
     update::{AdamW, OptimizerState},
 };
 
@@ -38,14 +39,9 @@ pub struct NewestCheckpoint {
 /// Looks for the newest whole checkpoint below the run folder `run`.
 ///
 /// # Errors
-/// There is none, or none that can be used.
+/// There is none, or none that can be used; the folder of the checkpoints cannot be read.
 pub fn newest(run: &Path) -> Result<NewestCheckpoint, CheckpointError> {
-    let mut steps: Vec<(u64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(run.join(FOLDER)).into_iter().flatten().flatten() {
-        let step = step_of(&entry.file_name().to_string_lossy());
-        steps.extend(step.map(|step| (step, entry.path())));
-    }
-    steps.sort();
+    let steps = all(run)?;
     let mut passed_over = Vec::new();
     for (step, path) in steps.into_iter().rev() {
         match Checkpoint::open(&path, step) {
@@ -67,6 +63,39 @@ pub fn newest(run: &Path) -> Result<NewestCheckpoint, CheckpointError> {
             first: Box::new(first),
         },
     })
+}
+
+/// The whole checkpoint of `step` below the run folder `run`.
+///
+/// # Errors
+/// It is not there, or damaged; the folder of the checkpoints cannot be read.
+pub fn of_step(run: &Path, step: u64) -> Result<Checkpoint, CheckpointError> {
+    let steps = all(run)?;
+    match steps.iter().find(|(found, _)| *found == step) {
+        Some((_, path)) => Checkpoint::open(path, step),
+        None => Err(CheckpointError::NotThere {
+            run: run.to_owned(),
+            step,
+            found: steps.iter().map(|(step, _)| *step).collect(),
+        }),
+    }
+}
+
+/// Step and folder of every checkpoint below the run folder `run`, whole or not, in the order of the steps.
+fn all(run: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+    let folder = run.join(FOLDER);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|e| CheckpointError::file(&folder, e))?,
+    };
+    let mut steps = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| CheckpointError::file(&folder, e))?;
+        let step = step_of(&entry.file_name().to_string_lossy());
+        steps.extend(step.map(|step| (step, entry.path())));
+    }
+    steps.sort();
+    Ok(steps)
 }
 
 impl Checkpoint {
@@ -94,14 +123,14 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Loads the parameters that are trained into `params`.
+    /// Loads the parameters that are trained into `model`.
     ///
     /// # Errors
     /// The file cannot be read, or its tensors are not the model's; the model is unchanged then.
-    pub fn load_parameters(&self, params: &mut Params) -> Result<(), CheckpointError> {
-        let layout = params.trainable().layout().clone();
-        let [values] = read_buffers(&self.path.join(MODEL), [("", &layout)])?;
-        *params.trainable_mut() = values;
+    pub fn load_parameters(&self, model: &mut Model) -> Result<(), CheckpointError> {
+        let layout = model.params().trainable().layout().clone();
+        let [values] = read_buffers(&self.path.join(model.weights_file()), [("", &layout)])?;
+        *model.params_mut().trainable_mut() = values;
         Ok(())
     }
 
@@ -124,7 +153,7 @@ impl Checkpoint {
 /// Buffers of a file, the names of each after a prefix.
 fn read_buffers<const N: usize>(path: &Path, parts: [(&str, &Arc<Layout>); N]) -> Result<[Arena; N], CheckpointError> {
     let layouts = parts.map(|(prefix, layout)| (prefix, &**layout));
-    let buffers = tensor_file::read(path, &layouts).map_err(|error| match error {
+    let buffers = tensor_file::read(path, &layouts, &[safetensors::Dtype::F32]).map_err(|error| match error {
         ReadError::File(message) => CheckpointError::file(path, message),
         ReadError::Tensor(name, problem) => CheckpointError::Tensor {
             path: path.to_owned(),

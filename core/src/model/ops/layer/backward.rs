@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::forward::{Saved, rows_per_task};
-use super::shape::{Layer, LayerShape};
+use super::shape::{Layer, LayerShape, Which};
 use crate::model::ops::backward_pass::BackwardPass;
 use crate::model::ops::gemm::{Threads, linear_input, linear_weight};
 use crate::model::ops::pool::take;
@@ -25,6 +25,9 @@ struct MlpRows<'a> {
     dgate_up: &'a mut [f32], // [R, 2F] written
     dy: &'a mut [f32],       // [R, D] written
     dmixed: &'a mut [f32],   // [R, H d] written
+    du_down: &'a mut [f32],  // [R, n r] written, each of a product's adapters, or empty
+    du_gate_up: &'a mut [f32],
+    du_out: &'a mut [f32],
 }
 
 /// Rows of one task on the way back from queries, keys and values to x.
@@ -38,6 +41,7 @@ struct InputRows<'a> {
     factors: &'a [f32], // [R, M]
     h: &'a mut [f32],   // [R, D] written: the first norm's output again
     dx: &'a mut [f32],  // [R, D] holds dy; becomes dx
+    du: &'a mut [f32],  // [R, n r] written, of the adapters, or empty
 }
 
 /// Gradients of a layer's vectors from some rows, for M columns each.
@@ -61,8 +65,8 @@ impl VectorGrads {
 }
 
 impl Layer<'_> {
-    /// Returns the gradients of `x` `[R, D]` over the rows of a pass, and writes those of the weights to `dw`, zeros for each
-    /// of its M columns, from `dz` `[R, D]`. `x` and `saved` hold the pass's rows.
+    /// Returns the gradients of `x` `[R, D]` over the rows of a pass, and writes those of what is trained, the weights or the
+    /// adapters, to `dw`, zeros for each of its M columns, from `dz` `[R, D]`. `x` and `saved` hold the pass's rows.
     pub(crate) fn backward(
         &self,
         pass: &BackwardPass<'_>,
@@ -76,7 +80,17 @@ impl Layer<'_> {
         let r = x.len() / d;
         let rows = rows_per_task(r, d);
         let (width, out, qk) = (heads.width(), heads.out(), heads.query + heads.kv);
-        let m = pass.columns().len();
+        // Where the weights stay as they are, the norms' gradients are of nobody, and one column of them is enough.
+        let ones;
+        let (factors, m): (&[f32], usize) = match self.lora {
+            None => (pass.factors(), pass.columns().len()),
+            Some(_) => {
+                ones = vec![1.0; r];
+                (&ones, 1)
+            }
+        };
+        let du_wide = [Which::Down, Which::GateUp, Which::Out, Which::Qkv].map(|which| self.du(which));
+        let [mut du_down, mut du_gate_up, mut du_out, mut du_qkv] = du_wide.map(|wide| take(r * wide));
 
         // MLP and output projection, by rows
         let mut s = take(r * f);
@@ -87,28 +101,45 @@ impl Layer<'_> {
         let (mut to_s, mut to_h) = (Cut::new(&mut s, f), Cut::new(&mut h, d));
         let (mut to_dgate_up, mut to_dy) = (Cut::new(&mut dgate_up, 2 * f), Cut::new(&mut dy, d));
         let mut to_dmixed = Cut::new(&mut dmixed, out);
+        let mut to_du_down = Cut::new(&mut du_down, du_wide[0]);
+        let mut to_du_gate_up = Cut::new(&mut du_gate_up, du_wide[1]);
+        let mut to_du_out = Cut::new(&mut du_out, du_wide[2]);
         let work: Vec<_> = tasks(r, rows)
             .map(|rows| MlpRows {
                 dz: part(dz, &rows, d),
                 y: part(&saved.y, &rows, d),
                 rstd: part(&saved.rstd2, &rows, 1),
                 gate_up: part(&saved.gate_up, &rows, 2 * f),
-                factors: part(pass.factors(), &rows, m),
+                factors: part(factors, &rows, m),
                 s: to_s.next(rows.len()),
                 h: to_h.next(rows.len()),
                 dgate_up: to_dgate_up.next(rows.len()),
                 dy: to_dy.next(rows.len()),
                 dmixed: to_dmixed.next(rows.len()),
+                du_down: to_du_down.next(rows.len()),
+                du_gate_up: to_du_gate_up.next(rows.len()),
+                du_out: to_du_out.next(rows.len()),
             })
             .collect();
         let dnorm2: Vec<Vec<f32>> = work
             .into_par_iter()
             .map_init(Vec::new, |dh, rows| self.mlp_backward(rows, m, dh))
             .collect();
-        dnorm2.iter().for_each(|part| add_columns(part, dw, &shape.norm2));
-        weight_grads(pass, dz, &s, (f, d), dw, &shape.down);
-        weight_grads(pass, &dgate_up, &h, (d, 2 * f), dw, &shape.gate_up);
-        weight_grads(pass, &dy, &saved.mixed, (out, d), dw, &shape.out);
+        if self.lora.is_none() {
+            dnorm2.iter().for_each(|part| add_columns(part, dw, &shape.norm2));
+            weight_grads(pass, dz, &s, (f, d), dw, &shape.down);
+            weight_grads(pass, &dgate_up, &h, (d, 2 * f), dw, &shape.gate_up);
+            weight_grads(pass, &dy, &saved.mixed, (out, d), dw, &shape.out);
+        }
+        if let Some((lora, product)) = self.adapters(Which::Down) {
+            lora.weight_grads(product, pass, (dz, &s, &du_down), dw);
+        }
+        if let Some((lora, product)) = self.adapters(Which::GateUp) {
+            lora.weight_grads(product, pass, (&dgate_up, &h, &du_gate_up), dw);
+        }
+        if let Some((lora, product)) = self.adapters(Which::Out) {
+            lora.weight_grads(product, pass, (&dy, &saved.mixed, &du_out), dw);
+        }
         drop((s, dgate_up));
 
         let mut dqkv = take(r * width);
@@ -119,6 +150,7 @@ impl Layer<'_> {
         let qk = if self.has_qk_norm() { qk } else { 0 };
         let (mut to_dqkv, mut to_h) = (Cut::new(&mut dqkv, width), Cut::new(&mut h, d));
         let mut to_dx = Cut::new(&mut dy, d);
+        let mut to_du = Cut::new(&mut du_qkv, du_wide[3]);
         let work: Vec<_> = tasks(r, rows)
             .map(|rows| InputRows {
                 dqkv: to_dqkv.next(rows.len()),
@@ -127,15 +159,22 @@ impl Layer<'_> {
                 rstd: part(&saved.rstd1, &rows, 1),
                 qk_raw: part(&saved.qk_raw, &rows, qk * heads.dim),
                 qk_rstd: part(&saved.qk_rstd, &rows, qk),
-                factors: part(pass.factors(), &rows, m),
+                factors: part(factors, &rows, m),
                 h: to_h.next(rows.len()),
                 dx: to_dx.next(rows.len()),
+                du: to_du.next(rows.len()),
             })
             .collect();
         let parts: Vec<VectorGrads> = work
             .into_par_iter()
             .map_init(Vec::new, |dh, rows| self.inputs_backward(rows, m, dh))
             .collect();
+        if let Some((lora, product)) = self.adapters(Which::Qkv) {
+            lora.weight_grads(product, pass, (&dqkv, &h, &du_qkv), dw);
+        }
+        if self.lora.is_some() {
+            return dy;
+        }
         for vectors in &parts {
             add_columns(&vectors.norm1, dw, &shape.norm1);
             add_columns(&vectors.q_norm, dw, &shape.q_norm);
@@ -152,14 +191,23 @@ impl Layer<'_> {
         let (d, f, out) = (shape.hidden, shape.intermediate, shape.heads.out());
         let norm2 = self.weight(&shape.norm2);
         linear_input(rows.dz, self.weight(&shape.down), f, d, rows.s, Threads::One);
+        if let Some((lora, product)) = self.adapters(Which::Down) {
+            lora.backward_rows(product, rows.dz, rows.du_down, rows.s);
+        }
         swiglu::backward(rows.gate_up, f, rows.s, rows.dgate_up);
         dh.resize(rows.y.len(), 0.0);
         linear_input(rows.dgate_up, self.weight(&shape.gate_up), d, 2 * f, dh, Threads::One);
+        if let Some((lora, product)) = self.adapters(Which::GateUp) {
+            lora.backward_rows(product, rows.dgate_up, rows.du_gate_up, dh);
+        }
         rows.dy.copy_from_slice(rows.dz);
         let mut dnorm = vec![0f32; m * d];
         norm::backward(rows.y, norm2, rows.rstd, dh, rows.factors, rows.dy, &mut dnorm);
         norm::recompute(rows.y, norm2, rows.rstd, rows.h);
         linear_input(rows.dy, self.weight(&shape.out), out, d, rows.dmixed, Threads::One);
+        if let Some((lora, product)) = self.adapters(Which::Out) {
+            lora.backward_rows(product, rows.dy, rows.du_out, rows.dmixed);
+        }
         dnorm
     }
 
@@ -174,7 +222,7 @@ impl Layer<'_> {
         if self.has_qk_norm() {
             self.norm_heads_backward(rows.qk_raw, rows.qk_rstd, rows.factors, rows.dqkv, &mut vectors);
         }
-        if !shape.bias.is_empty() {
+        if !shape.bias.is_empty() && self.lora.is_none() {
             for (row, factors) in rows.dqkv.chunks_exact(width).zip(rows.factors.chunks_exact(m)) {
                 let columns = vectors.bias.chunks_exact_mut(width).zip(factors);
                 columns.for_each(|(bias, factor)| add_scaled(*factor, row, bias));
@@ -182,6 +230,9 @@ impl Layer<'_> {
         }
         dh.resize(rows.x.len(), 0.0);
         linear_input(rows.dqkv, self.weight(&shape.qkv), d, width, dh, Threads::One);
+        if let Some((lora, product)) = self.adapters(Which::Qkv) {
+            lora.backward_rows(product, rows.dqkv, rows.du, dh);
+        }
         norm::backward(rows.x, norm1, rows.rstd, dh, rows.factors, rows.dx, &mut vectors.norm1);
         norm::recompute(rows.x, norm1, rows.rstd, rows.h);
         vectors

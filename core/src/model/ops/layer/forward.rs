@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::shape::{Layer, LayerShape};
+use super::shape::{Layer, LayerShape, Which};
 use crate::model::ops::gemm::{Threads, linear};
 use crate::model::ops::pool::{Buffer, take};
 use crate::model::ops::rows::{Cut, ROWS, copy_ranges, part, tasks};
@@ -49,6 +49,16 @@ impl Saved {
     }
 }
 
+/// What attention read and returned; see [`Saved`].
+struct Attended {
+    rstd1: Buffer,
+    qk_raw: Buffer,
+    qk_rstd: Buffer,
+    qkv: Buffer,
+    lse: Buffer,
+    mixed: Buffer,
+}
+
 /// Rows that [`Layer::attention_inputs`] writes.
 pub(crate) struct AttentionInputs<'a> {
     /// 1 / rms of the first norm `[R]`.
@@ -81,9 +91,9 @@ pub(super) fn rows_per_task(total: usize, hidden: usize) -> usize {
 }
 
 impl Layer<'_> {
-    /// `x` `[T, D]` -> z `[T, D]`, and what the backward pass needs if `save`.
-    pub(crate) fn forward(&self, packed: &Packed, x: &[f32], save: bool) -> (Vec<f32>, Option<Saved>) {
-        let (d, f, heads) = (self.shape.hidden, self.shape.intermediate, self.shape.heads);
+    /// Norm, projections and attention: `x` `[T, D]` -> queries, keys, values and attention's output.
+    fn attention(&self, packed: &Packed, x: &[f32], save: bool) -> Attended {
+        let (d, heads) = (self.shape.hidden, self.shape.heads);
         let t = x.len() / d;
         let rows = rows_per_task(t, d);
         let (width, out, qk) = (heads.width(), heads.out(), heads.query + heads.kv);
@@ -114,27 +124,55 @@ impl Layer<'_> {
         let mut lse = take(t * heads.query);
         let mut mixed = take(t * out);
         attention::forward(heads, packed, &qkv, &mut mixed, &mut lse);
-
-        let mut z = vec![0f32; t * d];
-        if !save {
-            x.par_chunks(rows * d)
-                .zip(mixed.par_chunks(rows * out))
-                .zip(z.par_chunks_mut(rows * d))
-                .for_each_init(Scratch::default, |scratch, ((x, mixed), z)| {
-                    let n = x.len() / d;
-                    scratch.y.resize(n * d, 0.0);
-                    scratch.rstd.resize(n, 0.0);
-                    scratch.wide.resize(n * 2 * f, 0.0);
-                    let to = LayerOutputs {
-                        y: &mut scratch.y,
-                        rstd: &mut scratch.rstd,
-                        gate_up: &mut scratch.wide,
-                        z,
-                    };
-                    self.attention_output_and_mlp(x, mixed, to, &mut scratch.narrow, Threads::One);
-                });
-            return (z, None);
+        Attended {
+            rstd1,
+            qk_raw,
+            qk_rstd,
+            qkv,
+            lse,
+            mixed,
         }
+    }
+
+    /// `x` `[T, D]` -> z `[T, D]`.
+    pub(crate) fn forward(&self, packed: &Packed, x: &[f32]) -> Vec<f32> {
+        let (d, f, out) = (self.shape.hidden, self.shape.intermediate, self.shape.heads.out());
+        let rows = rows_per_task(x.len() / d, d);
+        let mixed = self.attention(packed, x, false).mixed;
+        let mut z = vec![0f32; x.len()];
+        x.par_chunks(rows * d)
+            .zip(mixed.par_chunks(rows * out))
+            .zip(z.par_chunks_mut(rows * d))
+            .for_each_init(Scratch::default, |scratch, ((x, mixed), z)| {
+                let n = x.len() / d;
+                scratch.y.resize(n * d, 0.0);
+                scratch.rstd.resize(n, 0.0);
+                scratch.wide.resize(n * 2 * f, 0.0);
+                let to = LayerOutputs {
+                    y: &mut scratch.y,
+                    rstd: &mut scratch.rstd,
+                    gate_up: &mut scratch.wide,
+                    z,
+                };
+                self.attention_output_and_mlp(x, mixed, to, &mut scratch.narrow, Threads::One);
+            });
+        z
+    }
+
+    /// `x` `[T, D]` -> z `[T, D]`, and what the backward pass needs.
+    pub(crate) fn forward_and_save(&self, packed: &Packed, x: &[f32]) -> (Vec<f32>, Saved) {
+        let (d, f, out) = (self.shape.hidden, self.shape.intermediate, self.shape.heads.out());
+        let t = x.len() / d;
+        let rows = rows_per_task(t, d);
+        let Attended {
+            rstd1,
+            qk_raw,
+            qk_rstd,
+            qkv,
+            lse,
+            mixed,
+        } = self.attention(packed, x, true);
+        let mut z = vec![0f32; t * d];
         let mut y = take(t * d);
         let mut rstd2 = take(t);
         let mut gate_up = take(t * 2 * f);
@@ -165,7 +203,7 @@ impl Layer<'_> {
             rstd2,
             gate_up,
         };
-        (z, Some(saved))
+        (z, saved)
     }
 
     /// Norm, projections, norm of queries and keys, rotation: rows of `x` `[R, D]` -> queries, keys and values.
@@ -182,6 +220,9 @@ impl Layer<'_> {
         scratch.resize(x.len(), 0.0);
         norm::forward(x, self.weight(&shape.norm1), shape.eps, to.rstd, scratch);
         linear(scratch, self.weight(&shape.qkv), d, width, to.qkv, false, threads);
+        if let Some((lora, product)) = self.adapters(Which::Qkv) {
+            lora.forward(product, scratch, to.qkv, threads);
+        }
         let bias = self.weight(&shape.bias);
         if !bias.is_empty() {
             to.qkv.chunks_exact_mut(width).for_each(|row| add(bias, row));
@@ -229,14 +270,23 @@ impl Layer<'_> {
         let LayerOutputs { y, rstd, gate_up, z } = to;
         y.copy_from_slice(x);
         linear(mixed, self.weight(&shape.out), out, d, y, true, threads);
+        if let Some((lora, product)) = self.adapters(Which::Out) {
+            lora.forward(product, mixed, y, threads);
+        }
         scratch.resize(rows * d.max(f), 0.0);
         let h = &mut scratch[..rows * d];
         norm::forward(y, self.weight(&shape.norm2), shape.eps, rstd, h);
         linear(h, self.weight(&shape.gate_up), d, 2 * f, gate_up, false, threads);
+        if let Some((lora, product)) = self.adapters(Which::GateUp) {
+            lora.forward(product, h, gate_up, threads);
+        }
         let s = &mut scratch[..rows * f];
         swiglu::forward(gate_up, f, s);
         z.copy_from_slice(y);
         linear(s, self.weight(&shape.down), f, d, z, true, threads);
+        if let Some((lora, product)) = self.adapters(Which::Down) {
+            lora.forward(product, s, z, threads);
+        }
     }
 }
 

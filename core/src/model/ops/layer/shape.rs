@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::model::architecture::Architecture;
 use crate::model::ops::attention::Heads;
+use crate::model::ops::lora::{LayerLora, LoraShape, Product, Site};
 use crate::model::ops::rope::RopeTable;
 use crate::num::to_f32;
 
@@ -73,6 +74,8 @@ pub(crate) struct Layer<'a> {
     /// All weights in a row, [`LayerShape::weights`] of them.
     pub(crate) weights: &'a [f32],
     pub(crate) rope: &'a RopeTable,
+    /// Adapters of its products. With them its own weights have no gradients.
+    pub(crate) lora: Option<LayerLora<'a>>,
 }
 
 impl<'a> Layer<'a> {
@@ -81,8 +84,56 @@ impl<'a> Layer<'a> {
         &self.weights[range.clone()]
     }
 
+    /// The product whose adapters are at `site`: the same four for every layer.
+    fn product<'b>(shape: &LayerShape, site: &'b Site, which: Which) -> Product<'b> {
+        let (d, f, heads) = (shape.hidden, shape.intermediate, shape.heads);
+        let (inp, out) = match which {
+            Which::Qkv => (d, heads.width()),
+            Which::Out => (heads.out(), d),
+            Which::GateUp => (d, 2 * f),
+            Which::Down => (f, d),
+        };
+        Product { site, inp, out }
+    }
+
+    /// The adapters of one product, if it has any.
+    pub(super) fn adapters(&self, which: Which) -> Option<(LayerLora<'a>, Product<'a>)> {
+        let lora = self.lora?;
+        let product = Self::product(self.shape, which.site(lora.shape), which);
+        (!product.site.adapters.is_empty()).then_some((lora, product))
+    }
+
+    /// Values of a row of du, the gradient on the narrow side of a product's adapters.
+    pub(super) fn du(&self, which: Which) -> usize {
+        LayerLora::du(self.lora.as_ref(), |shape| which.site(shape))
+    }
+
     /// Whether queries and keys have a norm of their own.
     pub(super) fn has_qk_norm(&self) -> bool {
         !self.shape.q_norm.is_empty()
+    }
+}
+
+/// One of the products of a layer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Queries, keys and values.
+    Qkv,
+    /// Attention's output.
+    Out,
+    /// Gate and up.
+    GateUp,
+    /// Down.
+    Down,
+}
+
+impl Which {
+    fn site(self, shape: &LoraShape) -> &Site {
+        match self {
+            Which::Qkv => &shape.qkv,
+            Which::Out => &shape.out,
+            Which::GateUp => &shape.gate_up,
+            Which::Down => &shape.down,
+        }
     }
 }
