@@ -16,6 +16,8 @@ fn the_key_table_has_the_keys_that_are_written() {
     let config = typed()
         .set("train.threads=2")
         .set("train.run_dir=r")
+        .set("data.ground_truth_key=k")
+        .set("data.chat_date=2026-11-24")
         .set("validation.max_new_tokens=5")
         .set("sft.steps=1")
         .config();

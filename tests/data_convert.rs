@@ -193,6 +193,7 @@ fn gsm8k_takes_the_number_after_the_mark_also_from_parquet() {
                 json!({"question": format!("How many? {i}"), "answer": format!("Many: <<1000+{i}>>.\n#### 1,00{i} ")})
                     .to_string(),
             response: None,
+            truth_column: None,
         })
         .collect();
     let folder = tempfile::tempdir().expect("a temporary folder");

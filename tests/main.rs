@@ -40,6 +40,7 @@ mod lora;
 mod model_files;
 mod model_golden;
 mod model_ops;
+mod model_prompts;
 mod plugin_calls;
 mod plugin_check;
 mod plugin_hooks;

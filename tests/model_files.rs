@@ -93,6 +93,156 @@ fn save_and_load_are_stable() {
     }
 }
 
+/// What training does not change is saved as it was read.
+#[test]
+fn a_saved_folder_keeps_what_was_read() {
+    let source = folder("qwen3-bf16");
+    let at = |name: &str| source.path().join(name);
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(at("config.json")).expect("read")).expect("JSON");
+    config["initializer_range"] = serde_json::json!(0.013);
+    config["max_window_layers"] = serde_json::json!(28);
+    config["sliding_window"] = serde_json::Value::Null;
+    config["of_a_later_version"] = serde_json::json!({"a": [1, 2]});
+    std::fs::write(at("config.json"), config.to_string()).expect("written");
+    let generation = r#"{"do_sample": true, "eos_token_id": [2, 1], "repetition_penalty": 1.05,
+ "temperature": 0.7, "top_k": 20}"#;
+    for (name, text) in [
+        ("generation_config.json", generation),
+        ("special_tokens_map.json", "{\"eos_token\": \"<|end|>\"}"),
+        ("vocab.json", "{}"),
+        ("merges.txt", "#version"),
+        ("added_tokens.json", "{}"),
+        ("tokenizer.model", "bytes"),
+        ("LICENSE.txt", "the licence"),
+        ("README.md", "about another model"),
+        ("chat_template.jinja", "{{ messages[0].content }}!"),
+    ] {
+        std::fs::write(at(name), text).expect("written");
+    }
+    let model = load(source.path()).expect("loads");
+    let saved = tempfile::tempdir().expect("a temporary folder");
+    let saved = saved.path().join("saved");
+    model.save(&saved).expect("saved");
+    for name in [
+        "generation_config.json",
+        "special_tokens_map.json",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "tokenizer.model",
+        "LICENSE.txt",
+        "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ] {
+        assert_eq!(
+            std::fs::read(saved.join(name)).expect(name),
+            std::fs::read(at(name)).expect(name),
+            "{name}"
+        );
+    }
+    assert!(!saved.join("README.md").exists());
+    let mut after: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(saved.join("config.json")).expect("read")).expect("JSON");
+    let key = if config.get("dtype").is_some() {
+        "dtype"
+    } else {
+        "torch_dtype"
+    };
+    assert_eq!(
+        (&config[key], &after[key]),
+        (&serde_json::json!("bfloat16"), &serde_json::json!("float32"))
+    );
+    after[key] = config[key].clone();
+    assert_eq!(after, config);
+    let again = load(&saved).expect("loads");
+    assert_eq!(
+        (logits(&again), again.tokenizer.eos_ids()),
+        (logits(&model), &[1, 2][..])
+    );
+}
+
+/// Claims that no weights stand behind are refused before memory is taken for them.
+#[test]
+fn a_config_cannot_claim_more_than_the_weights_have() {
+    let source = folder("llama");
+    let config = source.path().join("config.json");
+    let text = std::fs::read_to_string(&config).expect("read");
+    let original: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let start = std::time::Instant::now();
+    for (key, claim) in [
+        ("num_hidden_layers", 16_000_000u64),
+        ("num_hidden_layers", 1 << 40),
+        ("vocab_size", 16_000_000),
+        ("intermediate_size", 16_000_000),
+        ("hidden_size", 16_000_000),
+    ] {
+        let mut value = original.clone();
+        value[key] = serde_json::json!(claim);
+        std::fs::write(&config, value.to_string()).expect("written");
+        let found = error(source.path());
+        assert!(
+            found.contains(key) || found.contains(&claim.to_string()),
+            "{key}: {found}"
+        );
+    }
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    let mut value = original;
+    value["quantization_config"] = serde_json::json!({"quant_method": "gptq"});
+    std::fs::write(&config, value.to_string()).expect("written");
+    assert!(error(source.path()).contains("gptq"));
+}
+
+/// The golden Llama as `torch.save` writes it: golden/pickle/make.py.
+#[test]
+fn pytorch_files_give_the_same_model() {
+    let source = folder("llama");
+    let expected = logits(&load(source.path()).expect("loads"));
+    std::fs::remove_file(source.path().join("model.safetensors")).expect("removed");
+    let bin = source.path().join("pytorch_model.bin");
+    std::fs::copy(golden("../pickle/pytorch_model.bin"), &bin).expect("copied");
+    assert_eq!(logits(&load(source.path()).expect("loads")), expected);
+    let whole = std::fs::read(&bin).expect("read");
+    for len in [0, 100, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&bin, &whole[..len]).expect("written");
+        assert!(error(source.path()).contains("pytorch_model.bin"), "{len} bytes");
+    }
+}
+
+#[test]
+fn gguf_headers_that_cannot_be_read_are_named() {
+    let source = load(folder("llama").path()).expect("loads");
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let path = place.path().join("model.gguf");
+    write_gguf(&path, &source, |metadata| {
+        metadata.insert("general.alignment", gguf_file::Value::U32(0));
+    });
+    let found = error(&path);
+    assert!(found.contains("damaged") && !found.contains('\n'), "{found}");
+    write_gguf(&path, &source, |_| {});
+    let mut bytes = std::fs::read(&path).expect("read");
+    let name = b"output_norm.weight";
+    let at = bytes.windows(name.len()).position(|w| w == name).expect("there");
+    let kind = at + name.len() + 4 + 8; // behind one dimension
+    for (number, word) in [(20u32, "IQ4_NL"), (39, "MXFP4"), (35, "TQ2_0"), (99, "number 99")] {
+        bytes[kind..kind + 4].copy_from_slice(&number.to_le_bytes());
+        std::fs::write(&path, &bytes).expect("written");
+        let refused = load(&path).err().expect("refused");
+        assert!(
+            refused.to_string().contains(word) && refused.to_string().contains("Q6_K"),
+            "{refused}"
+        );
+        assert!(refused.hint().is_some_and(|hint| hint.contains("llama-quantize")));
+    }
+    for pre in ["olmo", "deepseek-r1-qwen", "smaug-bpe", "refact"] {
+        write_gguf(&path, &source, |metadata| {
+            metadata.insert("tokenizer.ggml.pre", gguf_file::Value::String(pre.to_string()));
+        });
+        load(&path).unwrap_or_else(|e| panic!("{pre}: {e}"));
+    }
+}
+
 #[test]
 fn tokenizer_round_trip() {
     let model = load(folder("llama").path()).expect("loads");

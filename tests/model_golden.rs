@@ -1,4 +1,4 @@
-//! Ten small random models of the three families: logits, log-probabilities and gradients as PyTorch and transformers
+//! Twelve small random models of the three families: logits, log-probabilities and gradients as PyTorch and transformers
 //! 5.23 give them in f32 (attention "eager", no cache; tests/golden/model/*/reference.json).
 //!
 //! Tolerance: two attention implementations of PyTorch differ by 1.2e-5 in these logits of size 5.
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use moa_core::model::{Cache, Model, Packed};
 use serde_json::Value;
 
-const MODELS: [&str; 10] = [
+const MODELS: [&str; 12] = [
     "llama",
     "llama-legacy",
     "llama-f16",
@@ -20,6 +20,8 @@ const MODELS: [&str; 10] = [
     "qwen3",
     "qwen3-tied",
     "qwen3-bf16",
+    "../families/llama3",
+    "../families/qwen2-yarn",
 ];
 const TOLERANCE: f64 = 5e-5;
 
@@ -158,7 +160,8 @@ fn gradients() {
 
 #[test]
 fn decoding_gives_the_packed_logits() {
-    for name in MODELS {
+    // those with sequences of a hundred tokens
+    for name in &MODELS[..10] {
         let (model, reference, _folder) = load(name);
         let weights = model.weights();
         let all: Vec<Vec<u32>> = reference["sequences"]
@@ -204,4 +207,41 @@ fn every_weight_gets_a_gradient() {
         let dead = model.canary().expect("canary");
         assert!(dead.is_empty(), "{name}: {dead:?}");
     }
+}
+
+/// The same model with the keys that published models have.
+#[test]
+fn older_keys_say_the_same() {
+    for name in ["../families/llama3", "../families/qwen2-yarn"] {
+        let (new, _, folder) = load(name);
+        let place = folder.path();
+        std::fs::copy(place.join("config-hub.json"), place.join("config.json")).expect("copied");
+        let old = Model::load(&place.display().to_string()).expect(name);
+        assert_eq!(new.architecture, old.architecture, "{name}");
+    }
+}
+
+/// Mistral without its window is Llama; with it, it is refused.
+#[test]
+fn mistral_without_a_window_is_llama() {
+    let (llama, _, folder) = load("llama");
+    let config = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&config).expect("read");
+    let mut value: Value = serde_json::from_str(&text).expect("JSON");
+    value["architectures"] = serde_json::json!(["MistralForCausalLM"]);
+    value["model_type"] = serde_json::json!("mistral");
+    value["sliding_window"] = Value::Null;
+    std::fs::write(&config, value.to_string()).expect("written");
+    let mistral = Model::load(&folder.path().display().to_string()).expect("loads");
+    let none: [Vec<u32>; 0] = [];
+    let packed = Packed::new(&[vec![3, 1, 4, 1, 5]], &none, &[]).expect("packed");
+    let logits = |model: &Model| model.weights().logits(&packed).expect("logits");
+    assert_eq!(logits(&llama), logits(&mistral));
+    value["sliding_window"] = serde_json::json!(8);
+    std::fs::write(&config, value.to_string()).expect("written");
+    let error = Model::load(&folder.path().display().to_string())
+        .err()
+        .expect("a window")
+        .to_string();
+    assert!(error.contains("`sliding_window` is 8"), "{error}");
 }

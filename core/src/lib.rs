@@ -3,6 +3,8 @@
 
 pub mod error;
 
+mod caught;
+
 mod num;
 
 pub mod terminal;

@@ -22,7 +22,7 @@ use cli::{
 use moa_core::{
     config::{self, Source},
     data::{
-        self, Encoded, Keys,
+        self, Keys,
         convert::{self, Conversion, HubData},
         tiny_math,
     },
@@ -219,9 +219,8 @@ fn sft_command(arguments: &SftArgs) -> Result<(), Error> {
 
 fn logprobs_command(arguments: &LogprobsArgs) -> Result<(), Error> {
     let keys = Keys {
-        prompt_key: "prompt".into(),
-        require_ground_truth: false,
         require_response: true,
+        ..Keys::default()
     };
     let rows = rows(&arguments.input, &keys)?;
     let model = open_model(&arguments.model)?;
@@ -275,6 +274,7 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
             reward.watch(&Arc::default());
             let keys = Keys {
                 require_response: true,
+                allow_empty_prompt: true,
                 ..Keys::default()
             };
             let rows = rows(&input, &keys)?;
@@ -411,10 +411,7 @@ fn data_command(command: DataCommand) -> Result<(), Error> {
                 Some(model) => data::inspect(
                     Path::new(&file),
                     &keys,
-                    Some(&mut |prompt| {
-                        let (text, tokens) = model.tokenizer.prompt(prompt)?;
-                        Ok(Encoded { text, tokens })
-                    }),
+                    Some(&mut |prompts| train::encoded(&model.tokenizer, prompts)),
                 )?,
             };
             print::text(&inspection.to_string())?;

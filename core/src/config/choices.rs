@@ -52,6 +52,16 @@ choices! {
         Cpu = "cpu",
     }
 
+    /// Which prompts the model's chat template renders.
+    pub enum ChatTemplate {
+        /// Messages are rendered. A text is taken as it is, with the tokenizer's begin token.
+        Auto = "auto",
+        /// A text is rendered as well, as one user message.
+        Always = "always",
+        /// Nothing is rendered; messages are joined by empty lines.
+        Never = "never",
+    }
+
     /// What happens to a prompt with more than `data.max_prompt_tokens` tokens.
     pub enum Overlong {
         /// The row is dropped and counted.
@@ -168,6 +178,8 @@ choices! {
     pub enum Family {
         /// Llama 1 to 3, SmolLM2.
         Llama = "llama",
+        /// Mistral: Llama under another name, here without its sliding window.
+        Mistral = "mistral",
         /// Qwen2: Llama with biases on query, key and value.
         Qwen2 = "qwen2",
         /// Qwen3: Llama with RMS norms on query and key.

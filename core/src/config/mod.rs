@@ -10,12 +10,13 @@
 //! [`Config`] is the resolved form: every key has its value, so a run folder's `config.toml` is complete.
 //! [`resolve`] returns a [`Resolved`], which also knows where each value came from.
 //!
-//! The files use each other in this order only: `origin`, `range` → `keys` → `error`, `choices`, `source` → `settings`
+//! The files use each other in this order only: `origin`, `range`, `date` → `keys` → `error`, `choices`, `source` → `settings`
 //! → `table` → `check` → `layer` → `read` → `layers` → `validate` → `resolve` → `explain`, `changes`.
 
 mod changes;
 mod check;
 mod choices;
+mod date;
 mod declare;
 mod error;
 mod explain;
@@ -34,9 +35,10 @@ mod validate;
 
 pub use changes::Change;
 pub use choices::{
-    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError, Overlong, PolicyLoss,
-    ScheduleKind, SftStart,
+    Aggregation, ChatTemplate, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError,
+    Overlong, PolicyLoss, ScheduleKind, SftStart,
 };
+pub use date::Date;
 pub use error::ConfigError;
 pub use explain::{Explanation, schema};
 pub use keys::{Key, Kind};
@@ -46,7 +48,7 @@ pub use request::{Override, Purpose, Request};
 pub use resolve::{Resolved, resolve};
 pub use settings::{
     Algorithm, Checkpoint, Config, Data, FreshModel, Kl, LORA_TARGETS, Limits, Logging, Lora, Model, Objective,
-    Optimizer, Params, Rollout, Scalarizer, Sft, Train, Validation,
+    Optimizer, Params, Rollout, Scalarizer, Sft, TemplateArguments, Train, Validation,
 };
 pub use source::Source;
 pub use table::all_keys;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Aggregation, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError, Overlong, PolicyLoss,
-    ScheduleKind, SftStart,
+    Aggregation, ChatTemplate, Device, Direction, Dtype, Estimator, Family, KlEstimator, KlPlacement, OnError,
+    Overlong, PolicyLoss, ScheduleKind, SftStart,
 };
 use super::declare::settings;
 use super::error::ConfigError;
@@ -108,6 +108,17 @@ settings! {
         pub test: Source = Source::Embedded,
         /// Column that holds the prompt, as text or as chat messages.
         pub prompt_key: String = "prompt".into(),
+        /// Column that holds the ground truth, or the path to it, as in "extra_info.answer". Where it is not set: the first of
+        /// `reward_model.ground_truth`, `ground_truth`, `answer` and `solution` that is there.
+        pub ground_truth_key: Option<String>,
+        /// Which prompts the model's chat template renders.
+        pub chat_template: ChatTemplate = ChatTemplate::Auto,
+        /// Variables of the chat template, such as `enable_thinking = false`.
+        #[serde(default, skip_serializing_if = "TemplateArguments::is_empty")]
+        pub chat_template_kwargs: TemplateArguments,
+        /// The day that a chat template with `strftime_now` shows, as "2026-11-24". Where it is not set: the day on which the
+        /// run begins, which is written into its config.
+        pub chat_date: Option<String>,
         /// Longest prompt in tokens, chat template included.
         #[range(1..=MOST_TOKENS)]
         pub max_prompt_tokens: usize = 512,
@@ -359,6 +370,23 @@ settings! {
         pub max_positions: usize = 1024,
         /// Whether the embedding is the output head too.
         pub tied: bool = true,
+    }
+}
+
+/// `[data.chat_template_kwargs]`: variables of a chat template, each with any value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TemplateArguments(pub Params);
+
+impl TemplateArguments {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Setting for TemplateArguments {
+    fn describe(key: String, doc: &str, keys: &mut Vec<Key>) {
+        keys.push(Key::new(join(&key, "*"), Kind::Free, doc));
     }
 }
 

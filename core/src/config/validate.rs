@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::choices::{Estimator, KlPlacement, SftStart};
+use super::date::Date;
 use super::error::ConfigError;
 use super::origin::Origin;
 use super::request::Purpose;
@@ -18,6 +19,7 @@ pub(crate) fn validate(
     let keys = Keys { config, origin };
     keys.plugins()?;
     keys.batch()?;
+    keys.date()?;
     keys.groups()?;
     keys.objectives()?;
     keys.kl()?;
@@ -42,6 +44,17 @@ impl Keys<'_> {
                 "a library, such as target/release/libmine.so".to_owned(),
             )),
             None => Ok(()),
+        }
+    }
+
+    fn date(&self) -> Result<(), ConfigError> {
+        match &self.config.data.chat_date {
+            Some(date) if date.parse::<Date>().is_err() => Err(self.error(
+                "data.chat_date",
+                format!("\"{date}\""),
+                "a day such as \"2026-11-24\"".to_owned(),
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -11,6 +11,19 @@ use super::row::{Keys, Message, PromptText, Row};
 /// The columns of one row, in the file's order.
 pub(super) type Columns = Map<String, Value>;
 
+/// One row as it is in the file.
+pub(super) struct Record {
+    /// Where it stands.
+    pub(super) place: Place,
+    /// What JSON can hold.
+    pub(super) columns: Columns,
+    /// Names of columns with bytes that are not text.
+    pub(super) binary: Vec<String>,
+}
+
+/// Takes the records of a file or of several, one by one, so that nothing is in memory twice.
+pub(super) type Visit<'a> = dyn FnMut(&Path, Record) -> Result<(), DataError> + 'a;
+
 /// A file read whole, with columns as they are in the file.
 pub(super) struct Table {
     /// The file, for messages.
@@ -18,7 +31,7 @@ pub(super) struct Table {
     /// The format's name.
     pub(super) format: &'static str,
     /// All rows, at least one.
-    pub(super) rows: Vec<(Place, Columns)>,
+    pub(super) rows: Vec<Record>,
 }
 
 impl Table {
@@ -31,9 +44,27 @@ impl Table {
         self.rows
             .into_iter()
             .enumerate()
-            .map(|(index, (place, columns))| Cell { path: &path, place }.row(index, columns, keys))
+            .map(|(index, record)| row(&path, index, record, keys))
             .collect()
     }
+}
+
+/// Turns one record into the row `index`.
+///
+/// # Errors
+/// As [`Table::rows`].
+pub(super) fn row(path: &Path, index: usize, record: Record, keys: &Keys) -> Result<Row, DataError> {
+    let Record { place, columns, binary } = record;
+    let cell = Cell { path, place };
+    for key in [Some(&keys.prompt_key), keys.ground_truth_key.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        if binary.contains(key) {
+            return Err(cell.wrong(key, "bytes that are not UTF-8".to_owned(), "text"));
+        }
+    }
+    cell.row(index, columns, keys)
 }
 
 /// The place of a row, for messages.
@@ -45,6 +76,7 @@ struct Cell<'a> {
 impl Cell<'_> {
     fn row(&self, index: usize, mut columns: Columns, keys: &Keys) -> Result<Row, DataError> {
         let prompt = match columns.shift_remove(&keys.prompt_key) {
+            Some(Value::String(text)) if text.is_empty() && keys.allow_empty_prompt => PromptText::Text(text),
             Some(value) => self.prompt(&keys.prompt_key, value)?,
             None => {
                 return Err(DataError::NoPrompt {
@@ -55,22 +87,35 @@ impl Cell<'_> {
                 });
             }
         };
-        let ground_truth = self.ground_truth(&mut columns)?;
+        let (ground_truth, truth_column) = match &keys.ground_truth_key {
+            Some(key) => (at_key(&mut columns, key), None),
+            None => ground_truth(&mut columns),
+        };
         if keys.require_ground_truth && ground_truth.is_none() {
-            return Err(self.missing("ground truth", "`reward_model.ground_truth` and `ground_truth`"));
+            let looked_for = match &keys.ground_truth_key {
+                None => "`reward_model.ground_truth`, `ground_truth`, `answer` and `solution`".to_owned(),
+                Some(key) => format!("data.ground_truth_key = \"{key}\""),
+            };
+            return Err(self.missing("ground truth", looked_for));
         }
-        let response = self.optional_text("response", columns.shift_remove("response"))?;
+        let response = match take_text(&mut columns, "response") {
+            Err(kind) if keys.require_response => return Err(self.wrong("response", kind, "text")),
+            response => response.ok().flatten(),
+        };
         if keys.require_response && response.is_none() {
-            return Err(self.missing("response", "`response`"));
+            return Err(self.missing("response", "`response`".to_owned()));
         }
-        let data_source = self.optional_text("data_source", columns.shift_remove("data_source"))?;
+        let data_source = take_text(&mut columns, "data_source").ok().flatten();
+        let mut extra = Value::Object(columns).to_string();
+        extra.shrink_to_fit();
         Ok(Row {
             index,
             prompt,
             ground_truth: ground_truth.unwrap_or_default(),
             data_source: data_source.unwrap_or_default(),
-            extra: Value::Object(columns).to_string(),
+            extra,
             response,
+            truth_column,
         })
     }
 
@@ -90,49 +135,59 @@ impl Cell<'_> {
         }
     }
 
+    /// A turn: `{role, content}`, or `{from, value}` as ShareGPT has it.
     fn message(&self, column: &str, value: Value) -> Result<Message, DataError> {
         let Value::Object(mut fields) = value else {
             return Err(self.wrong(column, Kind::of(&value).to_string(), "{role, content}"));
         };
-        let mut text = |name: &str| match fields.shift_remove(name) {
-            Some(Value::String(text)) => Ok(text),
-            Some(other) => Err(self.wrong(&format!("{column}.{name}"), Kind::of(&other).to_string(), "text")),
-            None => Err(self.wrong(&format!("{column}.{name}"), "missing".to_owned(), "text")),
+        let share_gpt = !fields.contains_key("role") && fields.contains_key("from");
+        let [role, content] = if share_gpt {
+            ["from", "value"]
+        } else {
+            ["role", "content"]
         };
-        Ok(Message {
-            role: text("role")?,
-            content: text("content")?,
-        })
+        let (role_at, content_at) = (format!("{column}.{role}"), format!("{column}.{content}"));
+        let role = match fields.shift_remove(role) {
+            Some(Value::String(text)) => text,
+            Some(other) => return Err(self.wrong(&role_at, Kind::of(&other).to_string(), "text")),
+            None => return Err(self.wrong(&role_at, "missing".to_owned(), "text")),
+        };
+        let role = match role.as_str() {
+            "human" if share_gpt => "user".to_owned(),
+            "gpt" if share_gpt => "assistant".to_owned(),
+            _ => role,
+        };
+        let content = match fields.shift_remove(content) {
+            Some(Value::String(text)) => text,
+            Some(Value::Null) => String::new(),
+            Some(Value::Array(parts)) => self.parts(&content_at, parts)?,
+            Some(other) => return Err(self.wrong(&content_at, Kind::of(&other).to_string(), "text")),
+            None => return Err(self.wrong(&content_at, "missing".to_owned(), "text")),
+        };
+        Ok(Message { role, content })
     }
 
-    /// Takes the ground truth out of the columns; what else `reward_model` holds stays.
-    fn ground_truth(&self, columns: &mut Columns) -> Result<Option<String>, DataError> {
-        let nested = match columns.get_mut("reward_model") {
-            None | Some(Value::Null) => None,
-            Some(Value::Object(fields)) => fields.shift_remove("ground_truth"),
-            Some(other) => {
-                let found = Kind::of(other).to_string();
-                return Err(self.wrong("reward_model", found, "a struct with ground_truth"));
+    /// Content as a list of parts, `{"type": "text", "text": …}` or plain texts: their texts, one after the other.
+    fn parts(&self, column: &str, parts: Vec<Value>) -> Result<String, DataError> {
+        let mut content = String::new();
+        for (i, part) in parts.into_iter().enumerate() {
+            let text = match &part {
+                Value::String(text) => Some(text.as_str()),
+                Value::Object(fields) if fields.get("type").is_none_or(|kind| kind == "text") => {
+                    fields.get("text").and_then(Value::as_str)
+                }
+                _ => None,
+            };
+            match text {
+                Some(text) => content.push_str(text),
+                None => {
+                    let kind = part.get("type").and_then(Value::as_str);
+                    let found = kind.map_or_else(|| Kind::of(&part).to_string(), |kind| format!("of type \"{kind}\""));
+                    return Err(self.wrong(&format!("{column}[{i}]"), found, "a part of type \"text\""));
+                }
             }
-        };
-        if columns
-            .get("reward_model")
-            .is_some_and(|v| v.is_null() || v.as_object().is_some_and(Map::is_empty))
-        {
-            columns.shift_remove("reward_model");
         }
-        match nested {
-            None | Some(Value::Null) => Ok(columns.shift_remove("ground_truth").and_then(plain_text)),
-            Some(value) => Ok(plain_text(value)),
-        }
-    }
-
-    fn optional_text(&self, column: &str, value: Option<Value>) -> Result<Option<String>, DataError> {
-        match value {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(self.wrong(column, Kind::of(&other).to_string(), "text")),
-        }
+        Ok(content)
     }
 
     fn wrong(&self, column: &str, found: String, expected: &'static str) -> DataError {
@@ -145,13 +200,61 @@ impl Cell<'_> {
         }
     }
 
-    fn missing(&self, what: &'static str, columns: &'static str) -> DataError {
+    fn missing(&self, what: &'static str, columns: String) -> DataError {
         DataError::Missing {
             path: self.path.to_owned(),
             place: self.place,
             what,
             columns,
         }
+    }
+}
+
+/// The value of a column, or at a path into one.
+fn at_key(columns: &mut Columns, key: &str) -> Option<String> {
+    if let Some(value) = columns.shift_remove(key) {
+        return plain_text(value);
+    }
+    let mut parts = key.split('.');
+    let first = columns.get(parts.next()?)?;
+    plain_text(parts.try_fold(first, |value, part| value.get(part))?.clone())
+}
+
+/// The ground truth of a row, and its column where that is one of [`OTHER_TRUTHS`]. What the papers' layout holds is taken
+/// out of the columns; what else `reward_model` holds stays. A row of that layout without a ground truth has none, whatever
+/// its other columns are.
+fn ground_truth(columns: &mut Columns) -> (Option<String>, Option<&'static str>) {
+    let nested = match columns.get_mut("reward_model") {
+        Some(Value::Object(fields)) => fields.shift_remove("ground_truth"),
+        _ => None,
+    };
+    let is_left = |v: &Value| !v.is_null() && !v.as_object().is_some_and(Map::is_empty);
+    if !columns.get("reward_model").is_none_or(is_left) {
+        columns.shift_remove("reward_model");
+    }
+    let top = match &nested {
+        None | Some(Value::Null) => columns.shift_remove("ground_truth"),
+        Some(_) => None,
+    };
+    if nested.is_some() || top.is_some() {
+        let own = nested.and_then(plain_text);
+        return (own.or_else(|| top.and_then(plain_text)), None);
+    }
+    OTHER_TRUTHS
+        .into_iter()
+        .find_map(|name| Some((plain_text(columns.get(name)?.clone())?, name)))
+        .unzip()
+}
+
+/// Columns that hold the ground truth in other people's files. They stay among the extra ones.
+const OTHER_TRUTHS: [&str; 2] = ["answer", "solution"];
+
+/// Takes a text out of the columns; none for null. Anything else stays there, and its kind is the error.
+fn take_text(columns: &mut Columns, name: &str) -> Result<Option<String>, String> {
+    match columns.get(name) {
+        None => Ok(None),
+        Some(Value::Null | Value::String(_)) => Ok(columns.shift_remove(name).and_then(plain_text)),
+        Some(other) => Err(Kind::of(other).to_string()),
     }
 }
 
@@ -251,11 +354,11 @@ mod tests {
             prompt in prompts(), ground_truth in ".{0,8}", data_source in ".{0,8}",
             extra in extras(), response in prop::option::of(".{0,8}"),
         ) {
-            let row = Row { index: 0, prompt, ground_truth, data_source, extra, response };
+            let row = Row { index: 0, prompt, ground_truth, data_source, extra, response, truth_column: None };
             let table = Table {
                 path: PathBuf::from("x.jsonl"),
                 format: "JSON lines",
-                rows: vec![(Place::Line(1), to_columns(&row))],
+                rows: vec![Record { place: Place::Line(1), columns: to_columns(&row), binary: Vec::new() }],
             };
             prop_assert_eq!(table.rows(&Keys::default()).expect("its own layout"), vec![row]);
         }

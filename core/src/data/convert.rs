@@ -196,6 +196,7 @@ impl Problem {
             data_source: data.source().to_owned(),
             extra: Value::Object(extra).to_string(),
             response: None,
+            truth_column: None,
         }
     }
 }
@@ -206,7 +207,8 @@ fn problems(path: &Path, conversion: &Conversion) -> Result<Vec<Problem>, DataEr
     let wanted = conversion.subject.as_deref().zip(data.subject_field());
     let mut kept = Vec::new();
     let mut subjects: Vec<String> = Vec::new();
-    for (place, mut columns) in read_table(path)?.rows {
+    for record in read_table(path)?.rows {
+        let (place, mut columns) = (record.place, record.columns);
         let file = File { path, place, data };
         if let Some((subject, field)) = wanted {
             let found = file.text(&columns, field)?;

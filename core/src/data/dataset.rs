@@ -1,5 +1,7 @@
 //! Rows turned into prompts of token ids, with the length limit.
 
+use std::collections::BTreeSet;
+
 pub use crate::config::Overlong;
 
 use super::error::DataError;
@@ -17,8 +19,44 @@ pub struct Encoded {
 /// The error of an encoder.
 pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Renders and tokenizes one prompt: the seam to `model`, which stands below this module.
-pub type Encode<'a> = dyn FnMut(&PromptText) -> Result<Encoded, EncodeError> + 'a;
+/// Renders and tokenizes prompts, in order: the seam to `model`, which stands below this module. An error names the index
+/// of the first prompt that fails.
+pub type Encode<'a> = dyn FnMut(Vec<PromptText>) -> Result<Vec<Encoded>, (usize, EncodeError)> + 'a;
+
+/// Rows that are encoded at a time: bounds what is in memory twice.
+const BLOCK: usize = 8192;
+
+/// Encodes the prompts of `rows`, and gives each row to `each` with what became of its prompt, and whether that was plain
+/// text.
+///
+/// # Errors
+/// `encode` refuses a prompt.
+pub(super) fn encode_rows(
+    rows: Vec<Row>,
+    encode: &mut Encode<'_>,
+    each: &mut dyn FnMut(Row, bool, Encoded) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let mut rows = rows.into_iter();
+    loop {
+        let mut block: Vec<Row> = rows.by_ref().take(BLOCK).collect();
+        if block.is_empty() {
+            return Ok(());
+        }
+        let empty = || PromptText::Text(String::new());
+        let texts: Vec<bool> = block
+            .iter()
+            .map(|row| matches!(row.prompt, PromptText::Text(_)))
+            .collect();
+        let prompts = block.iter_mut().map(|row| std::mem::replace(&mut row.prompt, empty()));
+        let encoded = encode(prompts.collect()).map_err(|(at, error)| DataError::Encode {
+            row: block.get(at).map_or(at, |row| row.index),
+            message: error.to_string(),
+        })?;
+        for ((row, is_text), encoded) in block.into_iter().zip(texts).zip(encoded) {
+            each(row, is_text, encoded)?;
+        }
+    }
+}
 
 /// A prompt ready for the model, with what rewards need to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +80,10 @@ pub struct Prompt {
 pub struct Dataset {
     /// In the file's order.
     pub prompts: Vec<Prompt>,
+    /// Prompts that the file has as plain text and not as messages.
+    pub texts: usize,
+    /// Columns besides those of the papers' layout that the ground truth came from, `answer` or `solution`.
+    pub other_truths: BTreeSet<&'static str>,
     /// Rows left out because of their length.
     pub dropped: usize,
     /// Prompts that lost tokens on the left.
@@ -63,14 +105,13 @@ impl Dataset {
         let mut shortest = usize::MAX;
         let mut dataset = Self {
             prompts: Vec::with_capacity(total),
+            texts: 0,
+            other_truths: BTreeSet::new(),
             dropped: 0,
             truncated: 0,
         };
-        for row in rows {
-            let Encoded { text, mut tokens } = encode(&row.prompt).map_err(|e| DataError::Encode {
-                row: row.index,
-                message: e.to_string(),
-            })?;
+        encode_rows(rows, encode, &mut |row, is_text, encoded| {
+            let Encoded { text, mut tokens } = encoded;
             if tokens.is_empty() {
                 return Err(DataError::NoTokens { row: row.index });
             }
@@ -80,11 +121,12 @@ impl Dataset {
                     // A limit of no tokens leaves nothing to truncate to.
                     Overlong::Truncate if max_prompt_tokens > 0 => {
                         tokens.drain(..tokens.len() - max_prompt_tokens);
+                        tokens.shrink_to_fit();
                         dataset.truncated += 1;
                     }
                     Overlong::Drop | Overlong::Truncate => {
                         dataset.dropped += 1;
-                        continue;
+                        return Ok(());
                     }
                     Overlong::Error => {
                         return Err(DataError::Overlong {
@@ -95,6 +137,8 @@ impl Dataset {
                     }
                 }
             }
+            dataset.texts += usize::from(is_text);
+            dataset.other_truths.extend(row.truth_column);
             dataset.prompts.push(Prompt {
                 row: row.index,
                 text,
@@ -103,7 +147,8 @@ impl Dataset {
                 data_source: row.data_source,
                 extra: row.extra,
             });
-        }
+            Ok(())
+        })?;
         if dataset.prompts.is_empty() {
             return Err(DataError::AllDropped {
                 rows: total,
@@ -140,19 +185,21 @@ mod tests {
             data_source: String::new(),
             extra: "{}".to_owned(),
             response: None,
+            truth_column: None,
         };
         lengths.iter().enumerate().map(row).collect()
     }
 
     /// A token for each letter.
-    fn letters(prompt: &PromptText) -> Result<Encoded, EncodeError> {
-        let PromptText::Text(text) = prompt else {
-            return Err("only text".into());
+    fn letters(prompts: Vec<PromptText>) -> Result<Vec<Encoded>, (usize, EncodeError)> {
+        let letters = |(i, prompt): (usize, PromptText)| match prompt {
+            PromptText::Text(text) => Ok(Encoded {
+                text: format!("<{text}>"),
+                tokens: text.bytes().map(u32::from).collect(),
+            }),
+            PromptText::Messages(_) => Err((i, "only text".into())),
         };
-        Ok(Encoded {
-            text: format!("<{text}>"),
-            tokens: text.bytes().map(u32::from).collect(),
-        })
+        prompts.into_iter().enumerate().map(letters).collect()
     }
 
     #[test]
@@ -186,11 +233,12 @@ mod tests {
         );
         let error = Dataset::new(rows(&[1, 0]), 3, Overlong::Drop, &mut letters).expect_err("row 1 is empty");
         assert_eq!(error.to_string(), "row 1 (from 0): the prompt has no tokens");
-        let mut refuses = |_: &PromptText| Err("no such role".into());
-        let error = Dataset::new(rows(&[1]), 3, Overlong::Drop, &mut refuses).expect_err("the encoder refuses");
+        let mut many = rows(&vec![1; BLOCK + 2]);
+        many[BLOCK + 1].prompt = PromptText::Messages(Vec::new());
+        let error = Dataset::new(many, 3, Overlong::Drop, &mut letters).expect_err("the encoder refuses");
         assert_eq!(
             error.to_string(),
-            "row 0 (from 0): the prompt cannot be turned into tokens: no such role"
+            "row 8193 (from 0): the prompt cannot be turned into tokens: only text"
         );
     }
 }

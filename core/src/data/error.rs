@@ -56,10 +56,28 @@ pub enum DataError {
         path: PathBuf,
     },
     /// Neither the file's name nor its first bytes tell the format.
-    #[error("{}: unknown data format: expected a name that ends in .parquet or .jsonl", path.display())]
+    #[error("{}: unknown data format: expected a name that ends in .parquet, .jsonl, .json or .csv, .gz behind it or not, or a folder of such files", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
+    },
+    /// A folder without data files, or with more than one data set.
+    #[error("{}: {found}, expected the data files of one split", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// A line of a CSV file with more or fewer cells than the first.
+    #[error("{}: line {line}: {message}", path.display())]
+    BadCsv {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
     },
     /// The name says Parquet, the first bytes do not.
     #[error("{}: not a Parquet file: it starts with {found}, expected \"PAR1\"", path.display())]
@@ -88,7 +106,7 @@ pub enum DataError {
         message: String,
     },
     /// A compression that this build cannot read.
-    #[error("{}: column `{column}` is compressed with {codec}, expected zstd, snappy or no compression", path.display())]
+    #[error("{}: column `{column}` is compressed with {codec}, expected zstd, snappy, gzip or no compression", path.display())]
     Codec {
         /// The file.
         path: PathBuf,
@@ -135,7 +153,7 @@ pub enum DataError {
         /// `ground truth` or `response`.
         what: &'static str,
         /// Where it was looked for.
-        columns: &'static str,
+        columns: String,
     },
     /// A cell of another type than expected.
     #[error("{}: {place}: column `{column}` is {found}, expected {expected}", path.display())]
@@ -277,9 +295,18 @@ impl Report for DataError {
             Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Encode { .. } | Self::Encoder { .. } => {
                 return None;
             }
+            Self::UnknownFormat { path } if path.extension().is_some_and(|e| e == "arrow") => {
+                "write it in another format, e.g. datasets: load_from_disk(…).to_parquet(path)".to_owned()
+            }
             Self::Exists { .. } => "name another folder, or move the file away: nothing is overwritten".to_owned(),
             Self::Device { .. } => "name a file, or a pipe that ends".to_owned(),
             Self::UnknownFormat { .. } => "rename the file after its format".to_owned(),
+            Self::Folder { .. } => {
+                "name one file, or put the files of each split into a folder of their own".to_owned()
+            }
+            Self::BadCsv { .. } => {
+                "cells stand between commas; one with a comma, a quote or a line break stands in quotes".to_owned()
+            }
             Self::NotParquet { found, .. } if found.starts_with("\"vers") => {
                 "it looks like a Git LFS pointer: fetch the file itself with `git lfs pull`".to_owned()
             }

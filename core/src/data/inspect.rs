@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::dataset::{Encode, Encoded};
+use super::columns::Record;
+use super::dataset::{Encode, encode_rows};
 use super::error::DataError;
 use super::kind::Kind;
 use super::read::read_table;
@@ -18,7 +18,8 @@ use super::row::{Keys, PromptText};
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its type, found from the values: `text`, `int`, `float`, `bool`, `list<…>`, `struct<…>`, `mixed`, `null`.
+    /// Its type, found from the values: `text`, `int`, `float`, `bool`, `list<…>`, `struct<…>`, `binary`,
+    /// `mixed`, `null`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Rows where it is null or not there.
@@ -63,7 +64,7 @@ impl Summary {
 pub struct Inspection {
     /// The file.
     pub file: String,
-    /// `Parquet` or `JSON lines`.
+    /// `Parquet`, `JSON lines`, `JSON` or `CSV`.
     pub format: String,
     /// Number of rows.
     pub rows: usize,
@@ -86,7 +87,7 @@ pub struct Inspection {
 pub fn inspect(path: &Path, keys: &Keys, encode: Option<&mut Encode<'_>>) -> Result<Inspection, DataError> {
     let table = read_table(path)?;
     let format = table.format.to_owned();
-    let columns = columns(table.rows.iter().map(|(_, columns)| columns));
+    let columns = columns(&table.rows);
     let rows = table.rows(keys)?;
 
     let mut lengths = Vec::new();
@@ -100,20 +101,6 @@ pub fn inspect(path: &Path, keys: &Keys, encode: Option<&mut Encode<'_>>) -> Res
         rows.iter().map(|row| row.prompt.characters()).collect(),
     );
     let mut sample = rows.first().map(|row| plain(&row.prompt)).unwrap_or_default();
-    if let Some(encode) = encode {
-        let mut tokens = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let Encoded { text, tokens: ids } = encode(&row.prompt).map_err(|e| DataError::Encode {
-                row: row.index,
-                message: e.to_string(),
-            })?;
-            if row.index == 0 {
-                sample = text;
-            }
-            tokens.push(ids.len());
-        }
-        add("prompt, tokens", tokens);
-    }
     let responses = rows.iter().filter_map(|row| row.response.as_ref());
     add(
         "response, characters",
@@ -123,12 +110,29 @@ pub fn inspect(path: &Path, keys: &Keys, encode: Option<&mut Encode<'_>>) -> Res
     for row in &rows {
         *data_sources.entry(row.data_source.clone()).or_insert(0) += 1;
     }
+    let (count, with_ground_truth) = (
+        rows.len(),
+        rows.iter().filter(|row| !row.ground_truth.is_empty()).count(),
+    );
+    if let Some(encode) = encode {
+        let mut tokens = Vec::with_capacity(rows.len());
+        encode_rows(rows, encode, &mut |row, _, encoded| {
+            if row.index == 0 {
+                sample = encoded.text;
+            }
+            tokens.push(encoded.tokens.len());
+            Ok(())
+        })?;
+        if let Some(summary) = Summary::of(tokens) {
+            lengths.insert(1, ("prompt, tokens".to_owned(), summary));
+        }
+    }
     Ok(Inspection {
         file: path.display().to_string(),
         format,
-        rows: rows.len(),
+        rows: count,
         columns,
-        with_ground_truth: rows.iter().filter(|row| !row.ground_truth.is_empty()).count(),
+        with_ground_truth,
         data_sources,
         lengths,
         sample,
@@ -136,25 +140,26 @@ pub fn inspect(path: &Path, keys: &Keys, encode: Option<&mut Encode<'_>>) -> Res
 }
 
 /// Names, types and missing values of all columns.
-fn columns<'a>(rows: impl Iterator<Item = &'a serde_json::Map<String, Value>>) -> Vec<Column> {
+fn columns(rows: &[Record]) -> Vec<Column> {
     let mut found: Vec<(String, Kind, usize)> = Vec::new();
-    let mut total = 0;
+    let mut index: BTreeMap<String, usize> = BTreeMap::new();
+    let mut add = |name: &str, kind: Kind| {
+        let at = *index.entry(name.to_owned()).or_insert_with(|| {
+            found.push((name.to_owned(), Kind::Null, 0));
+            found.len() - 1
+        });
+        let (_, known, present) = &mut found[at];
+        *present += usize::from(kind != Kind::Null);
+        *known = std::mem::replace(known, Kind::Null).join(kind);
+    };
     for row in rows {
-        total += 1;
-        for (name, value) in row {
-            let at = found.iter().position(|(known, ..)| known == name).unwrap_or_else(|| {
-                found.push((name.clone(), Kind::Null, 0));
-                found.len() - 1
-            });
-            let (_, kind, present) = &mut found[at];
-            *kind = std::mem::replace(kind, Kind::Null).join(Kind::of(value));
-            *present += usize::from(!value.is_null());
-        }
+        row.columns.iter().for_each(|(name, value)| add(name, Kind::of(value)));
+        row.binary.iter().for_each(|name| add(name, Kind::Binary));
     }
     let column = |(name, kind, present): (String, Kind, usize)| Column {
         name,
         kind: kind.to_string(),
-        missing: total - present,
+        missing: rows.len() - present,
     };
     found.into_iter().map(column).collect()
 }

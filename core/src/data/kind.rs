@@ -14,6 +14,8 @@ pub(super) enum Kind {
     Text,
     List(Box<Kind>),
     Struct(Vec<(String, Kind)>),
+    /// Bytes that are not text.
+    Binary,
     /// Values of several kinds.
     Mixed,
 }
@@ -70,6 +72,7 @@ impl fmt::Display for Kind {
                 }
                 f.write_str(">")
             }
+            Self::Binary => f.write_str("binary"),
             Self::Mixed => f.write_str("mixed"),
         }
     }

@@ -1,13 +1,14 @@
 //! Prompts: from a file to token ids in a seeded order.
 //!
 //! ```text
-//! .parquet / .jsonl  --read_rows-->  Vec<Row>  --Dataset::new-->  Vec<Prompt>  --Cursor::next-->  P indices a step
+//! .parquet, .jsonl, …  --read_rows-->  Vec<Row>  --Dataset::new-->  Vec<Prompt>  --Cursor::next-->  P indices a step
 //! ```
 //! This module stands above `model`, so it knows no tokenizer. The caller of [`Dataset::new`] passes a closure that renders
 //! and encodes one prompt (see [`Encode`]).
 
 mod columns;
 pub mod convert;
+mod csv;
 mod cursor;
 mod dataset;
 mod draw;

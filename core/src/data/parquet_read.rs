@@ -1,19 +1,19 @@
 //! Parquet files, read row by row through the record API of the `parquet` crate (no Arrow).
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::basic::{Compression, Encoding};
 use parquet::column::page::Page;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
-use parquet::record::{Field, Row as Record};
+use parquet::record::{Field, Row as Fields};
 use serde_json::Value;
 
-use super::columns::{Columns, Table};
+use super::columns::{Columns, Record, Visit, row};
 use super::error::{DataError, Place};
 use super::row::{Keys, Row};
+use crate::caught::quietly;
 
 /// First and last bytes of every Parquet file.
 pub(super) const MAGIC: &[u8] = b"PAR1";
@@ -34,14 +34,19 @@ pub fn read_parquet_bytes(name: &Path, bytes: &[u8], keys: &Keys) -> Result<Vec<
     };
     let starts = bytes.get(..4).unwrap_or(bytes);
     check_ends(name, starts, bytes.len() as u64, bytes.ends_with(MAGIC))?;
-    read(name, holder.buffer().clone())?.rows(keys)
+    let mut rows = Vec::new();
+    read(name, holder.buffer().clone(), &mut |path, record| {
+        rows.push(row(path, rows.len(), record, keys)?);
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
-/// Reads the columns of all rows of an open file.
+/// Reads the columns of all rows of an open file. Returns the format's name.
 ///
 /// # Errors
 /// As [`read_rows`](super::read_rows).
-pub(super) fn read_file(path: &Path, file: File) -> Result<Table, DataError> {
+pub(super) fn read_file(path: &Path, file: File, visit: &mut Visit<'_>) -> Result<&'static str, DataError> {
     let unreadable = |source| DataError::Unreadable {
         path: path.to_owned(),
         source,
@@ -51,7 +56,7 @@ pub(super) fn read_file(path: &Path, file: File) -> Result<Table, DataError> {
     let starts = slice(0, usize::try_from(bytes.min(4)).unwrap_or(4)).unwrap_or_default();
     let ends = bytes >= 4 && slice(bytes - 4, 4).is_some_and(|last| last == MAGIC);
     check_ends(path, &starts, bytes, ends)?;
-    read(path, file)
+    read(path, file, visit)
 }
 
 /// Checks the marks at both ends, for clearer messages than the decoder's.
@@ -75,33 +80,22 @@ fn check_ends(path: &Path, starts: &[u8], bytes: u64, ends: bool) -> Result<(), 
     Ok(())
 }
 
-fn read<R: ChunkReader + 'static>(path: &Path, source: R) -> Result<Table, DataError> {
+fn read<R: ChunkReader + 'static>(path: &Path, source: R, visit: &mut Visit<'_>) -> Result<&'static str, DataError> {
     let mut row = None;
     // The decoder panics on some damaged pages and on types that it does not know (intervals, empty groups).
-    let outcome = catch_unwind(AssertUnwindSafe(|| decode(path, source, &mut row)));
+    let outcome = quietly(|| decode(path, source, &mut row, visit));
     let damaged = |message: String| DataError::Damaged {
         path: path.to_owned(),
         row,
         message: short(&message),
     };
-    let rows = match outcome {
-        Ok(Ok(rows)) => rows,
-        Ok(Err(Failure::Data(error))) => return Err(error),
-        Ok(Err(Failure::Parquet(error))) => return Err(damaged(error.to_string())),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            return Err(damaged(text.unwrap_or("the decoder gave up").to_owned()));
-        }
-    };
-    if rows.is_empty() {
-        return Err(DataError::Empty { path: path.to_owned() });
+    match outcome {
+        Ok(Ok(0)) => Err(DataError::Empty { path: path.to_owned() }),
+        Ok(Ok(_)) => Ok("Parquet"),
+        Ok(Err(Failure::Data(error))) => Err(error),
+        Ok(Err(Failure::Parquet(error))) => Err(damaged(error.to_string())),
+        Err(panic) => Err(damaged(panic)),
     }
-    Ok(Table {
-        path: path.to_owned(),
-        format: "Parquet",
-        rows,
-    })
 }
 
 /// The decoder's message without the dump of bytes that may follow.
@@ -128,17 +122,18 @@ impl From<ParquetError> for Failure {
     }
 }
 
-/// Decodes all rows; `row` is the one being decoded.
+/// Decodes all rows and returns their number; `row` is the one being decoded.
 fn decode<R: ChunkReader + 'static>(
     path: &Path,
     source: R,
     row: &mut Option<usize>,
-) -> Result<Vec<(Place, Columns)>, Failure> {
+    visit: &mut Visit<'_>,
+) -> Result<usize, Failure> {
     let reader = SerializedFileReader::new(source)?;
     for chunk in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         if !matches!(
             chunk.compression(),
-            Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_)
+            Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) | Compression::GZIP(_)
         ) {
             return Err(Failure::Data(DataError::Codec {
                 path: path.to_owned(),
@@ -154,38 +149,33 @@ fn decode<R: ChunkReader + 'static>(
         }
     }
     let expected = reader.metadata().file_metadata().num_rows();
-    let mut rows = Vec::new();
+    let mut rows = 0;
     *row = Some(0);
-    for record in reader.get_row_iter(None)? {
-        let columns = columns(record?).map_err(|column| {
-            Failure::Data(DataError::WrongType {
-                path: path.to_owned(),
-                place: Place::Row(rows.len()),
-                column,
-                found: "bytes that are not UTF-8".to_owned(),
-                expected: "text",
-            })
-        })?;
-        rows.push((Place::Row(rows.len()), columns));
-        *row = Some(rows.len());
+    for fields in reader.get_row_iter(None)? {
+        let (columns, binary) = columns(fields?);
+        let place = Place::Row(rows);
+        let record = Record { place, columns, binary };
+        visit(path, record).map_err(Failure::Data)?;
+        rows += 1;
+        *row = Some(rows);
     }
-    if i64::try_from(rows.len()) != Ok(expected) {
+    if i64::try_from(rows) != Ok(expected) {
         let message = format!("the footer promises {expected} rows");
         return Err(Failure::Parquet(ParquetError::General(message)));
     }
     Ok(rows)
 }
 
-/// A record as JSON. The error is the name of a column with bytes that are not UTF-8.
-fn columns(record: Record) -> Result<Columns, String> {
-    record
-        .into_columns()
-        .into_iter()
-        .map(|(name, field)| match value(&field) {
-            Some(value) => Ok((name, value)),
-            None => Err(name),
-        })
-        .collect()
+/// Fields as JSON, and the names of those with bytes that are not UTF-8.
+fn columns(fields: Fields) -> (Columns, Vec<String>) {
+    let (mut columns, mut binary) = (Columns::new(), Vec::new());
+    for (name, field) in fields.into_columns() {
+        match value(&field) {
+            Some(value) => drop(columns.insert(name, value)),
+            None => binary.push(name),
+        }
+    }
+    (columns, binary)
 }
 
 /// A field as JSON: dates, times and decimals as text; none for bytes that are not UTF-8.
@@ -210,7 +200,10 @@ fn value(field: &Field) -> Option<Value> {
         Field::Str(v) => Value::from(v.as_str()),
         // Some writers leave out the mark that says text.
         Field::Bytes(v) => Value::from(std::str::from_utf8(v.data()).ok()?),
-        Field::Group(record) => Value::Object(columns(record.clone()).ok()?),
+        Field::Group(fields) => match columns(fields.clone()) {
+            (columns, binary) if binary.is_empty() => Value::Object(columns),
+            _ => return None,
+        },
         Field::ListInternal(list) => Value::Array(list.elements().iter().map(value).collect::<Option<_>>()?),
         Field::MapInternal(map) => {
             let entry = |(key, item): &(Field, Field)| {

@@ -190,7 +190,7 @@ fn write_column(cells: &[Cell<'_>], kind: &Kind, group: &mut Group<'_>) -> Resul
         Kind::Int => write_leaf::<Int64Type>(cells, Value::as_i64, group),
         Kind::Float => write_leaf::<DoubleType>(cells, Value::as_f64, group),
         Kind::Text => write_leaf::<ByteArrayType>(cells, |v| v.as_str().map(ByteArray::from), group),
-        Kind::Null | Kind::List(_) | Kind::Struct(_) | Kind::Mixed => {
+        Kind::Null | Kind::Binary | Kind::List(_) | Kind::Struct(_) | Kind::Mixed => {
             write_leaf::<ByteArrayType>(cells, |v| Some(ByteArray::from(v.to_string().as_str())), group)
         }
     }

@@ -39,7 +39,8 @@ pub struct Row {
     pub index: usize,
     /// The prompt column.
     pub prompt: PromptText,
-    /// `reward_model.ground_truth`, or a column `ground_truth`; empty where the file has neither.
+    /// What [`Keys::ground_truth_key`] names, else `reward_model.ground_truth`, or a column `ground_truth`, `answer` or
+    /// `solution`; empty where the file has none of them.
     pub ground_truth: String,
     /// Where the problem comes from; empty where the file does not say.
     pub data_source: String,
@@ -47,6 +48,9 @@ pub struct Row {
     pub extra: String,
     /// The response to imitate, in files for supervised training.
     pub response: Option<String>,
+    /// The column of the ground truth, if it is one that only other people's files have: `answer` or `solution`.
+    #[serde(skip)]
+    pub truth_column: Option<&'static str>,
 }
 
 /// Which columns to read, and what must be there.
@@ -54,18 +58,24 @@ pub struct Row {
 pub struct Keys {
     /// Column with the prompt.
     pub prompt_key: String,
+    /// Column with the ground truth, or a path to it such as `extra_info.answer`; none for the usual ones.
+    pub ground_truth_key: Option<String>,
     /// A row without ground truth is an error. Rewards that compare answers need it; others do not.
     pub require_ground_truth: bool,
     /// A row without a response is an error. Supervised training needs it.
     pub require_response: bool,
+    /// An empty prompt is a prompt. Rewards may not look at it; a model needs one.
+    pub allow_empty_prompt: bool,
 }
 
 impl Default for Keys {
     fn default() -> Self {
         Self {
             prompt_key: "prompt".to_owned(),
+            ground_truth_key: None,
             require_ground_truth: false,
             require_response: false,
+            allow_empty_prompt: false,
         }
     }
 }

@@ -26,13 +26,14 @@ use super::row::{Keys, Row};
 pub fn read_supervised(path: &Path, prompt_key: &str) -> Result<Vec<Row>, DataError> {
     let mut table = read_table(path)?;
     let mut all_text = true;
-    for (_, columns) in &mut table.rows {
+    for record in &mut table.rows {
+        let columns = &mut record.columns;
         all_text &= !rename(columns, prompt_key) && take_text(columns, prompt_key);
     }
     table.rows(&Keys {
         prompt_key: prompt_key.to_owned(),
-        require_ground_truth: false,
         require_response: !all_text,
+        ..Keys::default()
     })
 }
 

@@ -11,6 +11,7 @@ impl Family {
     pub fn architecture(self) -> &'static str {
         match self {
             Family::Llama => "LlamaForCausalLM",
+            Family::Mistral => "MistralForCausalLM",
             Family::Qwen2 => "Qwen2ForCausalLM",
             Family::Qwen3 => "Qwen3ForCausalLM",
         }
@@ -21,6 +22,7 @@ impl Family {
     pub fn model_type(self) -> &'static str {
         match self {
             Family::Llama => "llama",
+            Family::Mistral => "mistral",
             Family::Qwen2 => "qwen2",
             Family::Qwen3 => "qwen3",
         }
@@ -34,6 +36,22 @@ pub enum RopeScaling {
     Linear {
         /// The factor.
         factor: f64,
+    },
+    /// YaRN (Peng et al. 2023, arXiv 2309.00071): fast rotations stay, slow ones are divided by a factor, between them it is a
+    /// linear blend; queries and keys are scaled.
+    Yarn {
+        /// Divides the low frequencies.
+        factor: f64,
+        /// Scales cosines and sines.
+        attention_factor: f64,
+        /// Rotations within the original context from which a frequency stays.
+        beta_fast: f64,
+        /// Rotations up to which it is divided.
+        beta_slow: f64,
+        /// Whether the ends of the blend are whole dimensions.
+        truncate: bool,
+        /// Context the model was first trained with.
+        original_max_positions: usize,
     },
     /// Llama 3.1: long wavelengths are divided, short ones stay, those between are blended.
     Llama3 {

@@ -122,6 +122,12 @@ pub enum ModelError {
         /// The template engine's message.
         message: String,
     },
+    /// A chat template or a tokenizer that takes more time or memory than any text needs.
+    #[error("chat template and tokenizer: {message}")]
+    Runaway {
+        /// What it took.
+        message: String,
+    },
     /// The hub could not be reached, or has no such file.
     #[error("hub model `{id}`, file {file}: {message}")]
     Hub {
@@ -179,12 +185,26 @@ impl Report for ModelError {
                 "save the tokenizer beside the weights (AutoTokenizer.from_pretrained(…).save_pretrained(folder))"
                     .to_string()
             }
+            ModelError::File { path, message }
+                if path.extension().is_some_and(|e| e == "gguf") && message.contains("tensor type") =>
+            {
+                "convert it with llama.cpp's llama-quantize to Q8_0 or F16".to_string()
+            }
+            ModelError::BadValue { path, .. } | ModelError::MissingKey { path, .. }
+                if path.extension().is_some_and(|e| e == "gguf") =>
+            {
+                "use another .gguf of the model, or its folder with config.json, tokenizer.json and *.safetensors"
+                    .to_string()
+            }
             ModelError::File { path, .. } if path.extension().is_some_and(|e| e == "gguf") => {
                 "the file may be cut short: compare its size with the original, and fetch it again".to_string()
             }
             ModelError::File { .. } | ModelError::MissingKey { .. } | ModelError::BadValue { .. } => {
                 "a model folder holds config.json, tokenizer.json and *.safetensors, as save_pretrained writes them"
                     .to_string()
+            }
+            ModelError::Runaway { .. } => {
+                "look at the row and at the model's chat template: one of them is not what it should be".to_string()
             }
             ModelError::AdapterOfAdapter { base, .. } => {
                 format!("`moa-host model merge {base} --out MERGED` writes a whole model")

@@ -8,7 +8,7 @@ use super::adapter_files;
 use super::architecture::Architecture;
 use super::decoder::Weights;
 use super::error::ModelError;
-use super::files::{self, Parts};
+use super::files::{self, Kept, Parts};
 use super::init;
 use super::lora::Lora;
 use super::packed::Packed;
@@ -23,6 +23,8 @@ pub struct Model {
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     params: Params,
+    /// What its folder had besides.
+    kept: Kept,
     lora: Option<Lora>,
     source: String, // as a config names it; empty: made in memory, and no base of saved adapters
     recompute: bool,
@@ -144,6 +146,7 @@ impl Model {
             architecture,
             tokenizer,
             params,
+            kept: Kept::default(),
         })
     }
 
@@ -152,6 +155,7 @@ impl Model {
             architecture,
             tokenizer,
             params,
+            kept,
         } = parts;
         // ids beyond the vocabulary would read outside the embedding
         let largest = tokenizer.largest_id();
@@ -166,6 +170,7 @@ impl Model {
             architecture,
             tokenizer,
             params,
+            kept,
             lora: None,
             source: String::new(),
             recompute: false,
@@ -292,7 +297,7 @@ impl Model {
                 }
                 Ok(())
             }
-            _ => files::write(&self.architecture, &self.tokenizer, &self.params, folder),
+            _ => files::write(&self.architecture, &self.tokenizer, &self.params, &self.kept, folder),
         }
     }
 

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! what a model is     architecture, tokenizer, template;  files/ reads and writes them
+//! strangers' texts    watched
 //! what it is given    packed                   what it returns   token_stats
 //! how it computes     decoder and activations chain the kernels of ops/;  backward_plan, cache
 //! what others see     language_model, builtin
@@ -27,6 +28,7 @@ mod packed;
 mod template;
 mod token_stats;
 mod tokenizer;
+mod watched;
 
 pub use activations::Activations;
 pub use architecture::{Architecture, Family, RopeScaling};
@@ -37,4 +39,4 @@ pub use language_model::{Model, ModelFiles};
 pub use lora::Lora;
 pub use packed::{Group, Packed, Segment};
 pub use token_stats::{Cotangent, TokenStats};
-pub use tokenizer::{Tokenizer, TokenizerFiles};
+pub use tokenizer::{EncodedPrompt, PromptRules, Tokenizer, TokenizerFiles};

@@ -2,18 +2,62 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::error::ModelError;
-use super::template;
-use crate::data::PromptText;
+use super::template::{Context, Template};
+use super::watched;
+use crate::caught::quietly;
+use crate::config::{ChatTemplate, Data, Date};
+use crate::data::{Message, PromptText};
 
-/// A tokenizer with its chat template and its end tokens.
+/// How prompts become text.
+#[derive(Debug, Clone)]
+pub struct PromptRules {
+    /// Which prompts the chat template renders.
+    pub chat_template: ChatTemplate,
+    /// Variables of the chat template.
+    pub arguments: serde_json::Map<String, Value>,
+    /// The date that a chat template may show.
+    pub date: Date,
+}
+
+impl From<&Data> for PromptRules {
+    fn from(data: &Data) -> Self {
+        PromptRules {
+            chat_template: data.chat_template,
+            arguments: data.chat_template_kwargs.0.clone(),
+            date: data
+                .chat_date
+                .as_ref()
+                .and_then(|date| date.parse().ok())
+                .unwrap_or_else(Date::today),
+        }
+    }
+}
+
+impl Default for PromptRules {
+    /// Messages through the chat template without variables, today.
+    fn default() -> Self {
+        PromptRules {
+            chat_template: ChatTemplate::Auto,
+            arguments: serde_json::Map::new(),
+            date: Date::today(),
+        }
+    }
+}
+
+/// A prompt as the model reads it: its text and its tokens.
+pub type EncodedPrompt = (String, Vec<u32>);
+
+/// A tokenizer with its chat template and its end tokens. A clone shares both.
 #[derive(Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
-    template: Option<String>,
+    inner: Arc<tokenizers::Tokenizer>,
+    template: Option<Arc<Template>>,
+    rules: PromptRules,
     bos: Option<String>,
     eos: Option<String>,
     eos_ids: Vec<u32>,
@@ -69,8 +113,11 @@ impl Tokenizer {
     /// # Errors
     /// A file is not JSON, or tokenizer.json is not one of the `tokenizers` crate.
     pub fn from_bytes(files: &TokenizerFiles<'_>) -> Result<Self, ModelError> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(files.tokenizer)
-            .map_err(|e| ModelError::file(Path::new("tokenizer.json"), e))?;
+        let path = Path::new("tokenizer.json");
+        check_charsmaps(files.tokenizer).map_err(|message| ModelError::file(path, message))?;
+        let mut inner = quietly(|| tokenizers::Tokenizer::from_bytes(files.tokenizer))
+            .map_err(|panic| ModelError::file(path, format!("a panic inside: {panic}")))?
+            .map_err(|e| ModelError::file(path, e))?;
         // both are the trainer's settings for padded batches, which are not used here
         inner.with_padding(None);
         inner
@@ -85,6 +132,14 @@ impl Tokenizer {
             Some(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             None => template_of(&config["chat_template"]),
         };
+        let template = match template {
+            None => None,
+            // Parsing a text that nests deeply needs a stack as running it does.
+            Some(text) => {
+                let mut compiled = watched::map(vec![text], |text| Template::new(text)).map_err(|(_, error)| error)?;
+                compiled.pop().map(Arc::new)
+            }
+        };
         let (bos, eos) = (token_text(&config["bos_token"]), token_text(&config["eos_token"]));
         let mut eos_ids: BTreeSet<u32> = model.iter().flat_map(|m| ids(&m["eos_token_id"])).collect();
         eos_ids.extend(eos.as_deref().and_then(|t| inner.token_to_id(t)));
@@ -95,8 +150,9 @@ impl Tokenizer {
         kept.extend(files.config.map(|b| ("tokenizer_config.json".to_string(), b.to_vec())));
         kept.extend(files.template.map(|b| ("chat_template.jinja".to_string(), b.to_vec())));
         Ok(Tokenizer {
-            inner,
+            inner: Arc::new(inner),
             template,
+            rules: PromptRules::default(),
             bos,
             eos,
             eos_ids: eos_ids.into_iter().collect(),
@@ -146,12 +202,13 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer cannot encode the text.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, ModelError> {
-        let encoding = self
-            .inner
-            .encode(text, add_special)
-            .map_err(|e| ModelError::Tokenizer {
-                message: format!("cannot encode {text:.40?}: {e}"),
-            })?;
+        let failed = |message: String| ModelError::Tokenizer {
+            message: format!("cannot encode {text:.40?}: {message}"),
+        };
+        // without the places of the tokens in the text, which nobody reads
+        let encoding = quietly(|| self.inner.encode_fast(text, add_special))
+            .map_err(|panic| failed(format!("a panic inside: {panic}")))?
+            .map_err(|e| failed(e.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -160,9 +217,12 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer cannot decode them.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
-        self.inner.decode(ids, true).map_err(|e| ModelError::Tokenizer {
-            message: format!("cannot decode {} ids: {e}", ids.len()),
-        })
+        let failed = |message: String| ModelError::Tokenizer {
+            message: format!("cannot decode {} ids: {message}", ids.len()),
+        };
+        quietly(|| self.inner.decode(ids, true))
+            .map_err(|panic| failed(format!("a panic inside: {panic}")))?
+            .map_err(|e| failed(e.to_string()))
     }
 
     /// Token ids that end a response.
@@ -202,30 +262,53 @@ impl Tokenizer {
     }
 
     /// Whether there is a chat template.
+    #[must_use]
     pub fn has_template(&self) -> bool {
         self.template.is_some()
+    }
+
+    /// Whether the chat template shows a date.
+    #[must_use]
+    pub fn asks_for_date(&self) -> bool {
+        self.template.as_ref().is_some_and(|template| template.asks_for_date())
+    }
+
+    /// How prompts become text from now on.
+    pub fn set_rules(&mut self, rules: PromptRules) {
+        self.rules = rules;
+    }
+
+    /// Whether the chat template renders `prompt`.
+    #[must_use]
+    pub fn renders(&self, prompt: &PromptText) -> bool {
+        self.has_template()
+            && match (self.rules.chat_template, prompt) {
+                (ChatTemplate::Auto, PromptText::Messages(_)) | (ChatTemplate::Always, _) => true,
+                (ChatTemplate::Auto, PromptText::Text(_)) | (ChatTemplate::Never, _) => false,
+            }
     }
 
     /// The prompt for a conversation of (role, content), up to where the assistant answers. Without a chat template, it
     /// is the contents joined by empty lines.
     ///
     /// # Errors
-    /// The template refuses a message or does not run.
+    /// The template refuses a message, does not run or runs away.
     pub fn render_messages(&self, messages: &[(&str, &str)]) -> Result<String, ModelError> {
-        match &self.template {
-            Some(source) => {
-                let token = |t: &Option<String>| t.clone().unwrap_or_default();
-                template::render(source, messages, &token(&self.bos), &token(&self.eos))
-            }
-            None => Ok(messages
-                .iter()
-                .map(|(_, content)| *content)
-                .collect::<Vec<_>>()
-                .join("\n\n")),
-        }
+        let messages = messages.iter().map(|(role, content)| Message {
+            role: (*role).to_owned(),
+            content: (*content).to_owned(),
+        });
+        let messages: Vec<Message> = messages.collect();
+        let this = self.clone();
+        let mut texts = watched::map(vec![messages], move |messages| match &this.template {
+            Some(template) => template.render(messages, &this.context()),
+            None => Ok(joined(messages)),
+        })
+        .map_err(|(_, error)| error)?;
+        Ok(texts.pop().unwrap_or_default())
     }
 
-    /// The prompt for a plain text: one user message if there is a chat template, else the text itself.
+    /// The prompt for one user message; see [`Tokenizer::render_messages`].
     ///
     /// # Errors
     /// As [`Tokenizer::render_messages`].
@@ -233,26 +316,61 @@ impl Tokenizer {
         self.render_messages(&[("user", text)])
     }
 
-    /// A prompt as the model reads it: the text after the chat template, and its tokens.
+    /// Prompts as the model reads them, in order: the text and its tokens. Which of them the chat template renders is said
+    /// by [`PromptRules`]. Others are taken as they are, messages joined by empty lines, with the tokens that the tokenizer
+    /// puts around every text. It runs on all cores.
+    ///
+    /// # Errors
+    /// The index of the first prompt that the template refuses or that cannot be encoded, and the reason.
+    pub fn prompts(&self, prompts: Vec<PromptText>) -> Result<Vec<EncodedPrompt>, (usize, ModelError)> {
+        let this = self.clone();
+        watched::map(prompts, move |prompt| this.prompt_here(prompt))
+    }
+
+    /// A prompt as the model reads it; see [`Tokenizer::prompts`].
     ///
     /// # Errors
     /// The template refuses a message, or the text cannot be encoded.
     pub fn prompt(&self, prompt: &PromptText) -> Result<(String, Vec<u32>), ModelError> {
-        let text = match prompt {
-            PromptText::Text(text) => self.render_text(text)?,
-            PromptText::Messages(messages) => {
-                let pairs: Vec<(&str, &str)> = messages.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect();
-                self.render_messages(&pairs)?
+        let mut encoded = self.prompts(vec![prompt.clone()]).map_err(|(_, error)| error)?;
+        Ok(encoded.pop().unwrap_or_default())
+    }
+
+    /// One prompt, on this thread.
+    fn prompt_here(&self, prompt: &PromptText) -> Result<(String, Vec<u32>), ModelError> {
+        let rendered = match &self.template {
+            Some(template) if self.renders(prompt) => {
+                let one;
+                let messages = match prompt {
+                    PromptText::Messages(messages) => messages.as_slice(),
+                    PromptText::Text(text) => {
+                        let (role, content) = ("user".to_owned(), text.clone());
+                        one = [Message { role, content }];
+                        &one
+                    }
+                };
+                Some(template.render(messages, &self.context())?)
             }
+            _ => None,
         };
-        let tokens = self.encode(&text, self.prompt_needs_special())?;
+        // A chat template writes the begin token itself.
+        let add_special = rendered.is_none();
+        let text = match (rendered, prompt) {
+            (Some(text), _) => text,
+            (None, PromptText::Text(text)) => text.clone(),
+            (None, PromptText::Messages(messages)) => joined(messages),
+        };
+        let tokens = self.encode(&text, add_special)?;
         Ok((text, tokens))
     }
 
-    /// Whether a rendered prompt still needs the tokens that [`Tokenizer::encode`] can add. A chat template writes them
-    /// itself.
-    pub fn prompt_needs_special(&self) -> bool {
-        self.template.is_none()
+    fn context(&self) -> Context<'_> {
+        Context {
+            bos: self.bos.as_deref().unwrap_or_default(),
+            eos: self.eos.as_deref().unwrap_or_default(),
+            date: self.rules.date,
+            arguments: &self.rules.arguments,
+        }
     }
 
     /// Tokenizer files by name, as they were read.
@@ -272,5 +390,64 @@ fn template_of(value: &Value) -> Option<String> {
             .and_then(|entry| entry["template"].as_str())
             .map(String::from),
         _ => None,
+    }
+}
+
+/// Messages without a chat template.
+fn joined(messages: &[Message]) -> String {
+    let contents: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
+    contents.join("\n\n")
+}
+
+/// Checks the sizes that `precompiled_charsmap` entries of a tokenizer.json claim: the library reserves what they say.
+fn check_charsmaps(bytes: &[u8]) -> Result<(), String> {
+    const KEY: &[u8] = b"\"precompiled_charsmap\"";
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(KEY.len()).position(|window| window == KEY) {
+        rest = &rest[at + KEY.len()..];
+        let Some(quote) = rest.iter().take(64).position(|&b| b == b'"') else {
+            continue; // null
+        };
+        let map = &rest[quote + 1..];
+        let length = map.iter().position(|&b| b == b'"').unwrap_or(map.len());
+        let digit = |b: &u8| match b {
+            b'A'..=b'Z' => Some(u32::from(b - b'A')),
+            b'a'..=b'z' => Some(u32::from(b - b'a') + 26),
+            b'0'..=b'9' => Some(u32::from(b - b'0') + 52),
+            b'+' => Some(62),
+            b'/' => Some(63),
+            _ => None,
+        };
+        let digits: Option<Vec<u32>> = map.iter().take(6).map(digit).collect();
+        let Some([a, b, c, d, e, f]) = digits.as_deref() else {
+            continue; // not base 64, which the library says
+        };
+        let high = u64::from((a << 18) | (b << 12) | (c << 6) | d);
+        let low = u64::from((e << 6) | f) >> 4;
+        // the first four bytes, the smallest first
+        let claimed = ((high >> 16) & 0xff) | (((high >> 8) & 0xff) << 8) | ((high & 0xff) << 16) | (low << 24);
+        if claimed > (length as u64) * 3 / 4 {
+            return Err(format!(
+                "`precompiled_charsmap` claims {claimed} bytes, expected at most its own {}",
+                length * 3 / 4
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charsmap_cannot_claim_more_than_it_has() {
+        // 0x0000_0004 and 8 bytes; 0x7fff_fff0 and 8 bytes
+        let good = br#"{"precompiled_charsmap":"BAAAAAAAAAAAAAAA"}"#;
+        assert_eq!(check_charsmaps(good), Ok(()));
+        let bad = br#"{"x": [{"precompiled_charsmap" : "8P//fwAAAAAAAAAA"}]}"#;
+        let error = check_charsmaps(bad).expect_err("2 GiB");
+        assert!(error.contains("2147483632") && error.contains(" 12"), "{error}");
+        assert_eq!(check_charsmaps(br#"{"precompiled_charsmap":null}"#), Ok(()));
     }
 }

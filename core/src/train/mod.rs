@@ -24,7 +24,7 @@ use std::{
 
 pub use resume::{Resume, ResumeError};
 pub use run::Run;
-pub use setup::{Setup, Wants};
+pub use setup::{Setup, Wants, encoded};
 pub use stopped::{Interrupted, Stopped};
 
 use self::{

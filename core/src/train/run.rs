@@ -13,7 +13,7 @@ use super::{
     snapshot::{Fingerprint, RunState, Snapshot},
 };
 use crate::{
-    config::Config,
+    config::{self, Config},
     data::{Cursor, Dataset, Prompt},
     error::Error,
     metrics::Progress,
@@ -58,7 +58,12 @@ impl Run {
         let (objectives, scalarizer, plugins) = setup::load_plugins(&mut config, choose_scalarizer)?;
         let update = setup::update_settings(&config);
         let schedule = Schedule::new(&config.optimizer, config.train.steps);
-        let model = setup::load_model(&config)?;
+        let mut model = setup::load_model(&config)?;
+        if model.tokenizer.asks_for_date() && config.data.chat_date.is_none() {
+            // the run's own: a resumed run has the same prompts
+            config.data.chat_date = Some(config::Date::today().to_string());
+            model.tokenizer.set_rules((&config.data).into());
+        }
         let (training, validation, test) = setup::load_data(&config, &model)?;
         let kl = setup::kl_control(&config);
         let wants = Wants::new(&config, &update, &kl, &scalarizer);
@@ -263,7 +268,7 @@ impl Run {
         )
     }
 
-    /// One line about what was loaded, for the terminal.
+    /// What was loaded, for the terminal: a line about it, and one about the prompts.
     #[must_use]
     pub fn describe(&self) -> String {
         let (config, training) = (&self.setup.config, &self.setup.training);
@@ -271,8 +276,9 @@ impl Run {
             0 => String::new(),
             n => format!(" ({n} longer than {} tokens left out)", config.data.max_prompt_tokens),
         };
+        let prompts = setup::about_prompts(config, training, &self.policy.model().tokenizer);
         format!(
-            "{}, {} training prompts{dropped}, {} validation prompts, scalarizer {} of {}",
+            "{}, {} training prompts{dropped}, {} validation prompts, scalarizer {} of {}\n{prompts}",
             self.policy.model().describe(),
             training.len(),
             self.setup.validation.len(),

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::rehearsal;
 use crate::{
     config::{self, Config, Source},
-    data::{self, Dataset, Encoded, Keys},
+    data::{self, Dataset, Encoded, Keys, PromptText},
     error::Error,
-    model::{Lora, Model},
+    model::{Lora, Model, PromptRules, Tokenizer},
     plugin::{self, Hooks, Needs, PluginError, Plugins, ScalarizerPlugin},
     reward::{Objective, Objectives},
     rollout::{ReferencePolicy, Sampling},
@@ -181,6 +181,7 @@ fn objectives(plugins: &mut Plugins, config: &Config) -> Result<Objectives, Erro
 /// It is not there, or not a model that moa knows.
 pub(crate) fn load_model(config: &Config) -> Result<Model, Error> {
     let mut model = Model::open(&config.model.path)?;
+    model.tokenizer.set_rules(PromptRules::from(&config.data));
     model.set_recompute(config.model.recompute);
     if let Some(lora) = Lora::of(&config.model) {
         model.add_adapters(lora, config.train.seed)?;
@@ -192,23 +193,59 @@ pub(crate) fn load_model(config: &Config) -> Result<Model, Error> {
 fn dataset(source: &Source, embedded: &[u8], config: &Config, model: &Model) -> Result<Dataset, Error> {
     let keys = Keys {
         prompt_key: config.data.prompt_key.clone(),
+        ground_truth_key: config.data.ground_truth_key.clone(),
         require_ground_truth: true,
-        require_response: false,
+        ..Keys::default()
     };
     let rows = match source {
         Source::Embedded => data::read_parquet_bytes(Path::new("embedded"), embedded, &keys)?,
         Source::Path(path) => data::read_rows(Path::new(path), &keys)?,
     };
-    let tokenizer = &model.tokenizer;
-    Ok(Dataset::new(
-        rows,
-        config.data.max_prompt_tokens,
-        config.data.overlong,
-        &mut |prompt| {
-            let (text, tokens) = tokenizer.prompt(prompt)?;
-            Ok(Encoded { text, tokens })
-        },
-    )?)
+    let limit = config.data.max_prompt_tokens;
+    Ok(Dataset::new(rows, limit, config.data.overlong, &mut |prompts| {
+        encoded(&model.tokenizer, prompts)
+    })?)
+}
+
+/// A line about what the prompts are and what was made of them.
+pub(super) fn about_prompts(config: &Config, training: &Dataset, tokenizer: &Tokenizer) -> String {
+    let texts = tokenizer.renders(&PromptText::Text(String::new()));
+    let messages = tokenizer.renders(&PromptText::Messages(Vec::new()));
+    let has_template = tokenizer.has_template();
+    let of_texts = match (texts, has_template) {
+        (true, _) => "text, rendered by the model's chat template as a user message",
+        (false, true) => "text as it is; data.chat_template = \"always\" renders it as a user message",
+        (false, false) => "text as it is",
+    };
+    let of_messages = match (messages, has_template) {
+        (true, _) => "messages, rendered by the model's chat template",
+        (false, true) => "messages, joined by empty lines: data.chat_template is \"never\"",
+        (false, false) => "messages, joined by empty lines: the model has no chat template",
+    };
+    let mut about = match (training.texts, training.len() - training.texts) {
+        (_, 0) => format!("prompts: {of_texts}"),
+        (0, _) => format!("prompts: {of_messages}"),
+        (n, m) => format!("prompts: {n} are {of_texts}; {m} are {of_messages}"),
+    };
+    if (texts || messages) && tokenizer.asks_for_date() {
+        let day = config.data.chat_date.as_deref().unwrap_or_default();
+        about.push_str(&format!(", which may show the day {day}"));
+    }
+    let others: Vec<String> = training.other_truths.iter().map(|name| format!("`{name}`")).collect();
+    if !others.is_empty() {
+        about.push_str(&format!("; ground truth: column {}", others.join(" or ")));
+    }
+    about
+}
+
+/// Prompts as the model reads them.
+///
+/// # Errors
+/// The index of the first prompt that its chat template or its tokenizer refuses, and the reason.
+pub fn encoded(tokenizer: &Tokenizer, prompts: Vec<PromptText>) -> Result<Vec<Encoded>, (usize, data::EncodeError)> {
+    let encoded = tokenizer.prompts(prompts).map_err(|(at, error)| (at, error.into()))?;
+    let pair = |(text, tokens)| Encoded { text, tokens };
+    Ok(encoded.into_iter().map(pair).collect())
 }
 
 /// The first rows, as many as `validation.rows` says.

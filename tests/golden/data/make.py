@@ -39,6 +39,7 @@ papers = {
 }
 write("papers.parquet", papers, compression="snappy", row_group_size=2)
 write("gzip.parquet", papers, compression="gzip")
+write("lz4.parquet", papers, compression="lz4")
 write("no_truth.parquet", papers | {"reward_model": rewards(["2", None, "x"])}, compression="zstd")
 write("no_rows.parquet", {name: pa.array(column)[:0] for name, column in papers.items()}, compression="snappy")
 write(
@@ -57,3 +58,16 @@ write(
     compression="snappy",
 )
 write("bytes.parquet", {"prompt": pa.array([b"text", b"\xff\xfe"])}, compression="snappy")
+# columns that nobody reads, under names that the layout uses for other things
+write(
+    "odd_columns.parquet",
+    {
+        "prompt": ["a", "b"],
+        "answer": ["7", "8"],
+        "picture": pa.array([b"\x89PNG\xff", None]),
+        "response": [1, 2],
+        "data_source": [[1], []],
+        "reward_model": ["rule", "rule"],
+    },
+    compression="snappy",
+)

@@ -164,6 +164,7 @@ fn row(index: usize, problem: Problem, split: &str, response: Option<String>) ->
         })
         .to_string(),
         response,
+        truth_column: None,
     }
 }
 

@@ -27,6 +27,12 @@ pub(super) fn family_named(name: &str, path: &Path) -> Result<Family, ModelError
         })
 }
 
+/// Largest size that a config may claim: products of three of them still fit.
+const LARGEST: usize = 1 << 24;
+
+/// θ of the rotary embedding where a config says nothing, as in transformers' Llama, Qwen2 and Qwen3.
+const DEFAULT_THETA: f64 = 10_000.0;
+
 /// Reads keys of one JSON object and names them in errors.
 struct Keys<'a> {
     path: &'a Path,
@@ -47,8 +53,9 @@ impl Keys<'_> {
     }
 
     fn count(&self, key: &str) -> Result<Option<usize>, ModelError> {
-        self.get(key, "a whole number above 0", |v| {
-            v.as_u64().and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0)
+        self.get(key, "a whole number from 1 to 16777216", |v| {
+            let count = v.as_u64().and_then(|v| usize::try_from(v).ok());
+            count.filter(|v| (1..=LARGEST).contains(v))
         })
     }
 
@@ -100,6 +107,14 @@ pub(crate) fn read(text: &str, path: &Path) -> Result<Architecture, ModelError> 
         )?,
     };
     let family = family_named(&name, path)?;
+    if let Some(quantized) = keys.object.get("quantization_config").filter(|v| !v.is_null()) {
+        return Err(ModelError::BadValue {
+            path: path.to_path_buf(),
+            key: "quantization_config".into(),
+            found: quantized["quant_method"].as_str().unwrap_or("there").to_owned(),
+            expected: "none: weights in f32, f16 or bf16".into(),
+        });
+    }
     let flag = |key: &str| keys.get(key, "true or false", Value::as_bool);
     let (hidden, heads) = (keys.need_count("hidden_size")?, keys.need_count("num_attention_heads")?);
     let bad = |key: &str, found: String, expected: &str| ModelError::BadValue {
@@ -144,6 +159,18 @@ pub(crate) fn read(text: &str, path: &Path) -> Result<Architecture, ModelError> 
     if attention_bias && family != Family::Qwen2 {
         return Err(bad("attention_bias", "true".into(), "false"));
     }
+    let max_positions = keys.need_count("max_position_embeddings")?;
+    // Mistral's window has no switch of its own; one as long as the context is none
+    let window = keys
+        .count("sliding_window")?
+        .filter(|w| family == Family::Mistral && *w < max_positions);
+    if let Some(window) = window {
+        return Err(bad(
+            "sliding_window",
+            window.to_string(),
+            "null, or max_position_embeddings or more",
+        ));
+    }
     // transformers 5 puts both into `rope_parameters`
     let rope = match keys.object.get("rope_parameters") {
         Some(Value::Object(rope)) => Some(rope),
@@ -151,8 +178,8 @@ pub(crate) fn read(text: &str, path: &Path) -> Result<Architecture, ModelError> 
     };
     let rope_theta = match (keys.number("rope_theta")?, rope) {
         (Some(theta), _) => theta,
-        (None, Some(object)) => Keys { path, object }.need_number("rope_theta")?,
-        (None, None) => keys.need_number("rope_theta")?,
+        (None, Some(object)) => Keys { path, object }.number("rope_theta")?.unwrap_or(DEFAULT_THETA),
+        (None, None) => DEFAULT_THETA,
     };
     let scaling = match keys.object.get("rope_scaling") {
         Some(Value::Object(scaling)) => Some(scaling),
@@ -169,14 +196,14 @@ pub(crate) fn read(text: &str, path: &Path) -> Result<Architecture, ModelError> 
         intermediate: keys.need_count("intermediate_size")?,
         rope_theta,
         rope_scaling: scaling
-            .map(|object| rope_scaling(&Keys { path, object }))
+            .map(|object| rope_scaling(&Keys { path, object }, max_positions))
             .transpose()?
             .flatten(),
         rms_eps: keys.need_number("rms_norm_eps")?,
         tied: flag("tie_word_embeddings")?.unwrap_or(false),
         qkv_bias: family == Family::Qwen2,
         qk_norm: family == Family::Qwen3,
-        max_positions: keys.need_count("max_position_embeddings")?,
+        max_positions,
     })
 }
 
@@ -187,6 +214,17 @@ pub(super) fn write(architecture: &Architecture, bos: Option<u32>, eos: &[u32], 
         Some(RopeScaling::Linear { factor }) => {
             json!({"rope_type": "linear", "factor": factor})
         }
+        Some(RopeScaling::Yarn {
+            factor,
+            attention_factor,
+            beta_fast,
+            beta_slow,
+            truncate,
+            original_max_positions,
+        }) => json!({
+            "rope_type": "yarn", "factor": factor, "attention_factor": attention_factor, "beta_fast": beta_fast,
+            "beta_slow": beta_slow, "truncate": truncate, "original_max_position_embeddings": original_max_positions,
+        }),
         Some(RopeScaling::Llama3 {
             factor,
             low_freq_factor,
@@ -223,6 +261,9 @@ pub(super) fn write(architecture: &Architecture, bos: Option<u32>, eos: &[u32], 
     });
     if let Value::Object(object) = &mut config {
         match architecture.family {
+            Family::Mistral => {
+                object.insert("sliding_window".into(), Value::Null);
+            }
             Family::Llama => {
                 object.insert("attention_bias".into(), json!(false));
                 object.insert("mlp_bias".into(), json!(false));
@@ -248,7 +289,7 @@ pub(super) fn eos_value(eos: &[u32]) -> Value {
     }
 }
 
-fn rope_scaling(keys: &Keys<'_>) -> Result<Option<RopeScaling>, ModelError> {
+fn rope_scaling(keys: &Keys<'_>, max_positions: usize) -> Result<Option<RopeScaling>, ModelError> {
     let name = |key: &str| keys.get(key, "a name", |v| v.as_str().map(String::from));
     let kind = match name("rope_type")? {
         Some(kind) => kind,
@@ -265,11 +306,34 @@ fn rope_scaling(keys: &Keys<'_>) -> Result<Option<RopeScaling>, ModelError> {
             high_freq_factor: keys.need_number("high_freq_factor")?,
             original_max_positions: keys.need_count("original_max_position_embeddings")?,
         })),
+        "yarn" => {
+            let factor = keys.need_number("factor")?;
+            // 0.1 ln(factor) + 1 (equation 22 of the paper), or DeepSeek's quotient of two such
+            let scale = |weight: f64| {
+                if factor <= 1.0 {
+                    1.0
+                } else {
+                    0.1 * weight * factor.ln() + 1.0
+                }
+            };
+            let quotient = match (keys.number("mscale")?, keys.number("mscale_all_dim")?) {
+                (Some(a), Some(b)) => scale(a) / scale(b),
+                _ => scale(1.0),
+            };
+            Ok(Some(RopeScaling::Yarn {
+                factor,
+                attention_factor: keys.number("attention_factor")?.unwrap_or(quotient),
+                beta_fast: keys.number("beta_fast")?.unwrap_or(32.0),
+                beta_slow: keys.number("beta_slow")?.unwrap_or(1.0),
+                truncate: keys.get("truncate", "true or false", Value::as_bool)?.unwrap_or(true),
+                original_max_positions: keys.count("original_max_position_embeddings")?.unwrap_or(max_positions),
+            }))
+        }
         other => Err(ModelError::BadValue {
             path: keys.path.to_path_buf(),
             key: "rope_scaling.rope_type".into(),
             found: other.to_string(),
-            expected: "default, linear or llama3".into(),
+            expected: "default, linear, llama3 or yarn".into(),
         }),
     }
 }
@@ -307,12 +371,17 @@ mod tests {
             "hidden_size",
             "intermediate_size",
             "rms_norm_eps",
-            "rope_theta",
             "num_hidden_layers",
         ] {
             let text = TINY.replace(&format!("\"{key}\""), "\"other\"");
             let error = parse(&text).expect_err(key).to_string();
             assert!(error.contains(key) && error.contains("missing"), "{error}");
+        }
+        let without = parse(&TINY.replace("\"rope_theta\"", "\"other\"")).expect("transformers' default");
+        assert_eq!(without.rope_theta, 10_000.0);
+        for claimed in ["1000000000000", "0", "-1", "1.5"] {
+            let text = TINY.replace("\"vocab_size\":10", &format!("\"vocab_size\":{claimed}"));
+            assert!(parse(&text).is_err(), "{claimed}");
         }
         let error = parse(&TINY.replace("Qwen2ForCausalLM", "GPT2LMHeadModel"))
             .expect_err("family")

@@ -9,8 +9,10 @@ use candle_core::quantized::gguf_file::Content;
 use super::config_json::family_named;
 use super::gguf_metadata::{Metadata, count, number, text};
 use super::gguf_tokenizer;
+use super::kept::Kept;
 use super::parts::Parts;
-use super::weights::Collector;
+use super::weights::{Collector, Shapes, brief};
+use crate::caught::quietly;
 use crate::model::architecture::{Architecture, Family, RopeScaling};
 use crate::model::error::ModelError;
 use crate::model::ops::rope::inverse_frequencies;
@@ -167,7 +169,10 @@ fn llama3_scaling(architecture: &mut Architecture, factors: &[f32], path: &Path)
 pub(super) fn load(path: &Path) -> Result<Parts, ModelError> {
     let file = std::fs::File::open(path).map_err(|e| ModelError::file(path, e))?;
     let mut reader = BufReader::new(file);
-    let content = Content::read(&mut reader).map_err(|e| ModelError::file(path, brief(&e)))?;
+    // an alignment of 0 and other damage panics inside
+    let content = quietly(|| Content::read(&mut reader))
+        .map_err(|panic| ModelError::file(path, format!("the header is damaged: {panic}")))?
+        .map_err(|e| ModelError::file(path, type_named(&brief(&e))))?;
     let metadata = Metadata {
         path,
         values: &content.metadata,
@@ -176,11 +181,21 @@ pub(super) fn load(path: &Path) -> Result<Parts, ModelError> {
     let tokenizer = gguf_tokenizer::build(&metadata)?;
     let dequantise = |reader: &mut BufReader<std::fs::File>, name: &str| -> Result<Vec<f32>, String> {
         let words = |e: candle_core::Error| brief(&e);
-        let tensor = content.tensor(reader, name, &Device::Cpu).map_err(words)?;
-        let tensor = tensor.dequantize(&Device::Cpu).map_err(words)?;
+        let tensor = quietly(|| content.tensor(reader, name, &Device::Cpu))?.map_err(words)?;
+        let tensor = quietly(|| tensor.dequantize(&Device::Cpu))?.map_err(words)?;
         tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(words)
     };
-    let mut collector = Collector::new(&architecture, path);
+    let shapes: Shapes = content
+        .tensor_infos
+        .iter()
+        .map(|(name, info)| {
+            (
+                hf_name(name).unwrap_or_else(|| name.clone()),
+                info.shape.dims().to_vec(),
+            )
+        })
+        .collect();
+    let mut collector = Collector::new(&architecture, path, &shapes)?;
     let mut names: Vec<&String> = content.tensor_infos.keys().collect();
     names.sort();
     for name in names {
@@ -213,12 +228,37 @@ pub(super) fn load(path: &Path) -> Result<Parts, ModelError> {
         params: collector.finish()?,
         architecture,
         tokenizer,
+        kept: Kept::default(),
     })
 }
 
-/// candle's errors without the backtrace that follows them.
-fn brief(error: &candle_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_string()
+/// ggml's tensor types that cannot be read, by number (ggml.h).
+const UNREAD_TYPES: [(&str, &str); 13] = [
+    ("16", "IQ2_XXS"),
+    ("17", "IQ2_XS"),
+    ("18", "IQ3_XXS"),
+    ("19", "IQ1_S"),
+    ("20", "IQ4_NL"),
+    ("21", "IQ3_S"),
+    ("22", "IQ2_S"),
+    ("23", "IQ4_XS"),
+    ("29", "IQ1_M"),
+    ("34", "TQ1_0"),
+    ("35", "TQ2_0"),
+    ("39", "MXFP4"),
+    ("40", "NVFP4"),
+];
+
+/// The message for a tensor type, with its name and what is known; other messages as they are.
+fn type_named(message: &str) -> String {
+    let Some((_, number)) = message.split_once("unknown dtype for tensor ") else {
+        return message.to_owned();
+    };
+    let name = UNREAD_TYPES.iter().find(|(known, _)| *known == number.trim());
+    let name = name.map_or_else(|| format!("number {number}"), |(_, name)| (*name).to_owned());
+    format!(
+        "tensor type {name} is not known; known are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K and Q6_K"
+    )
 }
 
 #[cfg(test)]

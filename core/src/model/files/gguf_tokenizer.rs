@@ -37,18 +37,18 @@ fn pre_tokenizer(name: &str, path: &Path) -> Result<Value, ModelError> {
     let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
     let sequence = |list: Vec<Value>| json!({"type": "Sequence", "pretokenizers": list});
     match name {
-        "gpt-2" => Ok(byte_level(true)),
-        "smollm" => Ok(sequence(vec![
+        "gpt-2" | "olmo" | "mpt" => Ok(byte_level(true)),
+        "smollm" | "refact" => Ok(sequence(vec![
             json!({"type": "Digits", "individual_digits": true}),
             byte_level(true),
         ])),
-        "qwen2" => Ok(sequence(vec![split(QWEN2), byte_level(false)])),
-        "llama-bpe" | "llama3" | "llama-v3" => Ok(sequence(vec![split(LLAMA3), byte_level(false)])),
+        "qwen2" | "deepseek-r1-qwen" => Ok(sequence(vec![split(QWEN2), byte_level(false)])),
+        "llama-bpe" | "llama3" | "llama-v3" | "smaug-bpe" => Ok(sequence(vec![split(LLAMA3), byte_level(false)])),
         other => Err(ModelError::BadValue {
             path: path.to_path_buf(),
             key: "tokenizer.ggml.pre".into(),
             found: other.to_string(),
-            expected: "gpt-2, smollm, qwen2 or llama-bpe".into(),
+            expected: "gpt-2, olmo, mpt, smollm, refact, qwen2, deepseek-r1-qwen, llama-bpe or smaug-bpe".into(),
         }),
     }
 }
@@ -139,7 +139,7 @@ pub(super) fn build(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
         "truncation": null,
         "padding": null,
         "added_tokens": added,
-        "normalizer": if pre == "qwen2" { json!({"type": "NFC"}) } else { Value::Null },
+        "normalizer": if pre == "qwen2" || pre == "deepseek-r1-qwen" { json!({"type": "NFC"}) } else { Value::Null },
         "pre_tokenizer": pre_tokenizer(&pre, path)?,
         "post_processor": post,
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::kept::Kept;
 use super::parts::Parts;
-use super::weights::{self, Collector, add_safetensors};
+use super::weights;
 use super::{config_json, gguf, hub};
 use crate::model::error::ModelError;
 use crate::model::tokenizer::{Tokenizer, TokenizerFiles};
@@ -34,6 +35,7 @@ fn from_folder(folder: &Path) -> Result<Parts, ModelError> {
         architecture,
         tokenizer,
         params,
+        kept: Kept::of(folder, &config)?,
     })
 }
 
@@ -47,11 +49,11 @@ pub(in crate::model) fn from_bytes(
     let config = std::str::from_utf8(config).map_err(|e| ModelError::file(path, e))?;
     let architecture = config_json::read(config, path)?;
     let path = Path::new("model.safetensors");
-    let mut collector = Collector::new(&architecture, path);
-    add_safetensors(&mut collector, weights, path)?;
+    let params = weights::from_bytes(&architecture, weights, path)?;
     Ok(Parts {
         architecture,
         tokenizer: Tokenizer::from_bytes(tokenizer)?,
-        params: collector.finish()?,
+        params,
+        kept: Kept::default(),
     })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::config_json::{self, eos_value};
+use super::kept::Kept;
 use crate::checksums::{self, FILE, Unlike};
 use crate::engine::{Params, tensor_file};
 use crate::model::architecture::Architecture;
@@ -77,6 +78,7 @@ pub(in crate::model) fn write(
     architecture: &Architecture,
     tokenizer: &Tokenizer,
     params: &Params,
+    kept: &Kept,
     folder: &Path,
 ) -> Result<(), ModelError> {
     let put = |name: &str, bytes: &[u8]| {
@@ -85,10 +87,15 @@ pub(in crate::model) fn write(
     };
     let pretty = |value: &Value| format!("{value:#}\n");
     let (bos, eos, pad) = (tokenizer.bos(), tokenizer.eos_ids(), tokenizer.pad());
-    let config = config_json::write(architecture, bos, eos, pad);
+    let config = kept
+        .config()
+        .unwrap_or_else(|| config_json::write(architecture, bos, eos, pad));
     put("config.json", pretty(&config).as_bytes())?;
     let generation = json!({"bos_token_id": bos, "eos_token_id": eos_value(eos), "pad_token_id": pad});
     put("generation_config.json", pretty(&generation).as_bytes())?;
+    for (name, bytes) in kept.files() {
+        put(name, bytes)?;
+    }
     for (name, bytes) in tokenizer.files() {
         put(name, bytes)?;
     }

@@ -1,5 +1,5 @@
 //! Rotary embedding, Hugging Face's half-split layout: (x₁, x₂) -> (x₁ cos − x₂ sin, x₂ cos + x₁ sin) with x₁, x₂ the
-//! halves of a head (Su et al. 2021, eq. 34), and Llama 3's scaling of the frequencies.
+//! halves of a head (Su et al. 2021, eq. 34), and the scalings of the frequencies for long contexts.
 
 use super::simd::{madd, simd};
 use crate::model::architecture::{Architecture, RopeScaling};
@@ -18,6 +18,10 @@ impl RopeTable {
     pub(crate) fn new(architecture: &Architecture, positions: usize) -> Self {
         let frequencies = inverse_frequencies(architecture);
         let half = frequencies.len();
+        let scale = match &architecture.rope_scaling {
+            Some(RopeScaling::Yarn { attention_factor, .. }) => Some(to_f32(*attention_factor)),
+            _ => None,
+        };
         let mut cos = Vec::with_capacity(positions * half);
         let mut sin = Vec::with_capacity(positions * half);
         for position in 0..positions {
@@ -27,6 +31,9 @@ impl RopeTable {
                 cos.push(to_f32(angle.cos()));
                 sin.push(to_f32(angle.sin()));
             }
+        }
+        if let Some(scale) = scale {
+            cos.iter_mut().chain(&mut sin).for_each(|v| *v *= scale);
         }
         RopeTable { half, cos, sin }
     }
@@ -53,6 +60,32 @@ pub(crate) fn inverse_frequencies(architecture: &Architecture) -> Vec<f32> {
     match &architecture.rope_scaling {
         None => {}
         Some(RopeScaling::Linear { factor }) => frequencies.iter_mut().for_each(|f| *f /= factor),
+        Some(RopeScaling::Yarn {
+            factor,
+            beta_fast,
+            beta_slow,
+            truncate,
+            original_max_positions,
+            ..
+        }) => {
+            // the dimension that turns `rotations` times within the original context (section 3.2 of the paper)
+            let at = |rotations: f64| {
+                let wavelength = *original_max_positions as f64 / (rotations * 2.0 * std::f64::consts::PI);
+                dim * wavelength.ln() / (2.0 * architecture.rope_theta.ln())
+            };
+            let (mut low, mut high) = (at(*beta_fast), at(*beta_slow));
+            if *truncate {
+                (low, high) = (low.floor(), high.ceil());
+            }
+            (low, high) = (low.max(0.0), high.min(dim - 1.0));
+            if low == high {
+                high += 0.001; // as the reference implementation, which divides by the difference
+            }
+            for (i, f) in frequencies.iter_mut().enumerate() {
+                let slow = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
+                *f = *f / factor * slow + *f * (1.0 - slow);
+            }
+        }
         Some(RopeScaling::Llama3 {
             factor,
             low_freq_factor,
