@@ -105,7 +105,7 @@ fn settings(run: &RunData) -> BTreeMap<String, String> {
     flatten("", &serde_json::to_value(&run.config).unwrap_or_default(), &mut flat);
     flat.retain(|key, _| {
         let below = |above: &&str| key == above || (above.ends_with('.') && key.starts_with(*above));
-        !SAME_GROUP.iter().any(|above| below(above)) && !key.starts_with("sft.")
+        !SAME_GROUP.iter().any(below) && !key.starts_with("sft.")
     });
     if let Some(manifest) = &run.manifest {
         let began = manifest.began();

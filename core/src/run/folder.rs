@@ -311,6 +311,7 @@ fn io(path: &Path) -> impl Fn(io::Error) -> FolderError + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Report;
 
     #[test]
     fn a_folder_with_something_in_it_is_refused_and_left_alone() {
