@@ -283,7 +283,7 @@ fn reward_command(command: RewardCommand) -> Result<u8, Error> {
             progress.finish();
             let summary = summary?;
             if !quiet {
-                print::note(&format!("{}", summary.text(reward.name())));
+                print::note(&summary.text(reward.name()));
             }
             return Ok(u8::from(!summary.failures.is_empty()));
         }
@@ -365,7 +365,7 @@ fn plugin_command(command: PluginCommand) -> Result<u8, Error> {
             written?;
             if report.cases.is_empty() {
                 print::note(&format!("error: no case of {lib} begins with `{}`", options.only));
-                print::note(&format!("hint: without --only all cases run and show their names"));
+                print::note("hint: without --only all cases run and show their names");
                 return Ok(2);
             }
             if json {
