@@ -138,7 +138,13 @@ fn examples(rows: &[Row], model: &Model) -> Result<Vec<Example>, Error> {
                 (response, prompt) => {
                     let (text, tokens) = tokenizer.prompt(prompt)?;
                     let mut response = tokenizer.encode(response.as_deref().unwrap_or_default(), false)?;
-                    response.extend(turn_end);
+                    // A text that no template renders is no chat, and ends as texts do.
+                    let end = if tokenizer.renders(prompt) {
+                        turn_end
+                    } else {
+                        text_end.or(turn_end)
+                    };
+                    response.extend(end);
                     (text, tokens, response)
                 }
             };
