@@ -103,7 +103,7 @@ fn each_evil_is_named_with_its_limit_and_only_the_guilty_fails() {
             assert_eq!(result["cause"], cause, "{letter}: {result}");
             assert_eq!(result["error"], message, "{letter}");
         }
-        let summary = format!("2 failed ({cause} 2)\nfirst failure: completion 1: {message}\n");
+        let summary = format!("2 failed ({cause} 2)\n  first failure: completion 1: {message}\n");
         assert!(outcome.stderr.ends_with(&summary), "{letter}: {}", outcome.stderr);
         // The chunk's call and two of the guilty, 400 ms each at most, beside starting up and a busy machine.
         assert!(took < Duration::from_secs(20), "{letter} took {took:?}");

@@ -19,6 +19,7 @@ fn the_key_table_has_the_keys_that_are_written() {
         .set("data.ground_truth_key=k")
         .set("data.chat_date=2026-11-24")
         .set("validation.max_new_tokens=5")
+        .set("model.lora.rank=4")
         .set("sft.steps=1")
         .config();
     let mut written = Vec::new();

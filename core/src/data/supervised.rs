@@ -5,8 +5,8 @@
 //! | `prompt`, `response` | `prompt` | `response` |
 //! | `prompt`, `completion` (TRL), each text or messages | `prompt` | `completion`, its last message |
 //! | `messages` (TRL), `conversations` (ShareGPT) | all but the last message | the last one, of the assistant |
-//! | `instruction`, `input`, `output` (Alpaca) | instruction and input, an empty line between | `output` |
-//! | `question`, `answer` | `question` | `answer` |
+//! | `instruction`, `input`, `output` (Alpaca) | a user's message: instruction and input, an empty line between | `output` |
+//! | `question`, `answer` | a user's message: `question` | `answer` |
 //! | `text` | the whole text is learned: [`Row::response`] is none | |
 
 use std::path::Path;
@@ -58,9 +58,12 @@ fn rename(columns: &mut Columns, prompt_key: &str) -> bool {
         }
         columns
             .shift_remove("output")
-            .map(|output| (Value::from(prompt), output))
+            .map(|output| (user(Value::from(prompt)), output))
     } else if has(columns, "question") && has(columns, "answer") {
-        columns.shift_remove("question").zip(columns.shift_remove("answer"))
+        columns
+            .shift_remove("question")
+            .map(user)
+            .zip(columns.shift_remove("answer"))
     } else {
         return false;
     };
@@ -87,6 +90,11 @@ fn text(value: Option<Value>) -> String {
         Some(Value::String(text)) => text,
         _ => String::new(),
     }
+}
+
+/// A conversation of one message: what a person asks.
+fn user(content: Value) -> Value {
+    json!([{"role": "user", "content": content}])
 }
 
 /// The content of the last message, or the text itself.
@@ -155,14 +163,17 @@ mod tests {
                 json!({"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]}),
                 &chat,
             ),
-            (json!({"instruction": "2 + 2?", "input": "", "output": "4"}), &plain),
-            (json!({"question": "2 + 2?", "answer": "4"}), &plain),
+            (json!({"instruction": "2 + 2?", "input": "", "output": "4"}), &chat),
+            (json!({"question": "2 + 2?", "answer": "4"}), &chat),
         ] {
             let found = read(&row).unwrap_or_else(|e| panic!("{row}: {e}"));
             assert_eq!((&found.prompt, found.response.as_deref()), (prompt, Some("4")), "{row}");
         }
         let alpaca = read(&json!({"instruction": "Add.", "input": "2 2", "output": "4"})).expect("read");
-        assert_eq!(alpaca.prompt, PromptText::Text("Add.\n\n2 2".to_owned()));
+        let PromptText::Messages(asked) = alpaca.prompt else {
+            panic!("messages are expected")
+        };
+        assert_eq!(asked[0].content, "Add.\n\n2 2");
         let text = read(&json!({"text": "All of it."})).expect("read");
         assert_eq!(
             (text.prompt, text.response),

@@ -9,7 +9,7 @@ mod python;
 mod source;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
+use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use crate::config::Date;
@@ -59,7 +59,7 @@ impl Template {
         environment.set_recursion_limit(DEEPEST_CALL);
         environment.set_unknown_method_callback(python::method);
         environment.add_filter("tojson", json::tojson);
-        environment.add_filter("format", |_: &Value| -> Result<Value, Error> {
+        environment.add_filter("format", |_: &Value, _: Rest<Value>| -> Result<Value, Error> {
             Err(Error::new(
                 ErrorKind::InvalidOperation,
                 "the filter `format` is not known",
