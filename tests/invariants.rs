@@ -52,7 +52,7 @@ const WORDS: [&str; 10] = [
 
 /// Strings of core that are a plugin's name all the same: (text, room, meaning). The default run has to name what it
 /// loads; it does so once, as defaults of the config.
-const TEXTS: [(&str, &str, &str); 8] = [
+const TEXTS: [(&str, &str, &str); 10] = [
     ("config", "cli", "an option of moa-host"),
     ("config", "train", "a part of a checkpoint's state"),
     ("gdpo", "config", "an estimator"),
@@ -60,6 +60,8 @@ const TEXTS: [(&str, &str, &str); 8] = [
     ("linear", "model", "a kind of RoPE scaling"),
     ("format", "engine", "the key that safetensors files have"),
     ("format", "model", "a filter of templates that is refused"),
+    ("gradient", "train", "what a warning is about"),
+    ("length", "train", "what a warning is about"),
     ("length", "data", "a column of an inspection"),
 ];
 

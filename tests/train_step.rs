@@ -291,7 +291,7 @@ fn step(
                     "token-mean" => 1.0 / tokens as f64,
                     "seq-mean-token-sum" => 1.0 / chosen.len() as f64,
                     "seq-mean-token-mean" => 1.0 / length / chosen.len() as f64,
-                    "seq-mean-token-sum-norm" => 1.0 / number("rollout.max_new_tokens"),
+                    "seq-mean-token-sum-norm" => 1.0 / number("rollout.max_new_tokens") / chosen.len() as f64,
                     other => panic!("{other}"),
                 };
                 let difference = (&new - Tensor::new(&old[b][..], &Device::Cpu)?)?; // [T]
