@@ -90,7 +90,7 @@ impl Directions {
 }
 
 /// The weights `[M]` that `rule` gives to the gradients that are not zero, `[K]`; zero gradients get 0. `otherwise` is
-/// returned where all are zero, [1] where there is one objective.
+/// returned where all are zero, `[1]` where there is one objective.
 ///
 /// # Errors
 /// See [`Symmetric::new`], or what the rule says.
