@@ -199,6 +199,10 @@ impl Report for ModelError {
             ModelError::File { path, .. } if path.extension().is_some_and(|e| e == "gguf") => {
                 "the file may be cut short: compare its size with the original, and fetch it again".to_string()
             }
+            ModelError::File { path, .. } if path.ends_with("adapter_config.json") => {
+                "a folder of adapters holds adapter_config.json and adapter_model.safetensors, as PEFT writes them"
+                    .to_string()
+            }
             ModelError::File { .. } | ModelError::MissingKey { .. } | ModelError::BadValue { .. } => {
                 "a model folder holds config.json, tokenizer.json and *.safetensors, as save_pretrained writes them"
                     .to_string()
